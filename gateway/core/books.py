@@ -1,0 +1,38 @@
+"""What the ledger answers. These are facts to the call's state machine, as the switch's are.
+
+Money is ``int`` micro-units of the account's currency; seconds are whole and counted from the answer.
+"""
+
+from dataclasses import dataclass
+
+from gateway.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Seconds granted since the start of the call, all of them paid for by what is held or charged."""
+
+    granted_seconds: int
+    held_micros: int  # what this call holds now
+    available_micros: int  # balance - held + credit limit, of the account, after this step
+    is_short: bool  # less than the ladder's last rung was affordable
+    has_outbox: bool  # this step wrote to the outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was granted; nothing changed but, perhaps, the outbox."""
+
+    reason: Reason
+    has_outbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The books of a call after its settle, release or estimate."""
+
+    charged_micros: int  # of the whole call
+    seconds: int
+    balance_micros: int
+    is_estimate: bool
+    has_outbox: bool

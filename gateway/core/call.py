@@ -1,0 +1,149 @@
+"""One metered call: what is known of it, and the arithmetic of its time. How it changes is in lifecycle.py.
+
+Rules:
+
+- Time is the PBX's own clock and used only as differences, so that CDRs agree.
+- Seconds are whole, the ceiling of milliseconds, at least 1 once answered, and never beyond the armed cap:
+  a call that the PBX cut at the end of its grant costs exactly the grant. A grant that was held but whose cap
+  never reached the PBX was not talked, and is not charged.
+- One ask pays for one answered leg. The first leg to answer consumes it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.cdr import CallRecord
+from gateway.core.facts import Ask, LegDialled
+from gateway.core.reasons import Reason
+from gateway.core.tenant import Tenant
+from rating import Destination, Rate, charge_micros
+
+# Beyond the last instant at which a reservation can still be used: late packets, a slow dial, a busy PBX.
+VALIDITY_SLACK_MS = 30_000
+# A leg that ends this soon after its cap was cut by it (seen within 10 ms; a loaded PBX is slower) ...
+CUT_LATE_MS = 1_000
+# ... and this shortly before it, too: the cap is set on an estimate of the PBX's clock.
+CUT_EARLY_MS = 50
+
+
+class State(StrEnum):
+    """Where a call is; the words of the design's section 3."""
+
+    ASKED = "asked"  # the reserve is on its way
+    RESERVED = "reserved"  # money is held and the verdict is sent
+    REFUSED = "refused"
+    RINGING = "ringing"
+    ANSWERED = "answered"  # the quota runs
+    EXTENDING = "extending"  # the quota runs, and more of it was asked for
+    FINAL = "final"  # nothing more can be reserved; the PBX cuts at the end of the grant
+    SETTLED = "settled"
+    RELEASED = "released"  # never answered: nothing is charged
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed when the call was authorized; the same for its whole life."""
+
+    call_id: str  # switch/uniqueid/nonce
+    ask: Ask
+    tenant: Tenant
+    destination: Destination
+    rate: Rate
+    dial_number: str  # what the dialplan was told to dial
+    verdict_deadline_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """The state of one call. Changed by ``lifecycle.advance`` alone."""
+
+    terms: Terms
+    state: State = State.ASKED
+    step: int = 0  # of the last extend sent; the settle takes the next
+    is_step_unheard: bool = False  # its answer was lost: it is sent again under the same number
+    step_at_ms: int = 0
+    granted_seconds: int = 0  # what the ledger holds or has charged
+    armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
+    extensions: int = 0
+    legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
+    leg: str = ""  # the leg that answered and is paid for
+    answered_at_ms: int = 0
+    ended_at_ms: int = 0
+    billed_seconds: int = 0
+    cause_q850: int = 0
+    reason: Reason | None = None
+    was_topped_up: bool = False  # while an extend was on its way: its refusal may be out of date
+    was_continued: bool = False  # the dialplan heard no verdict and went on by itself, with a cap of its own
+
+    @property
+    def caller(self) -> str:
+        """Uniqueid of the channel that asked."""
+        return self.terms.ask.uniqueid
+
+    @property
+    def cap_at_ms(self) -> int:
+        """When the PBX ends the leg, on the PBX's clock."""
+        return self.answered_at_ms + self.granted_seconds * 1000
+
+    @property
+    def armed_until_ms(self) -> int:
+        """When the PBX is known to end the leg; the cap may already be paid for beyond it."""
+        return self.answered_at_ms + self.armed_seconds * 1000
+
+    @property
+    def lead_ms(self) -> int:
+        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum."""
+        tenant = self.terms.tenant
+        return min(tenant.extend_lead_ms, tenant.quantum_seconds * 500)
+
+    @property
+    def is_live(self) -> bool:
+        """A leg is Up on this call's money."""
+        return self.state in {State.ANSWERED, State.EXTENDING, State.FINAL}
+
+    def pays_for(self, dialled: LegDialled) -> bool:
+        """Whether a leg is what was asked for: the dialplan dials the number of the verdict, and only that."""
+        return self.terms.dial_number in dialled.dial_string
+
+    def seconds_at(self, at_ms: int) -> int:
+        """Seconds used by that time: ceiling, at least 1, at most what was granted.
+
+        A leg that ended right at a cap which the PBX was not heard to have moved, was cut by that cap: the PBX
+        cuts within 10 ms (measured), and those are no second of the caller's.
+        """
+        elapsed_ms = at_ms - self.answered_at_ms
+        if 0 <= elapsed_ms - self.armed_seconds * 1000 < CUT_LATE_MS:
+            return self.armed_seconds
+        return max(1, min(-(-elapsed_ms // 1000), self.granted_seconds))
+
+    def charge_at(self, at_ms: int) -> int:
+        """What the call costs in all, in micro-units, were it to end then."""
+        return charge_micros(self.terms.rate, self.seconds_at(at_ms))
+
+    def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:
+        """The record of the closed call."""
+        terms = self.terms
+        return CallRecord(
+            call_id=terms.call_id,
+            switch=terms.ask.switch,
+            tenant=terms.tenant.tenant_id,
+            cli=terms.ask.cli,
+            dialled=terms.ask.number,
+            e164=terms.destination.e164,
+            call_class=terms.destination.call_class,
+            outcome=outcome,
+            reason=self.reason or "",
+            asked_at_ms=terms.ask.at_ms,
+            answered_at_ms=self.answered_at_ms,
+            ended_at_ms=self.ended_at_ms,
+            billsec=self.billed_seconds,
+            granted_seconds=self.granted_seconds,
+            extensions=self.extensions,
+            charged_micros=charged_micros,
+            balance_micros=balance_micros,
+            currency=terms.tenant.currency,
+            prefix=terms.rate.prefix,
+            leg=self.leg,
+            cause_q850=self.cause_q850,
+            was_cut=self.billed_seconds > 0 and self.ended_at_ms >= self.armed_until_ms - CUT_EARLY_MS,
+        )

@@ -1,0 +1,31 @@
+"""The record of one closed call: all that explains what was decided and charged."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One line of ``call.closed``. Times are the PBX's own clock; ``billsec`` agrees with Asterisk's CDR within 1 s."""
+
+    call_id: str  # switch/uniqueid/nonce
+    switch: str
+    tenant: str
+    cli: str
+    dialled: str
+    e164: str
+    call_class: str
+    outcome: str  # refused | released | settled | estimated
+    reason: str  # why it was refused or released; empty for a settled call
+    asked_at_ms: int
+    answered_at_ms: int  # 0: never answered
+    ended_at_ms: int
+    billsec: int
+    granted_seconds: int
+    extensions: int
+    charged_micros: int
+    balance_micros: int
+    currency: str
+    prefix: str  # the tariff row that priced it
+    leg: str
+    cause_q850: int
+    was_cut: bool  # ended by the PBX at the end of its grant

@@ -1,0 +1,58 @@
+"""What an ask is: refused, let pass, or metered, before any money is looked at."""
+
+from dataclasses import dataclass
+
+from gateway.core.call import Terms
+from gateway.core.facts import Ask
+from gateway.core.reasons import Reason
+from gateway.core.tenant import Tenant, dial_number
+from rating import NumberError
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Refused, and why. ``tenant`` is for the counters; empty where it is not known."""
+
+    reason: Reason
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Not metered for this tenant: emergency, internal, or a class that its plan includes."""
+
+    tenant: str
+    dial_number: str
+
+
+def decide(ask: Ask, tenant: Tenant | None, verdict_deadline_ms: int) -> Deny | Pass | Terms:
+    """Classify and price one ask. Terms means: metered, reserve before the ring.
+
+    A metered number that no row of the tariff covers is refused, never free.
+    """
+    if tenant is None:
+        return Deny(Reason.UNKNOWN_TENANT, "")
+    try:
+        destination = tenant.plan.resolve(ask.number)
+    except NumberError:
+        return Deny(Reason.BAD_NUMBER, tenant.tenant_id)
+    number = dial_number(tenant, destination)
+    if destination.call_class not in tenant.metered_classes:
+        return Pass(tenant.tenant_id, number)
+    rate = tenant.tariff.lookup(destination.e164)
+    if rate is None:
+        return Deny(Reason.NO_RATE, tenant.tenant_id)
+    return Terms(
+        call_id=call_id(ask),
+        ask=ask,
+        tenant=tenant,
+        destination=destination,
+        rate=rate,
+        dial_number=number,
+        verdict_deadline_ms=verdict_deadline_ms,
+    )
+
+
+def call_id(ask: Ask) -> str:
+    """``switch/uniqueid/nonce``: two switches can make the same Uniqueid, and one channel can ask more than once."""
+    return f"{ask.switch}/{ask.uniqueid}/{ask.nonce}"

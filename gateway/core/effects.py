@@ -1,0 +1,98 @@
+"""What a call asks of the world. The shell carries it out, in the order given, and tells the call what came of it."""
+
+from dataclasses import dataclass
+
+from gateway.core.cdr import CallRecord
+from rating import Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Hold the first quantum. Answered by Grant, Refused or LedgerSilent."""
+
+    ladder: Ladder
+    validity_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendVerdict:
+    """Tell the waiting dialplan. Answered by VerdictMissed where the deadline had passed."""
+
+    verdict: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAnswer:
+    """Book that the leg is Up. Must reach the ledger before any later step of the call."""
+
+    leg: str
+    answered_at_ms: int
+    validity_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Commit what was used and hold the next quantum. Answered by Grant, Refused or LedgerSilent."""
+
+    step: int
+    committed_micros: int
+    ladder: Ladder
+    validity_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Have the PBX itself end the leg at this time of its own clock. Answered by Armed."""
+
+    leg: str
+    cut_at_ms: int
+    seconds: int  # from the answer to the cut
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Send the call QuotaLow or QuotaOver at a time of the PBX's clock. A call has one alarm: a new one replaces it."""
+
+    at_ms: int
+    is_over: bool  # True: QuotaOver
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Charge the call in all and free the rest. Must reach the ledger, however late. Answered by Settled."""
+
+    step: int
+    charge_micros: int
+    seconds: int
+    is_estimate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Free all that is held; nothing is charged. Must reach the ledger, however late. Answered by Settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndLeg:
+    """End a leg that nobody pays for."""
+
+    leg: str
+    cause_q850: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the PBX whether the leg still lives. Answered by LegEnded, or nothing."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The call is over and its books are closed: write the record and forget the call."""
+
+    record: CallRecord
+
+
+Effect = Reserve | SendVerdict | RecordAnswer | Extend | Arm | Wake | Settle | Release | EndLeg | Look | Close

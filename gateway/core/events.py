@@ -1,0 +1,81 @@
+"""What a call can be told. Facts of the switch and the ledger's answers are events as they are; the rest is here."""
+
+from dataclasses import dataclass
+
+from gateway.core.books import Grant, Refused, Settled
+from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSilent:
+    """A reserve or an extend could not be asked, or its answer was lost: it may have happened or not."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """The PBX took the cap: it ends the leg after that many seconds in all."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictMissed:
+    """The verdict's deadline had passed before it could be written; the dialplan has decided by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """An outbound leg is gone. ``is_estimate``: nobody saw when, and the time is the latest it can have been."""
+
+    leg: str
+    at_ms: int
+    cause_q850: int
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallerEnded:
+    """The channel that asked is gone."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLow:
+    """The quota runs out soon: ask for more. ``at_ms`` is the PBX's clock now."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaOver:
+    """The cap has passed and no end of the leg was heard."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToppedUp:
+    """The tenant's account was topped up: a final call may go on."""
+
+    at_ms: int
+
+
+Event = (
+    Grant
+    | Refused
+    | Settled
+    | LedgerSilent
+    | Armed
+    | VerdictMissed
+    | AskSilenced
+    | LegDialled
+    | LegAnswered
+    | LegEnded
+    | CallerEnded
+    | QuotaLow
+    | QuotaOver
+    | ToppedUp
+)

@@ -1,0 +1,100 @@
+"""What a switch tells: checked, typed, in order.
+
+An adapter turns the events of a PBX into these facts, and nothing else crosses the border. Times are the PBX's own
+clock in milliseconds since the epoch (the ``Timestamp`` header of AMI), used only as differences; channels are
+named by their Uniqueid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A channel holds its dial and asks for credit (``UserEvent(CallGateAuthorize)``)."""
+
+    switch: str
+    uniqueid: str
+    nonce: str
+    number: str
+    tenant: str  # the Gosub's argument; empty: the accountcode decides
+    accountcode: str
+    cli: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskSilenced:
+    """The dialplan waited in vain and did what its admin chose (``UserEvent(CallGateSilence)``)."""
+
+    uniqueid: str
+    nonce: str
+    continued: bool  # True: it dials on with a fixed cap of its own
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegDialled:
+    """An outbound leg was created for a caller's Dial (``DialBegin``)."""
+
+    caller: str
+    leg: str
+    leg_name: str  # PJSIP/carrier-00000007
+    dial_string: str
+    at_ms: int
+    linkedid: str = ""  # the first channel of the call: ties a leg behind a Local channel to its asker
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """An outbound leg is Up (``Newstate`` 6, or ``DialEnd`` ANSWER as the fall-back)."""
+
+    leg: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEnded:
+    """A channel is gone: a well-formed ``Hangup``, or ``Status`` said that there is none."""
+
+    uniqueid: str
+    cause_q850: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The link to the switch is up, whole, and what happened before it is unknown: look with ``Status``."""
+
+    restarted: bool  # True: the PBX itself began anew; no channel of before is left
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The link to the switch is gone. No call is ended by this: unknown is not gone."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something forged or broken came in and was dropped. Ask ``Status`` for the channels it may have named."""
+
+    uniqueids: tuple[str, ...]
+    why: str
+
+
+Fact = Ask | AskSilenced | LegDialled | LegAnswered | ChannelEnded | LinkUp | LinkDown | Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """One channel as ``Status`` lists it."""
+
+    uniqueid: str
+    linkedid: str
+    name: str
+    is_up: bool  # ChannelState 6
+    hangup_at_ms: int  # TimeToHangup, absolute; 0: no cap by AbsoluteTimeout
+    accountcode: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""Why a call was refused, in one stable code each, with the Q.850 cause the PBX hangs up with.
+
+PJSIP turns the cause into a SIP status (measured on Asterisk 22.10, DESIGN section 2): 21 -> 403, 28 -> 484,
+38 -> 500. A refusal by policy is a 403 and never a 503, so that an upstream does not try another carrier with it.
+"""
+
+from enum import StrEnum
+
+CALL_REJECTED = 21
+INVALID_NUMBER_FORMAT = 28
+NETWORK_OUT_OF_ORDER = 38
+
+
+class Reason(StrEnum):
+    """Stable codes: they stand in verdicts, logs, metrics and CDRs."""
+
+    NO_CREDIT = "no_credit"
+    UNKNOWN_TENANT = "unknown_tenant"
+    ACCOUNT_CLOSED = "account_closed"
+    BAD_NUMBER = "bad_number"
+    NO_RATE = "no_rate"
+    BAD_ASK = "bad_ask"
+    OVERLOAD = "overload"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
+    VERDICT_LATE = "verdict_late"  # never sent: the dialplan had decided by itself
+
+    @property
+    def cause_q850(self) -> int:
+        """The Q.850 cause that the dialplan gives to ``Hangup()``."""
+        return _CAUSES.get(self, CALL_REJECTED)
+
+
+_CAUSES = {
+    Reason.BAD_NUMBER: INVALID_NUMBER_FORMAT,
+    Reason.LEDGER_UNAVAILABLE: NETWORK_OUT_OF_ORDER,
+    Reason.OVERLOAD: NETWORK_OUT_OF_ORDER,
+}

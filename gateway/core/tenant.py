@@ -1,0 +1,88 @@
+"""A tenant: who pays, by which numbers and prices, and how its calls are granted. Made from config.
+
+Rules:
+
+- Emergency, internal and short-code calls have no E.164 number and so no price: they are never metered.
+- The number to dial holds only 0-9, +, * and #: Dial would split on anything else (measured).
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rating import CallClass, Destination, NumberPlan, Tariff
+
+NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
+DEFAULT_METERED = frozenset(CallClass) - NEVER_METERED - {CallClass.DOMESTIC}
+
+QUANTUM_SECONDS = 60
+EXTEND_LEAD_MS = 5_000
+DIAL_TIMEOUT_SECONDS = 120
+
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins, and none itself
+_LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 24, 64  # Standard Webhooks 1.0.0, "Signature scheme"
+_DIALLABLE = re.compile(r"[0-9+*#]+")
+
+
+class DialFormat(StrEnum):
+    """The form in which a trunk wants the number. One without an E.164 form goes as it was dialled."""
+
+    DIALLED = "dialled"  # as the caller dialled it
+    E164 = "e164"  # digits only: 18005551234
+    PLUS = "plus"  # +18005551234
+    PREFIX = "prefix"  # the tenant's dial_prefix, then the digits: 918005551234
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One account and its rules. Amounts are micro-units of ``currency`` (ISO 4217)."""
+
+    tenant_id: str
+    currency: str
+    plan: NumberPlan
+    tariff: Tariff = field(repr=False)
+    metered_classes: frozenset[CallClass] = DEFAULT_METERED
+    accountcodes: tuple[str, ...] = ()
+    dial_format: DialFormat = DialFormat.DIALLED
+    dial_prefix: str = ""
+    quantum_seconds: int = QUANTUM_SECONDS  # how much is granted at a time
+    extend_lead_ms: int = EXTEND_LEAD_MS  # how long before the end of the quota more is asked for
+    dial_timeout_seconds: int = DIAL_TIMEOUT_SECONDS  # the longest ringing: how long an unanswered hold is good
+    credit_limit_micros: int = 0
+    recharge_trigger_micros: int | None = None
+    recharge_amount_micros: int | None = None
+    webhook_url: str = ""
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # all current ones: each event is signed by each
+
+
+def dial_number(tenant: Tenant, destination: Destination) -> str:
+    """The number in the form that the tenant's trunk wants: only 0-9, +, * and #, never empty."""
+    digits = destination.e164.removeprefix("+")
+    if not digits or tenant.dial_format is DialFormat.DIALLED:
+        number = destination.dialled
+    elif tenant.dial_format is DialFormat.E164:
+        number = digits
+    elif tenant.dial_format is DialFormat.PLUS:
+        number = f"+{digits}"
+    else:
+        number = f"{tenant.dial_prefix}{digits}"
+    assert _DIALLABLE.fullmatch(number), "the number plan and the config let nothing else through"
+    return number
+
+
+def decode_webhook_secret(secret: str) -> bytes:
+    """The key in ``whsec_`` and base64 of 24 to 64 bytes (Standard Webhooks 1.0.0).
+
+    Raises ValueError, in words that show nothing of the secret.
+    """
+    if not secret.startswith(_SECRET_PREFIX):
+        raise ValueError(f"a webhook secret begins with {_SECRET_PREFIX}")
+    try:
+        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"a webhook secret is base64 after {_SECRET_PREFIX}") from error
+    if not _LEAST_SECRET_BYTES <= len(key) <= _MOST_SECRET_BYTES:
+        raise ValueError(f"a webhook secret holds {_LEAST_SECRET_BYTES} to {_MOST_SECRET_BYTES} bytes, not {len(key)}")
+    return key

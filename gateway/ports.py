@@ -1,0 +1,295 @@
+"""What the core needs from the world, as protocols. Adapters implement them; tests may implement them too.
+
+Money is ``int`` micro-units of the account's currency. Times that end in ``_ms`` are milliseconds; PBX times are
+the PBX's own clock, ledger times are the ledger's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.books import Grant, Refused, Settled
+from gateway.core.cdr import CallRecord
+from gateway.core.facts import ChannelStatus
+from rating import Ladder
+
+__all__ = [
+    "AccountTerms",
+    "Balance",
+    "CDRSink",
+    "CallKey",
+    "Grant",
+    "Ledger",
+    "LedgerRejected",
+    "LedgerUnavailable",
+    "ListNotWhole",
+    "Notifier",
+    "OutboxEvent",
+    "Refused",
+    "Settled",
+    "StoredCall",
+    "Switch",
+    "SwitchUnavailable",
+    "TopUp",
+    "VerdictLate",
+    "Watch",
+]
+
+# --------------------------------------------------------------------------------------------------- the ledger
+
+
+class LedgerUnavailable(Exception):  # noqa: N818 - a state of the world, not a programming error
+    """The ledger could not be asked, or its answer is not known. The same step may be sent again: it is idempotent."""
+
+
+class LedgerRejected(Exception):  # noqa: N818
+    """The ledger refused a step that should have been right; ``code`` says why, stable for programs.
+
+    Codes: ``unknown_call``, ``unknown_account``, ``stale_step``, ``exceeds_grant``, ``wrong_currency``,
+    ``id_reused``, ``bad_amount``, ``account_closed``, ``bad_state``, ``no_functions``, ``version``.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What config says of a tenant's account; opening an account again applies changed terms."""
+
+    tenant: str
+    currency: str  # ISO 4217
+    credit_limit_micros: int = 0
+    recharge_trigger_micros: int | None = None
+    recharge_amount_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Names a reservation: the paying tenant and ``switch/uniqueid/nonce``."""
+
+    tenant: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account at one instant. Invariant: credits - charges + adjustments = balance; 0 <= held."""
+
+    tenant: str
+    currency: str
+    balance_micros: int
+    held_micros: int
+    credit_limit_micros: int
+    credits_micros: int  # all top-ups
+    charges_micros: int  # all charges
+    adjustments_micros: int  # corrections, either sign
+    live_calls: int
+
+    @property
+    def available_micros(self) -> int:
+        """What a new reservation may take: balance - held + credit limit."""
+        return self.balance_micros - self.held_micros + self.credit_limit_micros
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """The outcome of a top-up; ``is_repeat`` when this id was booked before with the same amount."""
+
+    balance_micros: int
+    is_repeat: bool
+    has_outbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """A reservation as the ledger keeps it: all that a new process needs to go on with the call."""
+
+    key: CallKey
+    state: str  # reserved | answered | in_doubt | estimated
+    step: int
+    granted_seconds: int
+    charged_micros: int
+    held_micros: int
+    leg: str  # empty before the answer
+    answered_at_ms: int  # PBX clock; 0 before the answer
+    valid_until_ms: int  # ledger clock
+    meta: str  # the gateway's own JSON, given to reserve()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """One event of a tenant's outbox; its id is the ``webhook-id`` and never changes."""
+
+    entry_id: str  # the stream's
+    event_id: str
+    type: str  # recharge.requested | balance.exhausted
+    tenant: str
+    at_ms: int  # ledger clock
+    facts: dict[str, str]
+
+
+class Ledger(Protocol):
+    """The books. Every step is atomic, idempotent and journalled; see the Redis adapter for the one there is.
+
+    All methods raise LedgerUnavailable; those that say so raise LedgerRejected.
+    """
+
+    async def open_account(self, terms: AccountTerms) -> Balance:
+        """Open the account, or apply changed terms to it. Rejected: ``wrong_currency``."""
+        ...
+
+    async def balance(self, tenant: str) -> Balance:
+        """Rejected: ``unknown_account``."""
+        ...
+
+    async def top_up(self, tenant: str, topup_id: str, amount_micros: int, currency: str, source: str) -> TopUp:
+        """Add funds, once for an id. Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``bad_amount``.
+
+        Wakes whoever follows top-ups: a final call may go on.
+        """
+        ...
+
+    async def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Grant | Refused:
+        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable."""
+        ...
+
+    async def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> None:
+        """Note that the leg is Up: the reservation can be charged from here on.
+
+        Rejected: ``unknown_call``, ``bad_state``.
+        """
+        ...
+
+    async def extend(
+        self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
+    ) -> Grant | Refused:
+        """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
+
+        When Refused the commit stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``,
+        ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    async def settle(self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool) -> Settled:
+        """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
+
+        Rejected: ``unknown_call``, ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    async def release(self, key: CallKey) -> Settled:
+        """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing."""
+        ...
+
+    async def doubt(self, key: CallKey) -> None:
+        """Mark an expired, unanswered reservation as in doubt; it stays held until the switch was heard."""
+        ...
+
+    async def live_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """All reservations that are neither settled nor released."""
+        ...
+
+    async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """Those of them whose validity has run out, by the ledger's own clock."""
+        ...
+
+    async def outbox(self, tenant: str, most: int) -> Sequence[OutboxEvent]:
+        """The oldest undelivered events of a tenant, in order."""
+        ...
+
+    async def outbox_done(self, tenant: str, entry_id: str) -> None:
+        """Forget an event that was acknowledged by its receiver."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- the switch
+
+
+class SwitchUnavailable(Exception):  # noqa: N818
+    """The switch could not be asked, or did not answer in time. Nothing is known of the action's fate."""
+
+
+class VerdictLate(Exception):  # noqa: N818
+    """The verdict's deadline passed before it could be written: it was not sent."""
+
+
+class ListNotWhole(Exception):  # noqa: N818
+    """A listing was cut short, forged, or did not count up. It proves nothing."""
+
+
+class Switch(Protocol):
+    """One PBX. Facts arrive by the callback given at construction, in order; actions go out here."""
+
+    @property
+    def name(self) -> str:
+        """The switch's name in config."""
+        ...
+
+    def now_ms(self) -> int:
+        """The PBX's clock, estimated from the Timestamp of its ping replies."""
+        ...
+
+    async def send_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> None:
+        """Set the verdict and press the digit. ``deadline_ms`` is PBX time. Raises VerdictLate, SwitchUnavailable."""
+        ...
+
+    async def arm(self, leg: str, cut_at_ms: int) -> bool:
+        """Make the PBX itself end the leg at that time of its own clock. False: there is no such channel."""
+        ...
+
+    async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
+        """End a channel. False: there is no such channel."""
+        ...
+
+    async def status(self, uniqueid: str) -> ChannelStatus | None:
+        """One channel; None when the PBX says that there is none. Raises SwitchUnavailable, ListNotWhole."""
+        ...
+
+    async def channels(self) -> Sequence[ChannelStatus]:
+        """All channels. Raises SwitchUnavailable, ListNotWhole."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------- the rest of the world
+
+
+class Notifier(Protocol):
+    """Delivers one outbox event to a tenant's webhook."""
+
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+        """True when the receiver acknowledged it (2xx). Never raises for what a receiver does."""
+        ...
+
+
+class CDRSink(Protocol):
+    """Where a closed call's record goes (a log line, a file)."""
+
+    def write(self, record: CallRecord) -> None:
+        """Keep one record. Must not block."""
+        ...
+
+
+class Watch(Protocol):
+    """What is counted for those who watch. All calls are cheap and never raise."""
+
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+        """One verdict: ``allow``, ``pass``, ``deny`` or ``late``, and the time from the ask's receipt to it."""
+        ...
+
+    def calls_live(self, switch: str, count: int) -> None:
+        """How many calls of a switch are metered now."""
+        ...
+
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+        """A call was settled."""
+        ...
+
+    def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
+        """One attempt to deliver an outbox event."""
+        ...
+
+    def fault(self, where: str) -> None:
+        """Something went wrong that a person should look at."""
+        ...
