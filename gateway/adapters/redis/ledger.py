@@ -1,0 +1,301 @@
+"""The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
+
+The books themselves, with their rules and invariants, are in ``lua/callgate.lua``. This file sends the steps,
+sees to it that the server has the functions, and turns replies into the values of ``gateway.ports``.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from importlib import resources
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from gateway.adapters.redis import wire
+from gateway.adapters.redis.pipe import Pipe, Reply, Word
+from gateway.core.reasons import Reason
+from gateway.ports import (
+    AccountTerms,
+    Balance,
+    CallKey,
+    Grant,
+    LedgerRejected,
+    LedgerUnavailable,
+    OutboxEvent,
+    Refused,
+    Settled,
+    StoredCall,
+    TopUp,
+)
+from rating import Ladder
+
+LIBRARY: Final = "callgate_1"
+TOPUPS_CHANNEL: Final = "callgate:topups"
+Observer = Callable[[str, float, bool], None]
+
+_DAY_MS: Final = 86_400_000
+_CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
+_QUIET_SECONDS: Final = 10.0
+_NO_FUNCTIONS: Final = (
+    "This server has no functions, or this user may not use them; callgate needs Redis 7.0, Valkey 7.2 or "
+    "newer, and a user who may run FUNCTION and FCALL"
+)
+
+
+def library_code() -> str:
+    """Return the Lua source of the function library."""
+    return resources.files("gateway.adapters.redis").joinpath("lua/callgate.lua").read_text("utf-8")
+
+
+class RedisLedger:
+    """Implements ``gateway.ports.Ledger`` on one pipelined connection.
+
+    ``observe`` is told of every function call: its name, its duration in seconds, and whether there was an
+    answer (a refusal or a rejection is one). Ids of closed calls and of top-ups are kept for
+    ``ids_kept_days``; what is sent again after that is not known any more.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 1.0,
+        most_pending: int = 10_000,
+        ids_kept_days: int = 400,
+        observe: Observer | None = None,
+    ) -> None:
+        """Take a ``redis://``, ``rediss://`` or ``unix://`` URL. Nothing is sent before the first call."""
+        self.pipe: Final = Pipe(url, timeout_seconds=timeout_seconds, most_pending=most_pending)
+        self._url = url
+        self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
+        self._observe = observe
+
+    async def connect(self) -> None:
+        """Make sure that the server is there and has the functions.
+
+        Raises LedgerUnavailable; steps may be sent all the same later, the connection comes back by itself.
+        Rejected: ``no_functions``, ``version``.
+        """
+        await self.pipe.connect()
+        await self._load_functions()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.pipe.close()
+
+    # ------------------------------------------------------------------------------------------ the account
+
+    async def open_account(self, terms: AccountTerms) -> Balance:
+        """Open the account, or apply changed terms to it. Rejected: ``wrong_currency``, ``bad_amount``."""
+        keys = wire.account_keys(wire.checked_tenant(terms.tenant))
+        return wire.read_balance(terms.tenant, await self._step("open", keys, *wire.terms_words(terms)))
+
+    async def balance(self, tenant: str) -> Balance:
+        """Rejected: ``unknown_account``."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        return wire.read_balance(tenant, await self._step("balance", keys))
+
+    async def top_up(self, tenant: str, topup_id: str, amount_micros: int, currency: str, source: str) -> TopUp:
+        """Add funds, once for an id; wakes who listens to ``subscribe_topups``.
+
+        Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``bad_amount``, ``bad_id``.
+        """
+        keys = wire.topup_keys(wire.checked_tenant(tenant), wire.checked_topup_id(topup_id))
+        amount = wire.checked_amount(amount_micros, 1)
+        words = (topup_id, amount, wire.checked_currency(currency), wire.checked_text(source), self._kept_ms)
+        return wire.read_topup(await self._step("topup", keys, *words))
+
+    # --------------------------------------------------------------------------------------- a call's steps
+
+    async def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Grant | Refused:
+        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
+
+        Refused ``bad_ask``: the call was released or settled before. Rejected: ``bad_amount``, and
+        ``stale_step`` when the call was extended since.
+        """
+        if not wire.is_tenant(key.tenant):
+            return Refused(Reason.UNKNOWN_TENANT)
+        if not wire.is_call_id(key.call_id):
+            return Refused(Reason.BAD_ASK)
+        validity = wire.checked_amount(validity_ms, 1)
+        words = (key.call_id, validity, wire.checked_text(meta))
+        rungs = wire.ladder_words(ladder)
+        return wire.read_grant(await self._step("reserve", wire.call_keys(key), *words, *rungs))
+
+    async def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> None:
+        """Note that the leg is Up. Rejected: ``unknown_call``, ``bad_state`` (closed, or another leg's)."""
+        keys = wire.call_keys(wire.checked_call(key))
+        at_ms, validity = wire.checked_amount(answered_at_ms, 1), wire.checked_amount(validity_ms, 1)
+        await self._step("answer", keys, key.call_id, wire.checked_text(leg), at_ms, validity)
+
+    async def extend(
+        self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
+    ) -> Grant | Refused:
+        """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
+
+        Steps count from 1. A refusal uses its step up: ask again with the next one. When Refused the commit
+        stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``,
+        ``bad_state``, ``bad_amount`` (a commit that gives back, a ladder that does not go on from the grant).
+        """
+        keys = wire.call_keys(wire.checked_call(key))
+        number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
+        words = (number, committed, wire.checked_amount(validity_ms, 1), *wire.ladder_words(ladder))
+        return wire.read_grant(await self._step("extend", keys, key.call_id, *words))
+
+    async def settle(self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool) -> Settled:
+        """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
+
+        Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or
+        closed), ``bad_amount`` (less than was committed).
+        """
+        keys = wire.call_keys(wire.checked_call(key))
+        number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
+        words = (number, charge, wire.checked_amount(seconds), int(is_estimate), self._kept_ms)
+        return wire.read_settled(await self._step("settle", keys, key.call_id, *words))
+
+    async def release(self, key: CallKey) -> Settled:
+        """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing.
+
+        Rejected: ``bad_state`` when the call was answered or settled; ``unknown_account``.
+        """
+        keys = wire.call_keys(wire.checked_call(key))
+        return wire.read_settled(await self._step("release", keys, key.call_id, self._kept_ms))
+
+    async def doubt(self, key: CallKey) -> None:
+        """Mark an expired, unanswered reservation as in doubt; any other call stays as it is."""
+        await self._step("doubt", wire.call_keys(wire.checked_call(key)), key.call_id)
+
+    # ---------------------------------------------------------------------------------------- what is there
+
+    async def live_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """All reservations that are neither settled, estimated nor released, the first to expire first."""
+        live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
+        return await self._read_calls(tenant, await self._told("ZRANGE", live_key, 0, -1))
+
+    async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """Those of them whose validity has run out, by the ledger's own clock, the longest gone first."""
+        live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
+        return await self._read_calls(tenant, await self._function("expired", [live_key]))
+
+    async def outbox(self, tenant: str, most: int) -> Sequence[OutboxEvent]:
+        """The oldest undelivered events of a tenant, in order."""
+        outbox_key = wire.account_keys(wire.checked_tenant(tenant))[3]
+        entries = await self._told("XRANGE", outbox_key, "-", "+", "COUNT", wire.checked_amount(most, 1))
+        return [wire.read_event(entry) for entry in entries]
+
+    async def outbox_done(self, tenant: str, entry_id: str) -> None:
+        """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
+        await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
+
+    async def subscribe_topups(self) -> AsyncGenerator[str, None]:
+        """Yield the tenant of each top-up as it happens, from all gateways, without end.
+
+        Yields "" after every (re)connect: what happened before is not known, look at all tenants.
+        """
+        pause_seconds = 0.0
+        while True:
+            try:
+                async with contextlib.aclosing(self._listen()) as heard:
+                    async for tenant in heard:
+                        pause_seconds = 0.0
+                        yield tenant
+            except (RedisError, OSError, TimeoutError):
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(1.0, max(0.02, pause_seconds * 2))
+
+    # ----------------------------------------------------------------------------------------------- asking
+
+    async def _listen(self) -> AsyncGenerator[str, None]:
+        no_retry = Retry(NoBackoff(), 0)  # a silent reconnect would hide that messages may be lost
+        async with (
+            Redis.from_url(self._url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
+            client.pubsub() as subscription,
+        ):
+            await subscription.subscribe(TOPUPS_CHANNEL)
+            was_pinged = False
+            while True:
+                message = await subscription.get_message(timeout=_QUIET_SECONDS)
+                if message is None and was_pinged:
+                    raise ConnectionError("the server fell silent")
+                was_pinged = message is None
+                if message is None:
+                    await subscription.ping()
+                elif message["type"] == "subscribe":
+                    yield ""
+                elif message["type"] == "message":
+                    yield message["data"].decode()
+
+    async def _read_calls(self, tenant: str, ids: Sequence[bytes]) -> list[StoredCall]:
+        calls = []
+        for start in range(0, len(ids), _CALLS_AT_ONCE):
+            names = [call_id.decode() for call_id in ids[start : start + _CALLS_AT_ONCE]]
+            keys = [key for name in names for key in wire.stored_keys(tenant, name)]
+            rows = await self._function("live", keys)
+            # A call that closed since its id was read has an empty row.
+            calls += [wire.read_call(tenant, name, row) for name, row in zip(names, rows, strict=True) if row]
+        return calls
+
+    async def _step(self, name: str, keys: Sequence[str], *words: Word) -> bytes:
+        """Run a function that replies in words. Raises LedgerRejected for ``rejected CODE SENTENCE``."""
+        reply: bytes = await self._function(name, keys, *words)
+        if reply.startswith(b"rejected "):
+            raise wire.read_rejection(reply)
+        return reply
+
+    async def _function(self, name: str, keys: Sequence[str], *words: Word) -> Reply:
+        started, ok = time.perf_counter(), False
+        command = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
+        try:
+            try:
+                reply = await self.pipe.call(*command)
+            except ResponseError as error:
+                # A server that was emptied, or another one behind the same address: give it the functions.
+                if "function not found" not in str(error).lower():
+                    raise
+                await self._load_functions()
+                reply = await self.pipe.call(*command)
+            ok = True
+        except ResponseError as error:
+            raise _complaint(error) from error
+        finally:
+            if self._observe is not None:
+                self._observe(name, time.perf_counter() - started, ok)
+        return reply
+
+    async def _told(self, *command: Word) -> Reply:
+        try:
+            return await self.pipe.call(*command)
+        except ResponseError as error:
+            raise _complaint(error) from error
+
+    async def _load_functions(self) -> None:
+        code = library_code()
+        try:
+            await self.pipe.call("FUNCTION", "LOAD", code)
+        except ResponseError as error:
+            if "already exists" in str(error):
+                await self._compare_functions(code)
+            elif isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
+                raise LedgerRejected("no_functions", f"{_NO_FUNCTIONS} (it said: {error}).") from error
+            else:
+                raise _complaint(error) from error
+
+    async def _compare_functions(self, code: str) -> None:
+        libraries = await self._told("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+        stored = dict(zip(libraries[0][::2], libraries[0][1::2], strict=True)) if libraries else {}
+        if stored.get(b"library_code") != code.encode():
+            raise LedgerRejected(
+                "version",
+                f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
+                f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
+            )
+
+
+def _complaint(error: ResponseError) -> LedgerUnavailable:
+    """Take an error reply that no state explains for a fault of the server: nothing is granted on it."""
+    return LedgerUnavailable(f"The ledger's server could not run the step: {error}")

@@ -1,0 +1,206 @@
+"""What goes to the ledger's functions and what comes back: names of keys, checks before, reading after.
+
+The functions check again what is checked here: a gateway of another version, or a person with a client, must
+not be able to write nonsense either.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.core.reasons import Reason
+from gateway.ports import (
+    AccountTerms,
+    Balance,
+    CallKey,
+    Grant,
+    LedgerRejected,
+    OutboxEvent,
+    Refused,
+    Settled,
+    StoredCall,
+    TopUp,
+)
+from rating import MAX_MICROS, Ladder
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME: Final = re.compile(r"[!-~]{1,200}")  # ids of calls and top-ups: printable, no spaces
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold the server up
+_MOST_TEXT: Final = 4096
+_FACTS: Final = ("tenant", "amount", "currency", "balance", "held", "available", "trigger", "reason", "call")
+_YES: Final = b"1"
+
+# --------------------------------------------------------------------------------------------------- checks
+
+
+def is_tenant(tenant: str) -> bool:
+    """Tell whether the word may name a tenant. Braces, for one, would break the hash tag of its keys."""
+    return _TENANT.fullmatch(tenant) is not None
+
+
+def is_call_id(call_id: str) -> bool:
+    """Tell whether the word may name a call."""
+    return _NAME.fullmatch(call_id) is not None
+
+
+def checked_tenant(tenant: str) -> str:
+    """Return the tenant. Rejected: ``unknown_account``."""
+    if not is_tenant(tenant):
+        raise LedgerRejected(
+            "unknown_account",
+            f"{tenant[:80]!r} cannot name a tenant; use up to 64 letters, digits, dots, dashes, underscores.",
+        )
+    return tenant
+
+
+def checked_call(key: CallKey) -> CallKey:
+    """Return the key. Rejected: ``unknown_account``, ``unknown_call``."""
+    checked_tenant(key.tenant)
+    if not is_call_id(key.call_id):
+        raise LedgerRejected("unknown_call", f"{key.call_id[:80]!r} cannot name a call; use switch/uniqueid/nonce.")
+    return key
+
+
+def checked_topup_id(topup_id: str) -> str:
+    """Return the id. Rejected: ``bad_id``."""
+    if _NAME.fullmatch(topup_id) is None:
+        raise LedgerRejected(
+            "bad_id", f"{topup_id[:80]!r} cannot name a top-up; use 1 to 200 printable characters, no space."
+        )
+    return topup_id
+
+
+def checked_currency(currency: str) -> str:
+    """Return the currency. Rejected: ``wrong_currency``."""
+    if _CURRENCY.fullmatch(currency) is None:
+        raise LedgerRejected("wrong_currency", f"{currency[:80]!r} is no currency; use an ISO 4217 code such as EUR.")
+    return currency
+
+
+def checked_text(text: str) -> str:
+    """Return what is only kept and given back. Rejected: ``bad_state`` when it is too long to keep."""
+    if len(text) > _MOST_TEXT:
+        raise LedgerRejected("bad_state", f"A text of {len(text)} characters is too long; keep it to {_MOST_TEXT}.")
+    return text
+
+
+def checked_amount(amount: int, least: int = 0) -> int:
+    """Return micro-units, seconds or milliseconds. Rejected: ``bad_amount``."""
+    # A bool or a float that slipped through would be money of another kind.
+    if type(amount) is not int or not least <= amount <= MAX_MICROS:
+        raise LedgerRejected("bad_amount", f"{amount!r} is not a whole number from {least} to 2^53 - 1.")
+    return amount
+
+
+def ladder_words(ladder: Ladder) -> list[int]:
+    """Flatten a ladder: fee, then seconds and micro-units of each rung. Rejected: ``bad_amount``."""
+    if not 0 < len(ladder.rungs) <= _MOST_RUNGS:
+        raise LedgerRejected("bad_amount", f"A ladder of {len(ladder.rungs)} rungs; give from 1 to {_MOST_RUNGS}.")
+    words = [checked_amount(ladder.fee_micros)]
+    last_seconds, last_micros = 0, 0
+    for seconds, micros in ladder.rungs:
+        checked_amount(seconds, last_seconds + 1)
+        checked_amount(micros, last_micros)
+        words += (seconds, micros)
+        last_seconds, last_micros = seconds, micros
+    checked_amount(ladder.fee_micros + last_micros)
+    return words
+
+
+def terms_words(terms: AccountTerms) -> list[str | int]:
+    """Flatten an account's terms. Rejected: ``bad_amount``, ``wrong_currency``."""
+    trigger, amount = terms.recharge_trigger_micros, terms.recharge_amount_micros
+    return [
+        checked_currency(terms.currency),
+        checked_amount(terms.credit_limit_micros),
+        "" if trigger is None else checked_amount(trigger),
+        "" if amount is None else checked_amount(amount, 1),
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------- keys
+
+
+def account_keys(tenant: str) -> list[str]:
+    """Name the keys that every step gets, in the order in which the functions read them."""
+    tag = f"cg:{{{tenant}}}:"
+    return [tag + "account", tag + "live", tag + "journal", tag + "outbox"]
+
+
+def call_keys(key: CallKey) -> list[str]:
+    """Name the keys of a step of one call."""
+    return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id)]
+
+
+def topup_keys(tenant: str, topup_id: str) -> list[str]:
+    """Name the keys of a top-up."""
+    return [*account_keys(tenant), f"cg:{{{tenant}}}:topup:{topup_id}"]
+
+
+def stored_keys(tenant: str, call_id: str) -> list[str]:
+    """Name the keys of one call: its books and its meta."""
+    return [f"cg:{{{tenant}}}:call:{call_id}", f"cg:{{{tenant}}}:meta:{call_id}"]
+
+
+# -------------------------------------------------------------------------------------------------- replies
+
+
+def read_rejection(reply: bytes) -> LedgerRejected:
+    """Read ``rejected CODE SENTENCE``."""
+    _, code, sentence = reply.decode().split(" ", 2)
+    return LedgerRejected(code, sentence[:1].upper() + sentence[1:] + ".")
+
+
+def read_grant(reply: bytes) -> Grant | Refused:
+    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX`` or ``refused REASON HAS_OUTBOX``."""
+    what, *words = reply.split(b" ")
+    if what == b"refused":
+        return Refused(Reason(words[0].decode()), has_outbox=words[1] == _YES)
+    seconds, held, available = map(int, words[:3])
+    return Grant(seconds, held, available, is_short=words[3] == _YES, has_outbox=words[4] == _YES)
+
+
+def read_settled(reply: bytes) -> Settled:
+    """Read ``settled CHARGED SECONDS BALANCE IS_ESTIMATE HAS_OUTBOX``."""
+    words = reply.split(b" ")[1:]
+    charged, seconds, balance = map(int, words[:3])
+    return Settled(charged, seconds, balance, is_estimate=words[3] == _YES, has_outbox=words[4] == _YES)
+
+
+def read_topup(reply: bytes) -> TopUp:
+    """Read ``booked BALANCE IS_REPEAT HAS_OUTBOX``."""
+    _, balance, is_repeat, has_outbox = reply.split(b" ")
+    return TopUp(int(balance), is_repeat=is_repeat == _YES, has_outbox=has_outbox == _YES)
+
+
+def read_balance(tenant: str, reply: bytes) -> Balance:
+    """Read ``balance CURRENCY BALANCE HELD LIMIT CREDITS CHARGES ADJUSTMENTS LIVE``."""
+    _, currency, *figures = reply.decode().split(" ")
+    return Balance(tenant, currency, *map(int, figures))
+
+
+def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
+    """Read the fields of a live call, in the order of STORED in the Lua file, and its meta."""
+    state, step, granted, charged, held, leg, answered_at, valid_until, meta = values
+    return StoredCall(
+        key=CallKey(tenant, call_id),
+        state=state.decode(),
+        step=int(step),
+        granted_seconds=int(granted),
+        charged_micros=int(charged),
+        held_micros=int(held),
+        leg=leg.decode(),
+        answered_at_ms=int(answered_at),
+        valid_until_ms=int(valid_until),
+        meta=meta.decode(),
+    )
+
+
+def read_event(entry: Sequence[Any]) -> OutboxEvent:
+    """Read one entry of the outbox stream."""
+    entry_id, pairs = entry
+    words = [word.decode() for word in pairs]
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    facts = {name: fields[name] for name in _FACTS}
+    return OutboxEvent(entry_id.decode(), fields["id"], fields["type"], fields["tenant"], int(fields["at_ms"]), facts)

@@ -1,0 +1,140 @@
+"""The embedded server: it keeps its data, is taken over when left behind, and belongs to one gateway."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.redis.embedded import (
+    EmbeddedServer,
+    EmbeddedServerError,
+    embedded_server,
+    embedded_url,
+    is_in_use,
+)
+from gateway.adapters.redis.pipe import Pipe
+
+
+async def ask(url: str, *command: str) -> object:
+    """Send one command on a connection of its own."""
+    pipe = Pipe(url)
+    try:
+        return await pipe.call(*command)
+    finally:
+        await pipe.close()
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, a zombie not counted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_data_is_kept_between_runs(tmp_path: Path) -> None:
+    """What one run wrote the next one has, and the server ends with the block."""
+    async with embedded_server(tmp_path / "data") as url:
+        assert url == embedded_url(tmp_path / "data")
+        await ask(url, "SET", "name", "value")
+    async with EmbeddedServer(tmp_path / "data") as server:
+        assert await ask(server.url, "GET", "name") == b"value"
+        pid = server.pid
+    assert not is_running(pid)
+    assert not Path(f"/proc/{pid}").exists(), "a zombie is left"
+
+
+async def test_it_is_set_up_for_money(own_server: EmbeddedServer) -> None:
+    """It appends to a file, syncs it every second, evicts nothing and listens on no port."""
+    wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0"}
+    for name, value in wanted.items():
+        assert await ask(own_server.url, "CONFIG", "GET", name) == [name.encode(), value.encode()]
+
+
+async def test_a_folder_belongs_to_one_gateway(tmp_path: Path) -> None:
+    """A second gateway on the same folder is refused, and the first goes on; after its end the folder is free."""
+    assert not is_in_use(tmp_path)
+    async with EmbeddedServer(tmp_path) as server:
+        assert is_in_use(tmp_path)
+        with pytest.raises(EmbeddedServerError, match="A gateway uses"):
+            await EmbeddedServer(tmp_path).start()
+        assert await ask(server.url, "PING") == b"PONG"
+    assert not is_in_use(tmp_path)
+    async with EmbeddedServer(tmp_path):
+        pass
+
+
+async def test_a_server_left_behind_is_taken_over(tmp_path: Path) -> None:
+    """After kill -9 of the gateway its server runs on; the next gateway takes it over and ends it."""
+    code = (
+        "import asyncio, os, signal, sys, pathlib\n"
+        "from gateway.adapters.redis.embedded import EmbeddedServer\n"
+        "async def main():\n"
+        "    server = EmbeddedServer(pathlib.Path(sys.argv[1]))\n"
+        "    await server.start()\n"
+        "    print(server.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    gateway = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert gateway.returncode == -signal.SIGKILL, gateway.stderr
+    left_behind = int(gateway.stdout)
+    assert is_running(left_behind)
+    await ask(embedded_url(tmp_path), "SET", "name", "value")
+    async with EmbeddedServer(tmp_path) as server:
+        assert server.pid == left_behind
+        assert await ask(server.url, "GET", "name") == b"value"
+    assert not is_running(left_behind)
+
+
+async def test_a_killed_server_is_started_again(own_server: EmbeddedServer) -> None:
+    """After kill -9 of the server another start() brings it back with its data, and leaves no zombie."""
+    await ask(own_server.url, "SET", "name", "value")
+    killed = own_server.pid
+    os.kill(killed, signal.SIGKILL)
+    await own_server.start()
+    assert own_server.pid != killed
+    assert not Path(f"/proc/{killed}").exists()
+    assert await ask(own_server.url, "GET", "name") == b"value"
+
+
+async def test_two_servers_never_share_a_folder(tmp_path: Path) -> None:
+    """When the socket's file was deleted, no second server is started on the folder; the error says where to look."""
+    async with EmbeddedServer(tmp_path, start_timeout_seconds=0.3) as server:
+        pid = server.pid
+        Path(server.url.removeprefix("unix://")).unlink()
+        server._child = None  # as if it had been left behind
+        with pytest.raises(EmbeddedServerError, match="gave no answer"):
+            await server.start()
+        assert is_running(pid)
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_server_that_cannot_start_is_told(tmp_path: Path) -> None:
+    """A broken append-only file ends the start with a sentence that names the log."""
+    async with EmbeddedServer(tmp_path) as server:
+        await ask(server.url, "SET", "name", "value" * 100)
+    (manifest,) = (tmp_path / "appendonlydir").glob("*.manifest")
+    manifest.write_text("nonsense\n")
+    with pytest.raises(EmbeddedServerError, match=r"server\.log"):
+        await EmbeddedServer(tmp_path).start()
+
+
+async def test_a_folder_of_a_long_name_gets_a_short_socket(tmp_path: Path) -> None:
+    """Where the socket's path would be too long for the kernel it is put elsewhere, owned by this user alone."""
+    folder = tmp_path / ("x" * 120)
+    async with EmbeddedServer(folder) as server:
+        socket = Path(server.url.removeprefix("unix://"))
+        assert await ask(server.url, "PING") == b"PONG"
+        assert socket.parent.stat().st_mode & 0o077 == 0
+        assert len(str(socket)) < 100
+
+
+async def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """A folder in which others could put a socket of their own is refused."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(EmbeddedServerError, match="Others may write"):
+        await EmbeddedServer(tmp_path).start()
