@@ -1,0 +1,9 @@
+"""The config: TOML files and tariffs in one folder, read whole or not at all.
+
+``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings.
+"""
+
+from gateway.settings.loader import RedisSettings, Settings, SwitchSettings, check, load
+from gateway.settings.problem import ConfigErrors, Problem
+
+__all__ = ["ConfigErrors", "Problem", "RedisSettings", "Settings", "SwitchSettings", "check", "load"]

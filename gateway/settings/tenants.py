@@ -1,0 +1,176 @@
+"""From a tenant's file to a Tenant: what only shows when keys and files are looked at together."""
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from gateway.core.tenant import NEVER_METERED, DialFormat, Tenant, decode_webhook_secret
+from gateway.settings.reading import Document, is_file
+from gateway.settings.secrets import secret_text
+from gateway.settings.sections import NAME_PATTERN, NumbersSection, TenantFile, WebhookSection
+from rating import CallClass, NumberPlan, PatternError, PlanError, Tariff, format_amount
+
+TenantDocument = Document[TenantFile]
+_NAME: Final = re.compile(NAME_PATTERN)
+
+
+def tenant_of(document: TenantDocument, tariffs_folder: str) -> Tenant | None:
+    """The tenant of a file; None, and all that is wrong noted, when it cannot be had."""
+    before = sum(not problem.is_warning for problem in document.reading.problems)
+    file = document.content
+    _check_name(document)
+    _check_accountcodes(document)
+    _check_dial(document)
+    _check_recharge(document)
+    metered = _metered(document)
+    plan = _plan(document, file.numbers)
+    tariff = _tariff(document, tariffs_folder)
+    secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
+    after = sum(not problem.is_warning for problem in document.reading.problems)
+    if plan is None or tariff is None or after > before:
+        return None
+    return Tenant(
+        tenant_id=document.file.stem,
+        currency=file.currency,
+        plan=plan,
+        tariff=tariff,
+        metered_classes=metered,
+        accountcodes=file.accountcodes,
+        dial_format=file.dial.format,
+        dial_prefix=file.dial.prefix,
+        quantum_seconds=file.quota.quantum_seconds,
+        extend_lead_ms=file.quota.extend_lead_ms,
+        dial_timeout_seconds=file.dial.timeout_seconds,
+        credit_limit_micros=file.credit_limit,
+        recharge_trigger_micros=file.recharge.trigger,
+        recharge_amount_micros=file.recharge.amount,
+        webhook_url=file.webhook.url if file.webhook is not None else "",
+        webhook_secrets=secrets,
+    )
+
+
+def _check_name(document: TenantDocument) -> None:
+    if _NAME.fullmatch(document.file.stem) is None:
+        what = "a tenant's name is its file's, and this one cannot be written in a dialplan"
+        document.wrong((), what, "name the file 1 to 64 of A-Z, a-z, 0-9, dot, dash, underscore, and .toml")
+
+
+def _check_accountcodes(document: TenantDocument) -> None:
+    codes = document.content.accountcodes
+    for code in sorted({code for code in codes if codes.count(code) > 1}):
+        document.wrong(("accountcodes",), f"{code!a} stands here twice", "keep one of them")
+
+
+def _check_dial(document: TenantDocument) -> None:
+    dial = document.content.dial
+    if dial.format is DialFormat.PREFIX and not dial.prefix:
+        document.wrong(("dial", "prefix"), "the format is prefix, and there is none", 'write one, such as prefix = "9"')
+    if dial.format is not DialFormat.PREFIX and dial.prefix:
+        remedy = 'write format = "prefix", or remove the prefix'
+        document.wrong(("dial", "prefix"), f"the format is {dial.format}, which takes no prefix", remedy)
+
+
+def _check_recharge(document: TenantDocument) -> None:
+    recharge = document.content.recharge
+    trigger, amount = recharge.trigger, recharge.amount
+    if trigger is None and amount is None:
+        return
+    if trigger is None or amount is None:
+        missing, other = ("trigger", "amount") if trigger is None else ("amount", "trigger")
+        document.wrong(("recharge", other), f"there is no {missing} beside it", f"write {missing} too, or neither")
+        return
+    for name, value in (("trigger", trigger), ("amount", amount)):
+        if value <= 0:
+            document.wrong(("recharge", name), "zero would never recharge", "write more than zero, or neither key")
+            return
+    if amount < trigger:
+        # From an empty account; from one that is only just below the trigger any amount would do.
+        what = f"from an empty account this leaves the tenant under its trigger of {format_amount(trigger)}"
+        remedy = f"write {format_amount(trigger)} or more, or lower the trigger"
+        document.wrong(("recharge", "amount"), what, remedy)
+    if document.content.webhook is None:
+        what = "events of recharge have nowhere to go"
+        document.warn(("recharge",), what, "add [webhook] with url and secrets")
+
+
+def _metered(document: TenantDocument) -> frozenset[CallClass]:
+    free = document.content.unmetered_classes
+    risky = sorted(free & {CallClass.INTERNATIONAL, CallClass.PREMIUM, CallClass.SATELLITE})
+    if risky:
+        what = f"calls of class {', '.join(risky)} cost this tenant nothing and are never cut"
+        document.warn(("unmetered_classes",), what, "remove what is not meant")
+    return frozenset(CallClass) - NEVER_METERED - free
+
+
+def _plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | None:
+    try:
+        return NumberPlan(
+            home_country=numbers.home_country,
+            international_prefixes=numbers.international_prefixes,
+            trunk_prefix=numbers.trunk_prefix,
+            internal_patterns=numbers.internal_patterns,
+            emergency_numbers=numbers.emergency_numbers,
+        )
+    except (PlanError, PatternError) as error:
+        what, _, remedy = str(error).rstrip(".").partition("; ")
+        document.wrong(("numbers", _key_of(str(error))), what, remedy or "mend it")
+        return None
+
+
+def _key_of(sentence: str) -> str:
+    """The plan tells in a sentence what is wrong, and its words say which key that is."""
+    words = {
+        "country": "home_country",
+        "international prefix": "international_prefixes",
+        "trunk prefix": "trunk_prefix",
+        "emergency": "emergency_numbers",
+    }
+    return next((name for word, name in words.items() if word in sentence), "internal_patterns")
+
+
+def _tariff(document: TenantDocument, tariffs_folder: str) -> Tariff | None:
+    reading, name = document.reading, document.content.tariff
+    file = reading.path(tariffs_folder) / name
+    if is_file(file):
+        return reading.tariff(name, file)
+    document.wrong(("tariff",), f"there is no {file}", "write the file, or name another one of that folder")
+    return None
+
+
+def _webhook_secrets(document: TenantDocument, webhook: WebhookSection) -> tuple[str, ...]:
+    at = ("webhook",)
+    if urlsplit(webhook.url).scheme == "http" and not _is_loopback(webhook.url):
+        what = "events go over the network in the clear"
+        document.warn((*at, "url"), what, "write https://")
+    inline = " ".join(webhook.secrets) if webhook.secrets is not None else None
+    text = secret_text(document, at, webhook, ("secrets", inline))
+    if text is None:
+        return ()
+    secrets = tuple(text.split())
+    if not secrets:
+        document.wrong((*at, "secrets"), "the list is empty", 'write at least one, "whsec_" and base64')
+    for secret in secrets:
+        _check_webhook_secret(document, secret)
+    return secrets
+
+
+def _check_webhook_secret(document: TenantDocument, secret: str) -> None:
+    key = next(name for name in ("secret_file", "secret_env", "secrets") if _given(document, name))
+    try:
+        decode_webhook_secret(secret)
+    except ValueError as error:
+        fresh = "python3 -c 'import base64,os; print(\"whsec_\"+base64.b64encode(os.urandom(32)).decode())'"
+        document.wrong(("webhook", key), str(error), f"make one with: {fresh}")
+
+
+def _given(document: TenantDocument, name: str) -> bool:
+    return getattr(document.content.webhook, name) is not None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,144 @@
+"""What a log line looks like."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.core.cdr import CallRecord
+from gateway.logs import LogCDRSink, configure
+
+RECORD = CallRecord(
+    call_id="pbx1/1.2/77",
+    switch="pbx1",
+    tenant="acme",
+    cli="2001",
+    dialled="18005551212",
+    e164="+18005551212",
+    call_class="toll_free",
+    outcome="settled",
+    reason="",
+    asked_at_ms=1_000,
+    answered_at_ms=2_000,
+    ended_at_ms=62_000,
+    billsec=60,
+    granted_seconds=60,
+    extensions=0,
+    charged_micros=20_000,
+    balance_micros=-1_500_000,
+    currency="USD",
+    prefix="1800",
+    leg="1.3",
+    cause_q850=16,
+    was_cut=True,
+)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Somebody looks."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Each line's JSON."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_json_where_nobody_looks() -> None:
+    """Off a terminal each line is one JSON object with time, level and the given facts."""
+    out = io.StringIO()
+    configure("info", out)
+    structlog.get_logger().info("call.asked", number="1800\r\nforged: yes", cli="\u00e9")
+    (line,) = lines(out)
+    assert (line["event"], line["level"]) == ("call.asked", "info")
+    assert (line["number"], line["cli"]) == ("1800\r\nforged: yes", "\u00e9")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_terminal_gets_no_escape_sequences_of_a_caller() -> None:
+    """On a terminal a line is for people, and control characters in a fact are shown, not obeyed."""
+    out = Terminal()
+    configure("info", out)
+    structlog.get_logger().info("call.asked", cli="\x1b[2Jgone\x9b1m")
+    assert "\x1b[2J" not in out.getvalue()
+    assert "\x9b" not in out.getvalue()
+    assert "\\x1b[2Jgone" in out.getvalue()
+    assert not out.getvalue().startswith("{")
+
+
+def test_level() -> None:
+    """What is below the level is not written."""
+    out = io.StringIO()
+    configure("warning", out)
+    structlog.get_logger().info("hidden")
+    structlog.get_logger().warning("shown")
+    assert [line["event"] for line in lines(out)] == ["shown"]
+
+
+def test_an_unknown_level_is_refused() -> None:
+    """A level that is none is an error that lists those there are."""
+    with pytest.raises(ValueError, match="debug, info, warning, error"):
+        configure("loud", io.StringIO())
+
+
+def test_libraries_speak_through_the_same_renderer() -> None:
+    """A warning of the standard library's logging comes out as the same JSON, once, and its info not at all."""
+    out = io.StringIO()
+    configure("debug", out)
+    configure("debug", out)
+    logging.getLogger("panoramisk").info("hidden")
+    logging.getLogger("panoramisk").warning("lost %s", "link", extra={"switch": "pbx1"})
+    (line,) = lines(out)
+    assert (line["event"], line["level"], line["logger"]) == ("lost link", "warning", "panoramisk")
+    assert line["switch"] == "pbx1"
+
+
+def test_an_exception_stays_one_line() -> None:
+    """A traceback is a field of its JSON line."""
+    out = io.StringIO()
+    configure("info", out)
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        structlog.get_logger().exception("broke")
+        logging.getLogger("aiohttp").exception("broke too")
+    assert ["ZeroDivisionError" in line["exception"] for line in lines(out)] == [True, True]
+
+
+def test_a_closed_call_is_one_line() -> None:
+    """A record becomes one call.closed line with every field, its amounts as exact decimal strings."""
+    out = io.StringIO()
+    configure("info", out)
+    LogCDRSink().write(RECORD)
+    (line,) = lines(out)
+    assert line["event"] == "call.closed"
+    assert (line["charged"], line["balance"], line["currency"]) == ("0.02", "-1.50", "USD")
+    for field in fields(RECORD):
+        if not field.name.endswith("_micros"):
+            assert line[field.name] == getattr(RECORD, field.name)
+
+
+def test_records_are_kept_at_any_level() -> None:
+    """A log level of error loses no record of a call."""
+    out = io.StringIO()
+    configure("error", out)
+    LogCDRSink().write(RECORD)
+    assert [line["event"] for line in lines(out)] == ["call.closed"]
