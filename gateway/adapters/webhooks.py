@@ -1,0 +1,148 @@
+"""Delivers outbox events to a tenant's webhook by Standard Webhooks 1.0.0.
+
+Each request carries ``webhook-id`` (the outbox event's own, the same at each attempt), ``webhook-timestamp``
+(Unix seconds of this attempt) and ``webhook-signature``: ``v1,`` and the base64 of HMAC-SHA256 over
+``id.timestamp.body``, once for each current secret, separated by spaces, so that a secret can be rotated.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+
+from gateway.core.tenant import decode_webhook_secret
+from gateway.ports import OutboxEvent
+from rating.money import format_amount
+
+TIMEOUT_SECONDS = 10.0
+MOST_CONNECTIONS = 256
+MOST_CONNECTIONS_A_HOST = 8  # a receiver that hangs holds up itself, not the others
+OK_FROM, OK_BELOW = 200, 300
+_MICROS = "_micros"
+
+_log = structlog.get_logger("callgate.webhooks")
+
+
+class WebhookNotifier:
+    """Implements ``ports.Notifier``. Used in a running event loop; close it, or use it as a context."""
+
+    def __init__(
+        self, *, timeout_seconds: float = TIMEOUT_SECONDS, now_seconds: Callable[[], float] = time.time
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._now_seconds = now_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop all connections. Harmless when there are none."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+        """POST the event once. ``secret``: one ``whsec_…``, or several separated by spaces; signed with each.
+
+        True when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
+        The body of the answer is not read. Never raises for what a receiver does. An event or a secret that
+        cannot be sent gives False and an error in the log.
+        """
+        log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
+        try:
+            body = payload(event)
+            headers = self._headers(event.event_id, body, secret)
+        except ValueError as error:
+            log.error("webhook.unsendable", error=str(error))
+            return False
+        try:
+            # Leaving the block closes a connection whose answer is not all there: nothing is unpacked.
+            async with self._client().post(url, data=body, headers=headers, allow_redirects=False) as response:
+                status = response.status
+        except TimeoutError:
+            log.warning("webhook.failed", error="no answer in time")
+            return False
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            log.warning("webhook.failed", error=f"{type(error).__name__}: {error}"[:200])
+            return False
+        if OK_FROM <= status < OK_BELOW:
+            return True
+        log.warning("webhook.failed", error="not acknowledged", status=status)
+        return False
+
+    def _headers(self, event_id: str, body: bytes, secret: str) -> dict[str, str]:
+        sent_at = str(int(self._now_seconds()))
+        return {
+            "content-type": "application/json",
+            "webhook-id": event_id,
+            "webhook-timestamp": sent_at,
+            "webhook-signature": signatures(secret, event_id, sent_at, body),
+        }
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, limit_per_host=MOST_CONNECTIONS_A_HOST),
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"user-agent": f"callgate/{version('callgate')}"},
+            )
+        return self._session
+
+
+def signatures(secrets: str, event_id: str, sent_at: str, body: bytes) -> str:
+    """The ``webhook-signature`` header: one ``v1,…`` for each secret. Raises ValueError for a bad one."""
+    keys = [decode_webhook_secret(secret) for secret in secrets.split()]
+    if not keys:
+        raise ValueError("no webhook secret: give the tenant one in [webhook] secrets")
+    signed = f"{event_id}.{sent_at}.".encode() + body
+    return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
+
+
+def payload(event: OutboxEvent) -> bytes:
+    """The JSON body ``{"type", "timestamp", "data"}``, the same bytes at each attempt.
+
+    An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an
+    integer of micro-units. All other facts are strings. Raises ValueError for an amount that is no integer.
+    """
+    data: dict[str, object] = {"tenant": event.tenant}
+    for name, value in event.facts.items():
+        if name.endswith(_MICROS):
+            micros = int(value)
+            data[name.removesuffix(_MICROS)] = format_amount(micros)
+            data[name] = micros
+        else:
+            data[name] = value
+    body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _iso(at_ms: int) -> str:
+    seconds, ms = divmod(at_ms, 1000)
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _host(url: str) -> str:
+    """The host alone: a webhook's path often holds a key of its own, which no log should."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,233 @@
+"""Delivery of an event to receivers of all kinds."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+from structlog.testing import capture_logs
+
+from gateway.adapters.webhooks import WebhookNotifier, payload, signatures
+from gateway.ports import Notifier, OutboxEvent
+from tests.unit.webhooks.receiver import Receiver, raw, serving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+EVENT = OutboxEvent(
+    entry_id="1-0",
+    event_id="evt_0001",
+    type="recharge.requested",
+    tenant="acme",
+    at_ms=1_700_000_000_045,
+    facts={"available_micros": "9990000", "amount_micros": "25000000", "currency": "USD", "reason": "caf\u00e9"},
+)
+
+
+@pytest.fixture
+async def notifier() -> AsyncIterator[Notifier]:
+    """A notifier that waits a short while only."""
+    async with WebhookNotifier(timeout_seconds=0.3) as notifier:
+        yield notifier
+
+
+async def test_signed_as_the_standard_says(notifier: Notifier) -> None:
+    """The public standardwebhooks package verifies what arrives, and reads type, time and amounts from it."""
+    receiver = Receiver()
+    async with serving(receiver) as url:
+        assert await notifier.deliver(url, SECRET, EVENT)
+    assert receiver.verified(SECRET) == {
+        "type": "recharge.requested",
+        "timestamp": "2023-11-14T22:13:20.045Z",
+        "data": {
+            "tenant": "acme",
+            "available": "9.99",
+            "available_micros": 9_990_000,
+            "amount": "25.00",
+            "amount_micros": 25_000_000,
+            "currency": "USD",
+            "reason": "caf\u00e9",
+        },
+    }
+    headers, _ = receiver.seen[0]
+    assert headers["webhook-id"] == "evt_0001"
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("callgate/")
+
+
+async def test_a_changed_body_does_not_verify(notifier: Notifier) -> None:
+    """One changed digit of the amount breaks the signature, and so does another secret."""
+    receiver = Receiver()
+    async with serving(receiver) as url:
+        await notifier.deliver(url, SECRET, EVENT)
+    headers, body = receiver.seen[0]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(body.replace(b"25000000", b"95000000"), headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OTHER).verify(body, headers)
+
+
+async def test_rotation(notifier: Notifier) -> None:
+    """With two secrets a receiver that knows either of them can verify."""
+    receiver = Receiver()
+    async with serving(receiver) as url:
+        assert await notifier.deliver(url, f"{OTHER} {SECRET}", EVENT)
+    assert receiver.verified(SECRET) == receiver.verified(OTHER)
+
+
+async def test_attempts_are_the_same_event() -> None:
+    """A second attempt has the same id and the same bytes, and its own time and signature."""
+    receiver = Receiver(status=500)
+    now = datetime.now(UTC).timestamp()
+    times = iter([now, now + 60])
+    async with WebhookNotifier(now_seconds=lambda: next(times)) as notifier, serving(receiver) as url:
+        assert not await notifier.deliver(url, SECRET, EVENT)
+        receiver.status = 202
+        assert await notifier.deliver(url, SECRET, EVENT)
+    (first, body), (second, body_again) = receiver.seen
+    assert body == body_again
+    assert first["webhook-id"] == second["webhook-id"]
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 60
+    assert first["webhook-signature"] != second["webhook-signature"]
+    receiver.verified(SECRET, 0)
+    receiver.verified(SECRET, 1)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+async def test_acknowledged(notifier: Notifier, status: int) -> None:
+    """Any 2xx acknowledges."""
+    async with serving(Receiver(status=status)) as url:
+        assert await notifier.deliver(url, SECRET, EVENT)
+
+
+@pytest.mark.parametrize("status", [304, 400, 401, 404, 410, 429, 500, 503])
+async def test_not_acknowledged(notifier: Notifier, status: int) -> None:
+    """Nothing else does."""
+    async with serving(Receiver(status=status)) as url:
+        assert not await notifier.deliver(url, SECRET, EVENT)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(notifier: Notifier, status: int) -> None:
+    """A redirect is no acknowledgement, and where it points gets nothing."""
+    other = Receiver()
+    async with serving(other) as target, serving(Receiver(status=status, headers={"Location": target})) as url:
+        assert not await notifier.deliver(url, SECRET, EVENT)
+    assert other.seen == []
+
+
+async def test_a_receiver_that_hangs(notifier: Notifier) -> None:
+    """A receiver that takes the event and says nothing is given up after the time-out."""
+    receiver = Receiver(hang=True)
+    async with serving(receiver) as url:
+        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert receiver.arrived.is_set()
+
+
+async def test_a_receiver_that_hangs_delays_no_other() -> None:
+    """While many deliveries to one host hang, one to another host goes through."""
+    stuck, well = Receiver(hang=True), Receiver()
+    async with WebhookNotifier(timeout_seconds=30) as notifier, serving(stuck) as bad, serving(well) as good:
+        waiting = [asyncio.create_task(notifier.deliver(bad, SECRET, EVENT)) for _ in range(300)]
+        await asyncio.wait_for(stuck.arrived.wait(), 10)
+        other_host = good.replace("127.0.0.1", "localhost")
+        assert await asyncio.wait_for(notifier.deliver(other_host, SECRET, EVENT), 10)
+        assert not any(task.done() for task in waiting)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_nobody_listens(notifier: Notifier) -> None:
+    """A refused connection is no acknowledgement and no exception."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else's
+        assert not await notifier.deliver(f"http://127.0.0.1:{taken.getsockname()[1]}/", SECRET, EVENT)
+
+
+GARBAGE = [
+    b"",
+    b"\x00\xff" * 500,
+    b"HTTP/1.1 200\x00 OK\r\n\r\n",
+    b"HTTP/1.1 999999 \r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nA: " + b"x" * 200_000 + b"\r\n\r\n",
+    b"HTTP/1.1 OK\r\n\r\n",
+    b"SSH-2.0-OpenSSH_9.9\r\n",
+]
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+async def test_garbage(notifier: Notifier, answer: bytes) -> None:
+    """An answer that is no HTTP is no acknowledgement and no exception."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    async with raw(peer) as url:
+        assert not await notifier.deliver(url, SECRET, EVENT)
+
+
+async def test_an_endless_body_is_not_read(notifier: Notifier) -> None:
+    """A 200 with a body without end acknowledges, and its connection is closed rather than read."""
+    closed = asyncio.Event()
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        except ConnectionError:
+            closed.set()
+
+    async with raw(peer) as url:
+        assert await notifier.deliver(url, SECRET, EVENT)
+        await asyncio.wait_for(closed.wait(), 10)
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "http://", "http://[::1", "ftp://127.0.0.1/", "http://127.0.0.1:0/"])
+async def test_a_bad_url(notifier: Notifier, url: str) -> None:
+    """A URL that cannot be called is no acknowledgement and no exception."""
+    assert not await notifier.deliver(url, SECRET, EVENT)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "secret", "whsec_YWJj", f"{SECRET} bad"])
+async def test_nothing_goes_out_unsigned(notifier: Notifier, secret: str) -> None:
+    """With a bad secret nothing is sent: the log says so, without the secret and without the URL's path."""
+    receiver = Receiver()
+    async with serving(receiver) as url:
+        with capture_logs() as logs:
+            assert not await notifier.deliver(f"{url}/T0KEN", secret, EVENT)
+    assert receiver.seen == []
+    assert [line["event"] for line in logs] == ["webhook.unsendable"]
+    assert "T0KEN" not in str(logs)
+    assert SECRET not in str(logs)
+
+
+async def test_a_bad_amount_is_not_sent(notifier: Notifier) -> None:
+    """An event whose amount is no integer is not sent as something else."""
+    receiver = Receiver()
+    event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"amount_micros": "1e14"})
+    async with serving(receiver) as url:
+        assert not await notifier.deliver(url, SECRET, event)
+    assert receiver.seen == []
+
+
+def test_the_signature_by_hand() -> None:
+    """The specification's own example: id, timestamp and body joined by dots, HMAC-SHA256, base64."""
+    body = b'{"test": 2432232314}'
+    expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert signatures(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body) == expected
+
+
+def test_amounts_keep_every_digit() -> None:
+    """The largest amount goes out exact in both forms."""
+    event = OutboxEvent("1-0", "e", "t", "acme", 0, {"balance_micros": str(2**53 - 1), "owed_micros": "-1"})
+    data = json.loads(payload(event))["data"]
+    assert (data["balance"], data["balance_micros"]) == ("9007199254.740991", 2**53 - 1)
+    assert (data["owed"], data["owed_micros"]) == ("-0.000001", -1)
