@@ -1,0 +1,1 @@
+"""The lab: a real Asterisk in a folder, with SIPp as phone and as carrier."""

@@ -1,0 +1,228 @@
+"""Build the lab: Debian's (or Ubuntu's) Asterisk in a folder that git ignores.
+
+Run as ``python -m tests.lab.build``. Exit code 0: ready; 3: this machine cannot have it, and why.
+
+The folder is ``.lab/`` at the repository root, or ``$CALLGATE_LAB_DIR``. It is built under a temporary name and renamed
+when whole, so an interrupted build is never used; its name carries a hash of the recipe, so a changed recipe
+builds anew. Mirror, keyring and architecture are those of the machine's own apt. Signatures are checked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Debian suites that have the package, newest stable-to-be first; bookworm and trixie have none.
+DEBIAN_SUITES = ("forky", "sid")
+# A change here builds anew.
+RECIPE = "3 debootstrap --variant=minbase --include=asterisk; hosts; no service"
+_APT_FORMAT = "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)"
+TOOLS = {"debootstrap": "debootstrap", "sipp": "sip-tester"}
+
+
+class LabUnavailable(Exception):  # noqa: N818 (a state of the machine, not a fault)
+    """The lab cannot be had on this machine; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the machine's own apt gets its main packages from."""
+
+    distribution: str
+    codename: str
+    mirror: str
+
+
+def lab_dir() -> Path:
+    """The cache folder: ``$CALLGATE_LAB_DIR`` or ``.lab`` at the repository root."""
+    return Path(os.environ.get("CALLGATE_LAB_DIR") or REPOSITORY / ".lab")
+
+
+def _recipe_name() -> str:
+    return "asterisk-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:12]
+
+
+def find_root() -> Path | None:
+    """The built folder, or None when it is not there or was built by another recipe."""
+    root = lab_dir() / _recipe_name()
+    return root if (root / "usr/sbin/asterisk").exists() else None
+
+
+def missing() -> str | None:
+    """What stands between this machine and lab tests, in one sentence, or None."""
+    if os.geteuid() != 0:
+        return "the lab needs root (debootstrap and chroot): run the tests as root"
+    tools = [package for tool, package in TOOLS.items() if tool != "debootstrap" and shutil.which(tool) is None]
+    if tools:
+        return f"the lab needs the package {', '.join(tools)}: run `python -m tests.lab.build` as root"
+    if find_root() is None:
+        return "the lab's Asterisk is not built: run `python -m tests.lab.build` as root"
+    return None
+
+
+def ensure() -> Path:
+    """Make the lab ready and return its root.
+
+    :raises LabUnavailable: with what is missing.
+    """
+    if os.geteuid() != 0:
+        raise LabUnavailable("the lab needs root (debootstrap and chroot): run this as root")
+    with _lock():
+        _install_tools()
+        found = find_root()
+        if found is None:
+            found = _build()
+        _name_host(found)
+    return found
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Two test runs at once build only once."""
+    lab_dir().mkdir(parents=True, exist_ok=True)
+    with (lab_dir() / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _install_tools() -> None:
+    packages = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if not packages:
+        return
+    if shutil.which("apt-get") is None:
+        raise LabUnavailable(f"the lab needs {', '.join(packages)} and this machine has no apt-get to install them")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    if _quiet(install, environment) != 0:
+        _quiet(["apt-get", "update", "-qq"], environment)
+        if _quiet(install, environment) != 0:
+            raise LabUnavailable(f"apt-get could not install {', '.join(packages)}: install them by hand")
+
+
+def _quiet(command: list[str], environment: dict[str, str] | None = None) -> int:
+    return subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+    ).returncode
+
+
+def apt_source() -> Source:
+    """Read distribution, suite and mirror of the main archive out of apt's own configuration.
+
+    :raises LabUnavailable: when apt has no such source.
+    """
+    if shutil.which("apt-get") is None:
+        raise LabUnavailable("the lab needs Debian or Ubuntu: there is no apt-get here")
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text(), re.MULTILINE))
+    codename = release.get("VERSION_CODENAME", "")
+    listing = subprocess.run(
+        ["apt-get", "indextargets", "--format", _APT_FORMAT, "Created-By: Packages"],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    for line in listing.splitlines():
+        origin, target, component, mirror = line.split("|", 3)
+        if origin in ("Debian", "Ubuntu") and component == "main" and target == codename:
+            return Source(origin, target, mirror)
+    raise LabUnavailable(
+        f"apt knows no main archive of Debian or Ubuntu {codename or '(unknown suite)'}: "
+        "check its sources and run `apt-get update`"
+    )
+
+
+def _candidates(source: Source) -> list[str]:
+    if source.distribution == "Ubuntu":
+        return [source.codename]
+    return list(DEBIAN_SUITES)
+
+
+def _debootstrap_command(source: Source, suite: str, target: Path) -> list[str]:
+    scripts = Path("/usr/share/debootstrap/scripts")
+    command = ["debootstrap", "--variant=minbase", "--include=asterisk"]
+    if source.distribution == "Ubuntu":
+        command.append("--components=main,universe")
+    command += [suite, str(target), source.mirror]
+    if not (scripts / suite).exists():
+        # A debootstrap older than the suite: all Debian suites of today share sid's script.
+        command.append(str(scripts / "sid"))
+    return command
+
+
+def _build() -> Path:
+    source = apt_source()
+    final = lab_dir() / _recipe_name()
+    logs: list[str] = []
+    for interrupted in lab_dir().glob(".building-*"):
+        _discard(interrupted)
+    for suite in _candidates(source):
+        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=lab_dir()))
+        temporary.chmod(0o755)
+        log = lab_dir() / f"debootstrap-{suite}.log"
+        try:
+            with log.open("w") as out:
+                done = subprocess.run(
+                    _debootstrap_command(source, suite, temporary),
+                    stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False,
+                )  # fmt: skip
+            if done.returncode == 0 and (temporary / "usr/sbin/asterisk").exists():
+                shutil.rmtree(temporary / "var/cache/apt/archives", ignore_errors=True)
+                shutil.rmtree(final, ignore_errors=True)
+                temporary.rename(final)
+                return final
+            logs.append(f"{suite}: see {log}, last line: {(log.read_text().splitlines() or ['nothing'])[-1]}")
+        finally:
+            _discard(temporary)
+    raise LabUnavailable("debootstrap could not build an Asterisk folder; " + "; ".join(logs))
+
+
+def _discard(folder: Path) -> None:
+    """Remove an unfinished build; debootstrap mounts /proc and /sys in it and, when killed, leaves them mounted."""
+    inside = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((each for each in inside if each.startswith(f"{folder}/")), reverse=True):
+        if _quiet(["umount", "-l", mount]) != 0:
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name_host(root: Path) -> None:
+    """A failed look-up of the machine's own name stalls PJSIP for seconds."""
+    hosts = root / "etc/hosts"
+    wanted = f"127.0.0.1 localhost {socket.gethostname()}\n"
+    if not hosts.exists() or hosts.read_text() != wanted:
+        hosts.write_text(wanted)
+
+
+def asterisk_version(root: Path) -> str:
+    """What the built Asterisk says of itself."""
+    return subprocess.run(
+        ["chroot", str(root), "asterisk", "-V"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def main() -> int:
+    """Command line: build, and say in one line what came of it."""
+    try:
+        root = ensure()
+    except LabUnavailable as problem:
+        print(f"no lab: {problem}", file=sys.stderr)
+        return 3
+    print(f"lab ready: {asterisk_version(root)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""The gateway as an admin runs it: `callgate serve` on a config folder, beside a Valkey that can be stopped alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from gateway.adapters.redis.embedded import server_program
+from tests.lab import process
+from tests.lab.asterisk import Asterisk
+
+CALLGATE = Path(sys.executable).parent / "callgate"
+MICROS = 1_000_000
+
+# Scaled: a "minute" of these tariffs is a few seconds, so that a test takes seconds. A price of 6.00 a minute is
+# 0.10 a second.
+TARIFF = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
+1,United States,0,6.00,1,1
+1800,Toll-free,0,6.00,3,3
+44,United Kingdom,0,6.00,1,1
+33,France,0,6.00,4,4
+"""
+
+
+class Books:
+    """A Valkey of the test's own, on a unix socket, its data kept in a folder between starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Deep folders of pytest are too long for a socket's path.
+        self._socket = Path(f"/tmp/callgate-lab-{os.getpid()}-{id(self):x}.sock")
+        self.url = f"unix://{self._socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(unix_socket_path=str(self._socket), decode_responses=True)
+
+    def start(self) -> Books:
+        """Start it and wait until it answers."""
+        self._process = process.spawn(
+            [
+                server_program(), "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder),
+                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            ],
+            self._folder / "server.log",
+        )  # fmt: skip
+        process.wait_for(self._answers, 10, "an answer of Valkey")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+    def stop(self) -> None:
+        """SIGTERM: it ends in order."""
+        if self._process is not None:
+            process.end(self._process, polite=signal.SIGTERM)
+            self._process = None
+
+    def close(self) -> None:
+        """Stop it and remove its socket."""
+        self.stop()
+        self.client.close()
+        self._socket.unlink(missing_ok=True)
+
+    def journal(self, tenant: str) -> list[dict[str, str]]:
+        """All entries of a tenant's journal, with their Redis time as `at` (epoch seconds)."""
+        entries: Any = self.client.xrange(f"cg:{{{tenant}}}:journal")
+        return [{**fields, "at": str(int(entry.split("-")[0]) / 1000)} for entry, fields in entries]
+
+
+@dataclass
+class GatewayProcess:
+    """`callgate serve` in a process of its own."""
+
+    folder: Path
+    asterisk: Asterisk
+    redis_url: str
+    tenants: Mapping[str, str] = field(default_factory=dict)
+    more: str = ""  # added to gateway.toml
+    http_port: int = 0
+
+    def __post_init__(self) -> None:
+        self.config = self.folder / "config"
+        self.log = self.folder / "callgate.log"
+        self.http_port = process.free_port(socket.SOCK_STREAM)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.write_config()
+
+    # -- config
+
+    def write_config(self) -> None:
+        """Write the config folder."""
+        for name in ("tenants", "tariffs"):
+            (self.config / name).mkdir(parents=True, exist_ok=True)
+        (self.config / "gateway.toml").write_text(
+            f"""
+[redis]
+url = "{self.redis_url}"
+[http]
+port = {self.http_port}
+[[switch]]
+name = "pbx1"
+port = {self.asterisk.ami_port}
+secret = "{self.asterisk.secret}"
+{self.more}
+"""
+        )
+        (self.config / "tariffs/lab.csv").write_text(TARIFF)
+        for name, text in self.tenants.items():
+            (self.config / f"tenants/{name}.toml").write_text(text)
+
+    # -- life
+
+    def start(self, *, is_ready: bool = True) -> GatewayProcess:
+        """Start it and, unless told otherwise, wait until it is ready to gate calls."""
+        self._process = process.spawn([str(CALLGATE), "serve", "--config", str(self.config)], self.log)
+        if is_ready:
+            process.wait_for(self._is_ready, 15, "readiness of callgate")
+        return self
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"callgate ended: {self.log.read_text()[-3000:]}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running gateway."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(5)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """SIGTERM, as a supervisor would."""
+        if self._process is not None:
+            process.end(self._process, polite=signal.SIGTERM, patience_seconds=5)
+            self._process = None
+
+    # -- looking in
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line on this config."""
+        return subprocess.run(
+            [str(CALLGATE), *arguments, "--config", str(self.config)],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    def top_up(self, tenant: str, amount: str, topup_id: str = "") -> None:
+        """`callgate topup`."""
+        done = self.run("topup", tenant, amount, *(["--id", topup_id] if topup_id else []))
+        assert done.returncode == 0, done.stderr
+
+    def balance(self, tenant: str) -> dict[str, Any]:
+        """`callgate balance --json`, amounts in micro-units."""
+        done = self.run("balance", tenant, "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout)[0])
+
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """The log so far, of all runs on this folder."""
+        found = []
+        for line in self.log.read_text().splitlines() if self.log.exists() else []:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if not event or entry.get("event") == event:
+                found.append(entry)
+        return found
+
+    def closed(self, count: int = 1, timeout_seconds: float = 5.0) -> list[dict[str, Any]]:
+        """Wait for so many `call.closed` lines."""
+        return process.wait_for(
+            lambda: rows if len(rows := self.lines("call.closed")) >= count else None,
+            timeout_seconds,
+            f"{count} closed calls; the log ends: {self.log.read_text()[-2000:]}",
+        )
+
+    def metric(self, series: str) -> float:
+        """The value of one series of /metrics, 0 where it is not there."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(series + " "):
+                    return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def cpu_seconds(self) -> float:
+        """CPU used so far, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def tenant_toml(
+    accountcode: str, *, quantum_seconds: int = 4, extend_lead_ms: int = 1500, recharge: str = "", webhook: str = ""
+) -> str:
+    """A tenant's file: US, the lab's tariff, short quanta."""
+    return f"""
+currency = "USD"
+tariff = "lab.csv"
+accountcodes = ["{accountcode}"]
+[numbers]
+home_country = "US"
+international_prefixes = ["011"]
+trunk_prefix = "1"
+internal_patterns = ["_2XXX"]
+[dial]
+format = "e164"
+timeout_seconds = 60
+[quota]
+quantum_seconds = {quantum_seconds}
+extend_lead_ms = {extend_lead_ms}
+{recharge}
+{webhook}
+"""
