@@ -1,0 +1,208 @@
+"""Wires the gateway together. This file alone names concrete adapters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Self
+
+import structlog
+
+from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.http import HttpServer
+from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.redis.embedded import embedded_server, embedded_url, is_in_use
+from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.webhooks import WebhookNotifier
+from gateway.core.tenant import Tenant
+from gateway.logs import LogCDRSink
+from gateway.ports import AccountTerms, Balance, CDRSink, LedgerUnavailable
+from gateway.service import memo
+from gateway.service.directory import Directory
+from gateway.service.notify import Deliverer
+from gateway.service.reap import Reaper
+from gateway.service.resync import Resync
+from gateway.service.session import World
+from gateway.service.switchboard import Switchboard
+from gateway.settings import Settings, SwitchSettings
+from rating import preload_number_types
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """One running gateway: ``async with Gateway(settings):`` gates calls until the block is left."""
+
+    def __init__(self, settings: Settings, sink: CDRSink | None = None) -> None:
+        self.settings = settings
+        self.watch = PrometheusWatch(list(settings.tenants.values()), [s.name for s in settings.switches])
+        self.directory = Directory(settings.tenants.values())
+        self.boards: dict[str, Switchboard] = {}
+        self.switches: list[AmiSwitch] = []
+        self._sink = sink or LogCDRSink()
+        self._resync = Resync()
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the ledger, take back the calls it knows, and connect to the switches.
+
+        Raises LedgerUnavailable or LedgerRejected when the ledger cannot be used at the start, HttpServerError
+        when the port is taken, OSError when an embedded server cannot be started.
+        """
+        preload_number_types()
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self.ledger = await self._open_ledger()
+        notifier = await self._stack.enter_async_context(WebhookNotifier())
+        self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch)
+        self._stack.callback(self.deliverer.stop)
+        for switch_settings in self.settings.switches:
+            self._add_switch(switch_settings)
+        await self._take_back_calls()
+        for switch in self.switches:
+            switch.start()
+        self.http = HttpServer(
+            render=self.watch.render,
+            ready=self._ready,
+            host=self.settings.http.host,
+            port=self.settings.http.port,
+        )
+        await self.http.start()
+        self._stack.push_async_callback(self.http.stop)
+        reaper = Reaper(self.ledger, self.directory, self.boards, self.watch)
+        for errand in (reaper.run(), self.deliverer.run(), self._follow_topups()):
+            self._spawn(errand)
+
+    async def stop(self) -> None:
+        """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books."""
+        self._resync.stop()
+        for board in self.boards.values():
+            board.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    # ------------------------------------------------------------------------------------------------ the ledger
+
+    async def _open_ledger(self) -> RedisLedger:
+        redis = self.settings.redis
+        url = await self._stack.enter_async_context(embedded_server(redis.data_dir)) if redis.is_embedded else redis.url
+        ledger = RedisLedger(url, observe=self._observe_ledger)
+        self._stack.push_async_callback(ledger.close)
+        await ledger.connect()
+        await asyncio.gather(*(ledger.open_account(terms_of(tenant)) for tenant in self.directory))
+        return ledger
+
+    def _observe_ledger(self, function: str, seconds: float, ok: bool) -> None:
+        self.watch.ledger_called(function, seconds, is_error=not ok)
+
+    async def _follow_topups(self) -> None:
+        async for tenant in self.ledger.subscribe_topups():
+            for board in self.boards.values():
+                board.top_up(tenant)
+            if tenant:
+                self.deliverer.wake(tenant)
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """All accounts of the config. Raises LedgerUnavailable."""
+        tenants = [tenant.tenant_id for tenant in self.directory]
+        return dict(zip(tenants, await asyncio.gather(*map(self.ledger.balance, tenants)), strict=True))
+
+    # ---------------------------------------------------------------------------------------------- the switches
+
+    def _add_switch(self, settings: SwitchSettings) -> None:
+        # The switch tells its board, and the board acts through the switch: the closure ties the knot.
+        switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
+        world = World(self.ledger, switch, self.watch, self._sink, self.deliverer.wake)
+        board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
+        self.switches.append(switch)
+        self.boards[settings.name] = board
+        self.watch.watch_links(settings.name, lambda: switch.stats)
+        self._stack.push_async_callback(switch.stop)
+
+    async def _take_back_calls(self) -> None:
+        """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""
+        for tenant in self.directory:
+            for stored in await self.ledger.live_calls(tenant.tenant_id):
+                board = self.boards.get(memo.switch_of(stored))
+                if board is None:
+                    log.warning("call.orphan", call=stored.key.call_id, remedy="its switch is not in the config")
+                    continue
+                try:
+                    call = memo.restore(stored, tenant)
+                except ValueError as error:
+                    log.error("call.unreadable", problem=str(error))
+                    continue
+                board.adopt(call)
+                log.info("call.taken_back", call=stored.key.call_id, tenant=tenant.tenant_id, state=call.state)
+
+    async def _ready(self) -> tuple[bool, dict[str, object]]:
+        down = [switch for switch in self.switches if not switch.is_up]
+        faults: dict[str, object] = {switch.name: switch.fault or "connecting" for switch in down}
+        try:
+            await self.ledger.pipe.call("PING")
+        except LedgerUnavailable as error:
+            faults["ledger"] = str(error)
+        is_ready = "ledger" not in faults and any(switch.is_up for switch in self.switches)
+        return is_ready, {"missing": faults}
+
+    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(errand))
+
+
+@asynccontextmanager
+async def borrowed_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
+    """The ledger for one command: that of the gateway that runs, or the embedded one started for the moment.
+
+    Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
+    """
+    redis = settings.redis
+    async with AsyncExitStack() as stack:
+        url = redis.url
+        if redis.is_embedded:
+            url = embedded_url(redis.data_dir)
+            if not is_in_use(redis.data_dir):
+                url = await stack.enter_async_context(embedded_server(redis.data_dir))
+        ledger = RedisLedger(url, timeout_seconds=5.0)
+        stack.push_async_callback(ledger.close)
+        await ledger.connect()
+        yield ledger
+
+
+def terms_of(tenant: Tenant) -> AccountTerms:
+    """What the ledger needs to know of a tenant."""
+    return AccountTerms(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        credit_limit_micros=tenant.credit_limit_micros,
+        recharge_trigger_micros=tenant.recharge_trigger_micros,
+        recharge_amount_micros=tenant.recharge_amount_micros,
+    )
+
+
+def ami_settings(settings: SwitchSettings) -> AmiSettings:
+    """The adapter's settings of one switch."""
+    return AmiSettings(
+        name=settings.name,
+        host=settings.host,
+        port=settings.port,
+        username=settings.username,
+        secret=settings.secret,
+        connect_seconds=settings.connect_timeout_ms / 1000,
+        action_seconds=settings.action_timeout_ms / 1000,
+        ping_interval_seconds=settings.ping_interval_ms / 1000,
+        ping_seconds=settings.ping_timeout_ms / 1000,
+    )

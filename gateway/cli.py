@@ -1,0 +1,237 @@
+"""The command line: what an admin types. It prints for people, or JSON with ``--json``; errors go to standard error.
+
+Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says why), 2 the command was mistyped.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import uuid
+from collections.abc import Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Column, Table
+
+from gateway import bootstrap, logs
+from gateway.adapters.http import HttpServerError
+from gateway.adapters.redis.embedded import EmbeddedServerError
+from gateway.core.tenant import Tenant
+from gateway.ports import LedgerRejected, LedgerUnavailable, StoredCall
+from gateway.settings import ConfigErrors, Settings, check, load
+from rating import AmountError, format_amount, parse_amount
+
+app = typer.Typer(
+    name="callgate",
+    help="Prepaid call authorization for Asterisk: money is held before the ring.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+ConfigDir = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CALLGATE_CONFIG", help="The folder that holds gateway.toml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CONFIG = Path("config")
+FAILURES = (LedgerUnavailable, LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+# ------------------------------------------------------------------------------------------------------ the gateway
+
+
+@app.command()
+def serve(config: ConfigDir = CONFIG) -> None:
+    """Gate calls until stopped (SIGTERM, SIGINT). A stop settles nothing: the PBX keeps its caps."""
+    settings = _load(config)
+    logs.configure(settings.log_level)
+    for warning in settings.warnings:
+        log.warning("config.warning", problem=str(warning))
+    _run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with bootstrap.Gateway(settings) as gateway:
+        log.info(
+            "gateway.started",
+            tenants=len(settings.tenants),
+            switches=[switch.name for switch in settings.switches],
+            http=f"http://{settings.http.host}:{gateway.http.port}",
+        )
+        await stopped.wait()
+    log.info("gateway.stopped")
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option("--for", help="Stop after that many seconds.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same calls.")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep the demo's books here (default: a fresh folder).")] = None,
+) -> None:
+    """Watch the gate at work: a simulated PBX, a dozen tenants, an embedded ledger. Proves the books at the end."""
+    from gateway.demo.run import run_demo  # noqa: PLC0415 - only this command pays for it
+
+    raise typer.Exit(_run(run_demo(seconds, seed, data_dir)))
+
+
+# ------------------------------------------------------------------------------------------------------- the config
+
+
+@app.command("check")
+def check_config(config: ConfigDir = CONFIG) -> None:
+    """Check the config: each problem with its file, line, key and remedy. Exit code 1 when it cannot be used."""
+    problems = check(config)
+    errors = [problem for problem in problems if not problem.is_warning]
+    for problem in problems:
+        print(problem, file=sys.stderr if not problem.is_warning else sys.stdout)
+    if errors:
+        print(f"{len(errors)} to mend; nothing was started.", file=sys.stderr)
+        raise typer.Exit(1)
+    settings = load(config)
+    print(f"The config is right: {len(settings.tenants)} tenants, {len(settings.switches)} switches.")
+
+
+# ------------------------------------------------------------------------------------------------------- the ledger
+
+
+@app.command()
+def topup(
+    tenant: str,
+    amount: Annotated[str, typer.Argument(help="In units of the account's currency, such as 25.00.")],
+    topup_id: Annotated[
+        str | None, typer.Option("--id", help="Your own id, such as a payment's: the same id is booked once.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Where the money came from.")] = "command line",
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Add funds to a tenant's account."""
+    settings = _load(config)
+    owner = _tenant(settings, tenant)
+    micros = _amount(amount)
+    given_id = topup_id or f"cli-{uuid.uuid4()}"
+
+    async def book() -> Any:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            await ledger.open_account(bootstrap.terms_of(owner))
+            return await ledger.top_up(tenant, given_id, micros, owner.currency, source)
+
+    done = _run(book(), about=f"top-up {given_id}: ")
+    if as_json:
+        print(json.dumps({"id": given_id, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
+        return
+    was = "was booked before" if done.is_repeat else "added"
+    money = format_amount(micros, owner.currency)
+    print(f"{tenant}: {money} {was} (id {given_id}); balance {format_amount(done.balance_micros, owner.currency)}")
+
+
+@app.command()
+def balance(
+    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show balances: what is there, what calls hold, what is available."""
+    settings = _load(config)
+    owners = [_tenant(settings, name) for name in tenants or sorted(settings.tenants)]
+
+    async def read() -> list[Any]:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            return [await ledger.open_account(bootstrap.terms_of(owner)) for owner in owners]
+
+    rows = _run(read())
+    if as_json:
+        print(json.dumps([{**asdict(row), "available_micros": row.available_micros} for row in rows]))
+        return
+    table = Table("tenant", "currency", *[_right(name) for name in ("balance", "held", "available", "calls")])
+    for row in rows:
+        amounts = (row.balance_micros, row.held_micros, row.available_micros)
+        table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
+    Console().print(table)
+
+
+@app.command()
+def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
+    """Show the calls whose books are open: what each holds and was granted."""
+    settings = _load(config)
+
+    async def read() -> list[StoredCall]:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            return [call for tenant in sorted(settings.tenants) for call in await ledger.live_calls(tenant)]
+
+    rows = _run(read())
+    if as_json:
+        print(json.dumps([{**asdict(row), "meta": json.loads(row.meta)} for row in rows]))
+        return
+    table = Table("tenant", "call", "state", "number", *[_right(name) for name in ("granted", "charged", "held")])
+    for row in rows:
+        number = json.loads(row.meta).get("e164", "")
+        table.add_row(
+            row.key.tenant,
+            row.key.call_id,
+            row.state,
+            number,
+            f"{row.granted_seconds} s",
+            format_amount(row.charged_micros),
+            format_amount(row.held_micros),
+        )
+    Console().print(table)
+
+
+# ------------------------------------------------------------------------------------------------------------- help
+
+
+def _run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
+    """Run it to its end; a failure that people can meet is one sentence, ``about`` what, and exit code 1."""
+    try:
+        return uvloop.run(errand)
+    except FAILURES as error:
+        _fail(f"{about}{error}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _load(config: Path) -> Settings:
+    try:
+        return load(config)
+    except ConfigErrors as errors:
+        _fail(f"{errors}\nNothing was done. `callgate check` says it again.")
+
+
+def _tenant(settings: Settings, name: str) -> Tenant:
+    owner = settings.tenants.get(name)
+    if owner is None:
+        known = ", ".join(sorted(settings.tenants)) or "none"
+        _fail(f"There is no tenant {name!r}; the config has: {known}.")
+    return owner
+
+
+def _amount(text: str) -> int:
+    try:
+        return parse_amount(text)
+    except AmountError as error:
+        _fail(str(error))
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"callgate: {sentence}", file=sys.stderr)
+    raise typer.Exit(1)

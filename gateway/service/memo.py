@@ -1,0 +1,95 @@
+"""A call's terms as text: kept with its reservation, so that a new process can go on with the call.
+
+The price is part of it: a tariff that changes between two processes does not change a call that is under way.
+"""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+from gateway.core.call import Call, State, Terms
+from gateway.core.facts import Ask
+from gateway.core.tenant import Tenant
+from gateway.ports import StoredCall
+from rating import CallClass, Destination, Rate
+
+
+def write(terms: Terms) -> str:
+    """The terms as compact JSON, without the tenant, whom the ledger's key names."""
+    ask, destination, rate = terms.ask, terms.destination, terms.rate
+    return json.dumps(
+        {
+            "switch": ask.switch,
+            "uniqueid": ask.uniqueid,
+            "nonce": ask.nonce,
+            "number": ask.number,
+            "cli": ask.cli,
+            "at_ms": ask.at_ms,
+            "e164": destination.e164,
+            "class": destination.call_class,
+            "dial": terms.dial_number,
+            "rate": [
+                rate.prefix,
+                rate.destination,
+                str(rate.connect_fee),
+                str(rate.per_minute),
+                rate.initial_increment_seconds,
+                rate.increment_seconds,
+                rate.line,
+            ],
+        },
+        separators=(",", ":"),
+    )
+
+
+def switch_of(stored: StoredCall) -> str:
+    """The switch that a stored call runs on: the first part of its id."""
+    return stored.key.call_id.partition("/")[0]
+
+
+def restore(stored: StoredCall, tenant: Tenant) -> Call:
+    """The call as it was when the ledger last heard of it. Raises ValueError where the memo cannot be read."""
+    try:
+        terms = _terms(stored.key.call_id, json.loads(stored.meta), tenant)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the memo of call {stored.key.call_id} cannot be read: {error}") from error
+    return Call(
+        terms=terms,
+        state=State.ANSWERED if stored.answered_at_ms else State.RESERVED,
+        step=stored.step,
+        granted_seconds=stored.granted_seconds,
+        # Whether the last grant's cap reached the PBX is not known: the cap is set anew, and taken as set.
+        armed_seconds=stored.granted_seconds,
+        leg=stored.leg,
+        answered_at_ms=stored.answered_at_ms,
+    )
+
+
+def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
+    prefix, name, fee, per_minute, initial, increment, line = memo["rate"]
+    return Terms(
+        call_id=call_id,
+        ask=Ask(
+            switch=memo["switch"],
+            uniqueid=memo["uniqueid"],
+            nonce=memo["nonce"],
+            number=memo["number"],
+            tenant=tenant.tenant_id,
+            accountcode="",
+            cli=memo["cli"],
+            at_ms=memo["at_ms"],
+        ),
+        tenant=tenant,
+        destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
+        rate=Rate(
+            prefix=prefix,
+            destination=name,
+            connect_fee=Fraction(fee),
+            per_minute=Fraction(per_minute),
+            initial_increment_seconds=initial,
+            increment_seconds=increment,
+            line=line,
+        ),
+        dial_number=memo["dial"],
+        verdict_deadline_ms=memo["at_ms"],  # long past: a verdict is never sent for a restored call
+    )

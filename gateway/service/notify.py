@@ -1,0 +1,74 @@
+"""Delivers each tenant's outbox to its webhook: in order, one at a time, until it is acknowledged.
+
+An event leaves the outbox only after its receiver acknowledged it, so a restart loses none; a receiver that hangs
+delays its own tenant alone. Between attempts the wait doubles, with jitter.
+"""
+
+import asyncio
+import random
+
+import structlog
+
+from gateway.core.tenant import Tenant
+from gateway.ports import Ledger, LedgerUnavailable, Notifier, OutboxEvent, Watch
+from gateway.service.directory import Directory
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 5.0  # another process (a command line) may have written to an outbox
+BATCH = 16
+RETRY_FIRST_SECONDS = 0.5
+RETRY_LONGEST_SECONDS = 300.0
+
+
+class Deliverer:
+    """One errand for each tenant that has something to deliver."""
+
+    def __init__(self, ledger: Ledger, directory: Directory, notifier: Notifier, watch: Watch) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._notifier = notifier
+        self._watch = watch
+        self._errands: dict[str, asyncio.Task[None]] = {}
+
+    def wake(self, tenant_id: str) -> None:
+        """Look into a tenant's outbox now; nothing happens when its errand is under way."""
+        tenant = self._directory.get(tenant_id)
+        if tenant is None or not tenant.webhook_url or tenant_id in self._errands:
+            return
+        task = asyncio.create_task(self._deliver_all(tenant))
+        self._errands[tenant_id] = task
+        task.add_done_callback(lambda _: self._errands.pop(tenant_id, None))
+
+    async def run(self) -> None:
+        """Sweep all tenants, over and over, until cancelled."""
+        while True:
+            for tenant in self._directory:
+                self.wake(tenant.tenant_id)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    def stop(self) -> None:
+        """Drop what is under way; the outbox keeps it."""
+        for task in tuple(self._errands.values()):
+            task.cancel()
+
+    async def _deliver_all(self, tenant: Tenant) -> None:
+        try:
+            while events := await self._ledger.outbox(tenant.tenant_id, BATCH):
+                for event in events:
+                    await self._deliver(tenant, event)
+        except LedgerUnavailable as error:
+            log.warning("outbox.postponed", tenant=tenant.tenant_id, problem=str(error))
+
+    async def _deliver(self, tenant: Tenant, event: OutboxEvent) -> None:
+        wait_seconds = RETRY_FIRST_SECONDS
+        while True:
+            secret = " ".join(tenant.webhook_secrets)
+            is_done = await self._notifier.deliver(tenant.webhook_url, secret, event)
+            self._watch.delivered(event.type, is_acknowledged=is_done)
+            if is_done:
+                await self._ledger.outbox_done(tenant.tenant_id, event.entry_id)
+                log.info("event.delivered", tenant=tenant.tenant_id, type=event.type, event_id=event.event_id)
+                return
+            await asyncio.sleep(wait_seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+            wait_seconds = min(wait_seconds * 2, RETRY_LONGEST_SECONDS)

@@ -1,0 +1,78 @@
+"""What was left behind: reservations whose validity ran out with nobody to settle them.
+
+Unanswered, they are in doubt: held until their switch was heard, never charged blind. Answered, they are charged to
+the end of their grant and marked as an estimate; a later settle or CDR replaces it (DESIGN section 4).
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable, ListNotWhole, StoredCall, SwitchUnavailable, Watch
+from gateway.service import memo
+from gateway.service.directory import Directory
+from gateway.service.switchboard import Switchboard
+
+log = structlog.get_logger(__name__)
+
+REAP_SECONDS = 5.0
+
+
+class Reaper:
+    """Walks all tenants, over and over, at leisure."""
+
+    def __init__(self, ledger: Ledger, directory: Directory, boards: Mapping[str, Switchboard], watch: Watch) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._boards = boards
+        self._watch = watch
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            try:
+                await self.reap()
+            except LedgerUnavailable as error:
+                log.warning("reap.postponed", problem=str(error))
+
+    async def reap(self) -> None:
+        """One walk. Raises LedgerUnavailable."""
+        for tenant in self._directory:
+            for stored in await self._ledger.expired_calls(tenant.tenant_id):
+                try:
+                    await self._reap(stored)
+                except LedgerRejected as error:
+                    # Another hand closed it in the meantime, or the books want a person.
+                    self._watch.fault(f"reap_{error.code}")
+                    log.error("reap.rejected", call=stored.key.call_id, code=error.code, problem=str(error))
+
+    async def _reap(self, stored: StoredCall) -> None:
+        board = self._boards.get(memo.switch_of(stored))
+        if board is not None and board.keeps(stored.key.call_id):
+            return  # a session has it: its own alarm looks after it
+        if stored.answered_at_ms:
+            await self._estimate(stored)
+        elif board is None or not await self._release_if_gone(board, stored):
+            await self._ledger.doubt(stored.key)
+
+    async def _estimate(self, stored: StoredCall) -> None:
+        """Its validity lies beyond its deadline, so the whole grant may have been talked."""
+        charge = stored.charged_micros + stored.held_micros
+        await self._ledger.settle(stored.key, stored.step + 1, charge, stored.granted_seconds, is_estimate=True)
+        self._watch.fault("estimate")
+        log.warning("call.estimated", call=stored.key.call_id, tenant=stored.key.tenant, seconds=stored.granted_seconds)
+
+    async def _release_if_gone(self, board: Switchboard, stored: StoredCall) -> bool:
+        """Release what nobody answered, once its switch says that the caller is gone."""
+        uniqueid = stored.key.call_id.split("/")[1]
+        try:
+            status = await board.world.switch.status(uniqueid)
+        except (SwitchUnavailable, ListNotWhole):
+            return False
+        if status is not None:
+            return False
+        await self._ledger.release(stored.key)
+        log.info("call.released_late", call=stored.key.call_id, tenant=stored.key.tenant)
+        return True
