@@ -30,11 +30,15 @@ class Deliverer:
         self._notifier = notifier
         self._watch = watch
         self._errands: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()  # woken while their errand was under way: it may have looked just before
 
     def wake(self, tenant_id: str) -> None:
-        """Look into a tenant's outbox now; nothing happens when its errand is under way."""
+        """Look into a tenant's outbox now, or once more when its errand is under way."""
         tenant = self._directory.get(tenant_id)
-        if tenant is None or not tenant.webhook_url or tenant_id in self._errands:
+        if tenant is None or not tenant.webhook_url:
+            return
+        if tenant_id in self._errands:
+            self._again.add(tenant_id)
             return
         task = asyncio.create_task(self._deliver_all(tenant))
         self._errands[tenant_id] = task
@@ -54,9 +58,13 @@ class Deliverer:
 
     async def _deliver_all(self, tenant: Tenant) -> None:
         try:
-            while events := await self._ledger.outbox(tenant.tenant_id, BATCH):
+            is_empty = False
+            while not is_empty or tenant.tenant_id in self._again:
+                self._again.discard(tenant.tenant_id)
+                events = await self._ledger.outbox(tenant.tenant_id, BATCH)
                 for event in events:
                     await self._deliver(tenant, event)
+                is_empty = not events
         except LedgerUnavailable as error:
             log.warning("outbox.postponed", tenant=tenant.tenant_id, problem=str(error))
 

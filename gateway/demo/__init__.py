@@ -1,0 +1,1 @@
+"""A simulated PBX with phones, tenants and a payment desk, for the demo and the benchmarks."""
