@@ -1,0 +1,64 @@
+# Two commands do all the set-up: `make demo` shows callgate at work, `make test` passes its tests.
+# Both need Python 3.11 or newer, git and make, and install the rest into .venv.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-full bench check lab setup image-check lock clean
+
+BIN := .venv/bin
+# Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
+ARGS ?=
+# auto: the lab's tests run where the lab can be built; required: else they fail; off: they are skipped
+CALLGATE_LAB ?= auto
+export CALLGATE_LAB
+ifdef PYTHON
+export PYTHON
+endif
+# The seed fixes hypothesis' choice of examples: the short sample is the same every time.
+PYTEST := $(BIN)/pytest --hypothesis-seed=0
+
+help:
+	@echo 'make demo         a simulated switch, a dozen tenants, calls and money, in this terminal (ARGS="--for 30")'
+	@echo 'make test         linters, types, and the tests in their short form (CALLGATE_LAB=auto|required|off)'
+	@echo 'make test-full    the same with every long test'
+	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
+	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
+	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
+
+demo:
+	@requirements/install runtime
+	@$(BIN)/callgate demo $(ARGS)
+
+setup:
+	@requirements/install dev
+
+# Cheap checks fail first.
+check: setup
+	$(BIN)/ruff check gateway rating tests
+	$(BIN)/ruff format --check gateway rating tests
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# The lab is a real Asterisk and SIPp in a folder of the checkout; building it needs root and apt.
+lab: setup
+	@requirements/lab
+
+test: check lab
+	$(PYTEST) -m 'not full and not load' $(ARGS)
+
+test-full: check lab
+	$(PYTEST) -m 'not load' $(ARGS)
+
+bench: lab
+	$(BIN)/python -m tests.load.bench $(ARGS)
+
+image-check: setup
+	$(BIN)/python -m tests.image.check $(ARGS)
+
+lock:
+	@requirements/install runtime || true  # pins that do not fit are what this mends
+	requirements/lock $(ARGS)
+	@requirements/install dev
+
+clean:
+	rm -rf --one-file-system .venv .lab build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
