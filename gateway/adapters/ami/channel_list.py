@@ -1,0 +1,36 @@
+"""Items of a ``Status`` list to ChannelStatus."""
+
+import re
+
+from gateway.adapters.ami.facts import UP
+from gateway.adapters.ami.messages import Message
+from gateway.adapters.ami.shapes import UNIQUEID, status_fault
+from gateway.core.facts import ChannelStatus
+
+VARIABLES = ("CALLGATE_ASK", "CALLGATE_VERDICT", "CDR(answer,u)")
+UNSET = "(null)"  # what printf makes of a variable that is not there (generate_status in main/manager.c)
+_SECONDS = re.compile(r"[0-9]{1,11}")
+
+
+def read_item(message: Message, mark: str = "") -> ChannelStatus:
+    """One item. Raises ValueError, with why, for one that is not genuine: then the list is not whole."""
+    fault = status_fault(message, VARIABLES, mark)
+    if fault:
+        raise ValueError(fault)
+    headers = message.headers
+    if not UNIQUEID.fullmatch(headers["Uniqueid"]) or not _SECONDS.fullmatch(headers["TimeToHangup"]):
+        raise ValueError("a Status item with a Uniqueid or a TimeToHangup that cannot be")
+    variables = {}
+    for _, text in message.pairs[-1 - len(VARIABLES) : -1]:
+        name, _, value = text.partition("=")
+        if value not in ("", UNSET):
+            variables[name] = value
+    return ChannelStatus(
+        uniqueid=headers["Uniqueid"],
+        linkedid=headers["Linkedid"],
+        name=headers["Channel"],
+        is_up=headers["ChannelState"] == UP,
+        hangup_at_ms=int(headers["TimeToHangup"]) * 1000,
+        accountcode=headers["AccountCode"],
+        variables=variables,
+    )
