@@ -201,6 +201,7 @@ def ami_settings(settings: SwitchSettings) -> AmiSettings:
         port=settings.port,
         username=settings.username,
         secret=settings.secret,
+        mark=settings.mark,
         connect_seconds=settings.connect_timeout_ms / 1000,
         action_seconds=settings.action_timeout_ms / 1000,
         ping_interval_seconds=settings.ping_interval_ms / 1000,

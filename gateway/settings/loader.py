@@ -44,6 +44,7 @@ class SwitchSettings:
     port: int
     username: str
     secret: str = field(repr=False)
+    mark: str = field(repr=False)
     connect_timeout_ms: int
     action_timeout_ms: int
     ping_interval_ms: int
@@ -146,6 +147,7 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
         port=section.port,
         username=section.username,
         secret=secret,
+        mark=section.mark or "",
         connect_timeout_ms=section.connect_timeout_ms,
         action_timeout_ms=section.action_timeout_ms,
         ping_interval_ms=section.ping_interval_ms,

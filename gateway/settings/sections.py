@@ -148,6 +148,7 @@ class SwitchSection(Section):
     secret: HeaderValue | None = key("the manager user's secret", '"…"', None)
     secret_file: FileName | None = key("a file that holds the secret", '"secrets/pbx1"', None)
     secret_env: FileName | None = key("an environment variable that holds the secret", '"PBX1_SECRET"', None)
+    mark: HeaderValue | None = key("the secret of CALLGATE_MARK, where the PBX has one", '"5f1d0c9ab34e7768"', None)
     connect_timeout_ms: Milliseconds = key("milliseconds for connect and login, 100 to 60000", "5000", 5000)
     action_timeout_ms: Milliseconds = key("milliseconds for the answer to an action, 100 to 60000", "2000", 2000)
     ping_interval_ms: Milliseconds = key("milliseconds between two pings, 100 to 60000", "2000", 2000)

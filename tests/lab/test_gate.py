@@ -145,10 +145,13 @@ def test_a_call_is_cut_when_its_money_ends_and_the_next_is_refused(
     account = gate.balance("acme")
     assert (account["balance_micros"], account["held_micros"]) == (0, 0)
 
+    mark = asterisk.probe.mark()
     refused = one(phone(TOLL_FREE).wait())
-    print(f"refused after {refused.final_after_ms:.1f} ms")
+    ask = asterisk.probe.wait_event("UserEvent", since=mark)
+    ended = asterisk.probe.wait_event("Hangup", since=mark, Uniqueid=ask["Uniqueid"])
+    print(f"refused after {1000 * (ended.at - ask.at):.1f} ms")
     assert refused.status == 403
-    assert refused.final_after_ms < 50
+    assert ended.at - ask.at < 0.050
     assert len(far.calls) == 1
     check_books(books)
 

@@ -29,7 +29,7 @@ class AmiSettings:
     ping_seconds: float = 2.0
     backoff_seconds: float = 0.2
     most_backoff_seconds: float = 5.0
-    boot_seconds: float = 10.0
+    boot_seconds: float = 3.0
     facts_limit: int = 20_000
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from gateway.adapters.ami.suspicion import Judge
 from gateway.core.facts import ChannelStatus, Fact, LinkDown, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 
+BOOT_TOLD_SECONDS = 0.5  # FullyBooted follows the login at once, where the PBX is up
 BATCH = 64  # facts handled in one turn of the event loop, so that a burst does not hold up everything else
 # Setvar, AbsoluteTimeout, Hangup and Status say the one, PlayDTMF the other (main/manager.c,
 # apps/app_senddtmf.c).
@@ -48,6 +49,7 @@ class AmiSwitch:
         self._booted = asyncio.Event()
         self._started_at = ""  # of the PBX's core, as it words it; empty: never heard
         self._told_no_timestamps = False
+        self._dropped_before = 0  # this connection
         self._announcing: asyncio.Task[None] | None = None
         self._events = Link(
             settings,
@@ -222,6 +224,7 @@ class AmiSwitch:
 
     def _events_down(self, why: str) -> None:
         self._booted.clear()
+        self._dropped_before = self._events.stats.dropped
         self._link_down(why)
 
     def _link_down(self, why: str) -> None:
@@ -258,10 +261,13 @@ class AmiSwitch:
         self._put(LinkUp(restarted=restarted))
 
     async def _wait_for_boot(self) -> None:
-        try:
-            async with asyncio.timeout(self._settings.boot_seconds):
-                await self._booted.wait()
-        except TimeoutError:
+        if await self._is_booted_within(BOOT_TOLD_SECONDS):
+            return
+        if self._events.stats.dropped > self._dropped_before:
+            # It is told once a login, and was perhaps among what was not believed: log in anew.
+            self._events.fail("FullyBooted was perhaps among the messages that were not believed")
+            await self._booted.wait()  # ended by LinkDown
+        if not await self._is_booted_within(self._settings.boot_seconds):
             fault = (
                 f"switch {self.name}: no FullyBooted: Asterisk is still starting, or the manager user lacks "
                 "read=system, or its event filter keeps FullyBooted away"
@@ -270,6 +276,13 @@ class AmiSwitch:
             _log.error("ami.not_booted", switch=self.name, fault=fault)
             await self._booted.wait()
             self._events.stats.fault = ""
+
+    async def _is_booted_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._booted.wait()
+        except TimeoutError:
+            return False
 
 
 def _channel(uniqueid: str) -> tuple[str, str]:
