@@ -44,6 +44,13 @@ async def test_a_stream_in_single_bytes_makes_the_same_facts(bench: Bench) -> No
     assert sorted(map(repr, bench.others())) == sorted(map(repr, FACTS))
 
 
+async def test_an_orderly_stop_is_no_fault(bench: Bench) -> None:
+    """No LinkDown is told: nobody is to be woken because the gateway was asked to end."""
+    switch = await bench.up()
+    await switch.stop()
+    assert not any(isinstance(fact, LinkDown) for fact in bench.facts)
+
+
 async def test_an_originated_leg_has_no_caller(bench: Bench) -> None:
     """A DialBegin without a caller (Originate) is a dialled leg of nobody."""
     await bench.up()

@@ -90,6 +90,7 @@ class Link:
         self._make_judge = make_judge
         self._protocol: LinkProtocol | None = None
         self._task: asyncio.Task[Never] | None = None
+        self._is_stopping = False
         self.stats = LinkStats(name=f"{settings.name}/{role}")
 
     @property
@@ -102,7 +103,8 @@ class Link:
         self._task = asyncio.get_running_loop().create_task(self._keep_up(), name=f"ami-{self.stats.name}")
 
     async def stop(self) -> None:
-        """End the connection; nothing is tried again."""
+        """End the connection, without a word; nothing is tried again."""
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -194,7 +196,7 @@ class Link:
             manager.close()
             if manager.protocol is not None:
                 manager.protocol.transport.abort()  # a half-open peer would never take the rest
-            if was_up:
+            if was_up and not self._is_stopping:
                 why = manager.protocol.lost.result()
                 self._tell(f"switch {settings.name}: {why}")
                 self._on_down(why)
