@@ -1,7 +1,7 @@
 """Wires the gateway together. This file alone names concrete adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
@@ -27,6 +27,9 @@ from gateway.settings import Settings, SwitchSettings
 from rating import preload_number_types
 
 log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 5.0
+ERRAND_AGAIN_SECONDS = 1.0
 
 
 class Gateway:
@@ -82,13 +85,19 @@ class Gateway:
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch)
-        for errand in (reaper.run(), self.deliverer.run(), self._follow_topups()):
-            self._spawn(errand)
+        for errand in (reaper.run, self.deliverer.run, self._follow_topups):
+            self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def stop(self) -> None:
-        """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books."""
+        """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books.
+
+        What has happened already is booked first, for at most DRAIN_SECONDS.
+        """
+        for switch in self.switches:
+            await switch.stop()
         self._resync.stop()
         for board in self.boards.values():
+            await board.drain(DRAIN_SECONDS)
             board.stop()
         for task in self._tasks:
             task.cancel()
@@ -131,7 +140,6 @@ class Gateway:
         self.switches.append(switch)
         self.boards[settings.name] = board
         self.watch.watch_links(settings.name, lambda: switch.stats)
-        self._stack.push_async_callback(switch.stop)
 
     async def _take_back_calls(self) -> None:
         """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""
@@ -159,8 +167,15 @@ class Gateway:
         is_ready = "ledger" not in faults and any(switch.is_up for switch in self.switches)
         return is_ready, {"missing": faults}
 
-    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(errand))
+    async def _keep_running(self, errand: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """An errand that lasts as long as the gateway: whatever ends it is told, and it begins again."""
+        while True:
+            try:
+                await errand()
+            except Exception as error:
+                self.watch.fault("errand")
+                log.error("errand.failed", errand=errand.__qualname__, exc_info=error)
+            await asyncio.sleep(ERRAND_AGAIN_SECONDS)
 
 
 @asynccontextmanager

@@ -62,6 +62,7 @@ class Call:
     step: int = 0  # of the last extend sent; the settle takes the next
     is_step_unheard: bool = False  # its answer was lost: it is sent again under the same number
     step_at_ms: int = 0
+    committed_micros: int = 0  # charged so far, by the extends sent; never goes back
     granted_seconds: int = 0  # what the ledger holds or has charged
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
     extensions: int = 0

@@ -1,5 +1,6 @@
 """What an ask is: refused, let pass, or metered, before any money is looked at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.call import Terms
@@ -25,13 +26,16 @@ class Pass:
     dial_number: str
 
 
-def decide(ask: Ask, tenant: Tenant | None, verdict_deadline_ms: int) -> Deny | Pass | Terms:
+def decide(
+    ask: Ask, tenant: Tenant | None, verdict_deadline_ms: int, is_emergency: Callable[[str], bool]
+) -> Deny | Pass | Terms:
     """Classify and price one ask. Terms means: metered, reserve before the ring.
 
-    A metered number that no row of the tariff covers is refused, never free.
+    A metered number that no row of the tariff covers is refused, never free. An emergency number of any tenant's
+    country passes whoever asks (``is_emergency``): nobody's accountcode may stand in its way.
     """
     if tenant is None:
-        return Deny(Reason.UNKNOWN_TENANT, "")
+        return Pass("", ask.number) if is_emergency(ask.number) else Deny(Reason.UNKNOWN_TENANT, "")
     try:
         destination = tenant.plan.resolve(ask.number)
     except NumberError:

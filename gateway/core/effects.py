@@ -48,6 +48,7 @@ class Arm:
     leg: str
     cut_at_ms: int
     seconds: int  # from the answer to the cut
+    longest_ms: int  # never further away than this, whatever the PBX's clock was set to
 
 
 @dataclass(frozen=True, slots=True)

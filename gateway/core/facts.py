@@ -21,6 +21,7 @@ class Ask:
     accountcode: str
     cli: str
     at_ms: int
+    linkedid: str = ""  # of the asker: a leg behind a Local channel carries the same
 
 
 @dataclass(frozen=True, slots=True)

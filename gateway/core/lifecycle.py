@@ -8,7 +8,8 @@ Rules of money:
 
 - Nothing is charged before the answer; the first leg to answer consumes the ask, every other leg is ended.
 - While a call is live, what it has used is committed and what it may still use is held, at every instant.
-- The cap stands at the PBX before the seconds it allows are talked; it is moved only after the ledger granted more.
+- The cap stands at the PBX before the seconds it allows are talked; it is moved only after the ledger granted more,
+  and more is asked for only after the last cap has reached the PBX: an unreachable PBX costs one quantum at the most.
 - Final is not terminal: a top-up wakes the call, until FINAL_DEADLINE_MS before the cut.
 """
 
@@ -151,7 +152,7 @@ def _connect(call: Call, event: LegAnswered) -> Effects:
     record = RecordAnswer(event.leg, event.at_ms, call.granted_seconds * 1000 + VALIDITY_SLACK_MS)
     # Dial's L() caps the leg that the asker itself dialled. One behind a Local channel loses that cap when the
     # Local channel optimizes itself away (measured): it gets its own.
-    arm = () if is_direct else (Arm(event.leg, call.cap_at_ms, call.granted_seconds),)
+    arm = () if is_direct else (set_cap(call),)
     return (record, *arm, Wake(call.cap_at_ms - call.lead_ms, is_over=False))
 
 
@@ -164,17 +165,27 @@ def _second_leg(call: Call, event: LegAnswered | LegDialled) -> Effects:
     return (EndLeg(event.leg, CALL_REJECTED),)
 
 
+def set_cap(call: Call) -> Arm:
+    """Set the cap of a live call (again): after a gap, nobody knows whether the last one arrived."""
+    return Arm(call.leg, call.cap_at_ms, call.granted_seconds, call.granted_seconds * 1000)
+
+
 def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     if call.cap_at_ms - event.at_ms < FINAL_DEADLINE_MS:
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
+    if call.armed_seconds < call.granted_seconds:
+        is_over = event.at_ms >= call.armed_until_ms + OVERDUE_MS
+        return (Wake(event.at_ms + EXTEND_RETRY_MS, is_over=is_over),)
     call.state = State.EXTENDING
     if not call.is_step_unheard:
         call.step += 1
     call.step_at_ms = event.at_ms
     call.was_topped_up = False
+    # The leg may have ended, or the PBX's clock been set back: what was committed stays so until the settle.
+    call.committed_micros = max(call.committed_micros, call.charge_at(event.at_ms))
     rungs = ladder(call.terms.rate, call.granted_seconds, call.terms.tenant.quantum_seconds)
     left_ms = call.answered_at_ms + rungs.rungs[-1][0] * 1000 - event.at_ms
-    return (Extend(call.step, call.charge_at(event.at_ms), rungs, left_ms + VALIDITY_SLACK_MS),)
+    return (Extend(call.step, call.committed_micros, rungs, left_ms + VALIDITY_SLACK_MS),)
 
 
 def _extended(call: Call, grant: Grant) -> Effects:
@@ -183,7 +194,9 @@ def _extended(call: Call, grant: Grant) -> Effects:
     call.is_step_unheard = False
     call.granted_seconds = grant.granted_seconds
     call.extensions += 1
-    return Arm(call.leg, call.cap_at_ms, call.granted_seconds), Wake(call.cap_at_ms - call.lead_ms, is_over=False)
+    step_ms = (call.granted_seconds - call.armed_seconds) * 1000
+    arm = Arm(call.leg, call.cap_at_ms, call.granted_seconds, step_ms + call.lead_ms + OVERDUE_MS)
+    return arm, Wake(call.cap_at_ms - call.lead_ms, is_over=False)
 
 
 def _final(call: Call, _: Refused) -> Effects:
@@ -206,7 +219,7 @@ def _ask_again_later(call: Call, event: LedgerSilent) -> Effects:
 
 def _armed(call: Call, event: Armed) -> Effects:
     call.armed_seconds = max(call.armed_seconds, event.seconds)
-    return ()
+    return (Wake(call.cap_at_ms - call.lead_ms, is_over=False),)
 
 
 def _note_top_up(call: Call, _: ToppedUp) -> Effects:
@@ -215,8 +228,8 @@ def _note_top_up(call: Call, _: ToppedUp) -> Effects:
 
 
 def _look(call: Call, event: QuotaOver) -> Effects:
-    if event.at_ms < call.armed_until_ms:
-        return ()  # an alarm of before the last extension
+    if event.at_ms < call.armed_until_ms:  # an alarm of before the last extension, or the PBX's clock was set back
+        return (Wake(call.armed_until_ms + OVERDUE_MS, is_over=True),)
     return Look(call.leg), Wake(event.at_ms + OVERDUE_MS, is_over=True)
 
 
@@ -242,6 +255,11 @@ def _close_settled(call: Call, books: Settled) -> Effects:
 
 def _close_released(call: Call, books: Settled) -> Effects:
     return (Close(call.record("released", 0, books.balance_micros)),)
+
+
+def _note_continued(call: Call, event: AskSilenced) -> Effects:
+    call.was_continued = event.continued
+    return ()
 
 
 def _stray_leg(call: Call, event: LegAnswered | LegDialled) -> Effects:
@@ -305,7 +323,8 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(refused, Settled, _nothing)
     rule(_OVER, (LegDialled, LegAnswered), _stray_leg)
     # Answers that were on their way: a later step has overtaken them.
-    rule(_OVER, (Grant, Refused, LedgerSilent, Armed, VerdictMissed, AskSilenced), _nothing)
+    rule(_OVER, (Grant, Refused, LedgerSilent, Armed, VerdictMissed), _nothing)
+    rule(_OVER, AskSilenced, _note_continued)
     rule(_OVER, (LegEnded, CallerEnded, QuotaLow, QuotaOver, ToppedUp), _nothing)
     return table
 

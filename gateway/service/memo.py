@@ -25,6 +25,8 @@ def write(terms: Terms) -> str:
             "number": ask.number,
             "cli": ask.cli,
             "at_ms": ask.at_ms,
+            "linkedid": ask.linkedid,
+            "deadline_ms": terms.verdict_deadline_ms,
             "e164": destination.e164,
             "class": destination.call_class,
             "dial": terms.dial_number,
@@ -57,6 +59,7 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         terms=terms,
         state=State.ANSWERED if stored.answered_at_ms else State.RESERVED,
         step=stored.step,
+        committed_micros=stored.charged_micros,
         granted_seconds=stored.granted_seconds,
         # Whether the last grant's cap reached the PBX is not known: the cap is set anew, and taken as set.
         armed_seconds=stored.granted_seconds,
@@ -78,6 +81,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
             accountcode="",
             cli=memo["cli"],
             at_ms=memo["at_ms"],
+            linkedid=memo["linkedid"],
         ),
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
@@ -91,5 +95,5 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
             line=line,
         ),
         dial_number=memo["dial"],
-        verdict_deadline_ms=memo["at_ms"],  # long past: a verdict is never sent for a restored call
+        verdict_deadline_ms=memo["deadline_ms"],
     )

@@ -35,7 +35,7 @@ class Deliverer:
     def wake(self, tenant_id: str) -> None:
         """Look into a tenant's outbox now, or once more when its errand is under way."""
         tenant = self._directory.get(tenant_id)
-        if tenant is None or not tenant.webhook_url:
+        if tenant is None:
             return
         if tenant_id in self._errands:
             self._again.add(tenant_id)
@@ -67,8 +67,16 @@ class Deliverer:
                 is_empty = not events
         except LedgerUnavailable as error:
             log.warning("outbox.postponed", tenant=tenant.tenant_id, problem=str(error))
+        except Exception as error:
+            self._watch.fault("deliver")
+            log.error("outbox.failed", tenant=tenant.tenant_id, exc_info=error)
 
     async def _deliver(self, tenant: Tenant, event: OutboxEvent) -> None:
+        if not tenant.webhook_url:
+            # Kept, it would reach a webhook of later days, and a request of long ago would be paid then.
+            log.info("event.has_no_receiver", tenant=tenant.tenant_id, type=event.type, facts=event.facts)
+            await self._ledger.outbox_done(tenant.tenant_id, event.entry_id)
+            return
         wait_seconds = RETRY_FIRST_SECONDS
         while True:
             secret = " ".join(tenant.webhook_secrets)

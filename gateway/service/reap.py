@@ -9,7 +9,15 @@ from collections.abc import Mapping
 
 import structlog
 
-from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable, ListNotWhole, StoredCall, SwitchUnavailable, Watch
+from gateway.ports import (
+    Ledger,
+    LedgerRejected,
+    LedgerUnavailable,
+    ListNotWhole,
+    StoredCall,
+    SwitchUnavailable,
+    Watch,
+)
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.switchboard import Switchboard
@@ -29,13 +37,16 @@ class Reaper:
         self._watch = watch
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; a walk that fails is followed by the next."""
         while True:
             await asyncio.sleep(REAP_SECONDS)
             try:
                 await self.reap()
             except LedgerUnavailable as error:
                 log.warning("reap.postponed", problem=str(error))
+            except Exception as error:
+                self._watch.fault("reap")
+                log.error("reap.failed", exc_info=error)
 
     async def reap(self) -> None:
         """One walk. Raises LedgerUnavailable."""
@@ -49,23 +60,23 @@ class Reaper:
                     log.error("reap.rejected", call=stored.key.call_id, code=error.code, problem=str(error))
 
     async def _reap(self, stored: StoredCall) -> None:
-        board = self._boards.get(memo.switch_of(stored))
-        if board is not None and board.keeps(stored.key.call_id):
-            return  # a session has it: its own alarm looks after it
         if stored.answered_at_ms:
             await self._estimate(stored)
-        elif board is None or not await self._release_if_gone(board, stored):
+        elif not await self._is_gone(stored):
             await self._ledger.doubt(stored.key)
 
     async def _estimate(self, stored: StoredCall) -> None:
-        """Its validity lies beyond its deadline, so the whole grant may have been talked."""
+        """Its validity lies beyond its cap, so the whole grant may have been talked. A session's settle replaces it."""
         charge = stored.charged_micros + stored.held_micros
         await self._ledger.settle(stored.key, stored.step + 1, charge, stored.granted_seconds, is_estimate=True)
         self._watch.fault("estimate")
         log.warning("call.estimated", call=stored.key.call_id, tenant=stored.key.tenant, seconds=stored.granted_seconds)
 
-    async def _release_if_gone(self, board: Switchboard, stored: StoredCall) -> bool:
+    async def _is_gone(self, stored: StoredCall) -> bool:
         """Release what nobody answered, once its switch says that the caller is gone."""
+        board = self._boards.get(memo.switch_of(stored))
+        if board is None:
+            return False
         uniqueid = stored.key.call_id.split("/")[1]
         try:
             status = await board.world.switch.status(uniqueid)
@@ -73,6 +84,10 @@ class Reaper:
             return False
         if status is not None:
             return False
-        await self._ledger.release(stored.key)
+        session = board.session(stored.key.call_id)
+        if session is not None:
+            board.let_go(session, board.world.switch.now_ms())  # its Hangup was lost: the session releases
+        else:
+            await self._ledger.release(stored.key)
         log.info("call.released_late", call=stored.key.call_id, tenant=stored.key.tenant)
         return True

@@ -1,7 +1,9 @@
-"""What is true after a gap: the PBX is asked, and each call is told what it missed.
+"""What is true after a gap or a doubt: the PBX is asked, and each call is told what it missed.
 
 Unknown is not gone. A call is told that a channel ended only after ``Status`` on its Uniqueid said that there is
-none; a listing that is not whole proves nothing and is asked for again.
+none. A listing that is not whole proves nothing: one forged channel can spoil it for as long as it lives, so each
+known call is also asked about by itself, which it cannot spoil. Whoever forges must not keep the gateway busy:
+there is one look at a time for a switch, one question at a time for a channel, and what is known is not asked again.
 """
 
 import asyncio
@@ -10,90 +12,101 @@ from decimal import Decimal, InvalidOperation
 
 import structlog
 
-from gateway.core.events import CallerEnded, LegEnded
+from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.session import Session
-from gateway.service.switchboard import Switchboard
+from gateway.service.switchboard import UNANSWERED, Switchboard
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
+RETRY_LONGEST_SECONDS = 30.0
+DOUBT_TRIES = 5
+MOST_DOUBTED = 10_000
 ASK_FIELDS = 4  # CALLGATE_ASK=nonce:number:tenant:cli, set by the dialplan include
+
+Listing = Mapping[str, ChannelStatus]
 
 
 class Resync:
     """Looks up what is live, for all the switchboards of one gateway."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looks: dict[Switchboard, asyncio.Task[None]] = {}
+        self._doubters: dict[Switchboard, asyncio.Task[None]] = {}
+        self._doubted: dict[Switchboard, dict[str, int]] = {}  # uniqueid -> tries; a queue that keeps its order
 
     def on_gap(self, board: Switchboard, fact: LinkUp | Doubt) -> None:
         """Start to look; handed to each Switchboard."""
-        errand = self._after_gap(board, fact) if isinstance(fact, LinkUp) else self._after_doubt(board, fact)
-        task = asyncio.create_task(errand)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if isinstance(fact, LinkUp):
+            if board in self._looks:
+                self._looks[board].cancel()
+            self._looks[board] = asyncio.create_task(self._after_gap(board, fact))
+        else:
+            self._doubt(board, fact)
 
     def stop(self) -> None:
         """End what is under way."""
-        for task in self._tasks:
+        for task in (*self._looks.values(), *self._doubters.values()):
             task.cancel()
 
-    async def _after_doubt(self, board: Switchboard, doubt: Doubt) -> None:
+    # ------------------------------------------------------------------------------------------------ after a doubt
+
+    def _doubt(self, board: Switchboard, doubt: Doubt) -> None:
         board.world.watch.fault("doubt")
-        log.warning("switch.doubt", switch=board.world.switch.name, why=doubt.why, channels=doubt.uniqueids)
+        waiting = self._doubted.setdefault(board, {})
         for uniqueid in doubt.uniqueids:
+            if len(waiting) < MOST_DOUBTED:
+                waiting.setdefault(uniqueid, 0)
+        if board not in self._doubters or self._doubters[board].done():
+            log.warning("switch.doubt", switch=board.world.switch.name, why=doubt.why, channels=doubt.uniqueids)
+            self._doubters[board] = asyncio.create_task(self._clear_doubts(board, waiting))
+
+    async def _clear_doubts(self, board: Switchboard, waiting: dict[str, int]) -> None:
+        while waiting:
+            uniqueid = next(iter(waiting))
+            tries = waiting[uniqueid] + 1
             try:
-                status = await board.world.switch.status(uniqueid)
+                await _ask_about(board, uniqueid)
             except (SwitchUnavailable, ListNotWhole) as error:
-                log.warning("switch.doubt_stays", uniqueid=uniqueid, problem=str(error))
-                continue
-            if status is None:
-                board.channel_gone(uniqueid)
+                del waiting[uniqueid]
+                if tries < DOUBT_TRIES:
+                    waiting[uniqueid] = tries
+                    await asyncio.sleep(RETRY_SECONDS / 10)
+                else:
+                    log.warning("switch.doubt_stays", uniqueid=uniqueid, problem=str(error))
             else:
-                self._tell_living(board, status)
+                waiting.pop(uniqueid, None)
+
+    # -------------------------------------------------------------------------------------------------- after a gap
 
     async def _after_gap(self, board: Switchboard, link: LinkUp) -> None:
         """Every known call, and every ask that waits, is looked up; caps are set anew. Again until all is known."""
-        while not await self._look_at_all(board, link):  # noqa: ASYNC110 - it waits for another process
-            await asyncio.sleep(RETRY_SECONDS)
-        log.info("switch.resynchronised", switch=board.world.switch.name, calls=len(board))
-        board.link_lost_at_ms = 0
-
-    async def _look_at_all(self, board: Switchboard, link: LinkUp) -> bool:
-        """One round; whether nothing is left unknown."""
-        is_whole, listing = await _listing(board, link)
-        for session in board:
-            try:
-                await _look(board, session, listing, _latest_end_ms(board, link))
-            except (SwitchUnavailable, ListNotWhole) as error:
-                is_whole = False
-                log.warning("call.unknown", call=session.key.call_id, problem=str(error))
-        for status in listing.values():
-            self._tell_living(board, status)
-        if is_whole:
-            board.prune(listing)
-        return is_whole
-
-    def _tell_living(self, board: Switchboard, status: ChannelStatus) -> None:
-        """What a living channel says: a leg that is Up was answered; an ask that waits was perhaps not heard."""
         now_ms = board.world.switch.now_ms()
-        if status.is_up:
-            board.handle(LegAnswered(status.uniqueid, now_ms))
-        ask = _waiting_ask(board.world.switch.name, status, now_ms)
-        if ask is not None:
-            board.handle(ask)
+        # A PBX that began anew lost its calls when it fell silent; else what is gone may have ended just now.
+        latest_end_ms = (board.link_lost_at_ms or now_ms) if link.restarted else now_ms
+        board.link_lost_at_ms = 0
+        unknown = set(board)
+        pause_seconds = RETRY_SECONDS
+        while True:
+            is_whole, listing = (True, {}) if link.restarted else await _listing(board)
+            for status in listing.values():
+                _take_waiting_ask(board, status)  # before anything is waited for: it is as old as the listing
+            for session in tuple(unknown):
+                if await _is_known_now(board, session, listing, latest_end_ms):
+                    unknown.discard(session)
+            if is_whole and not unknown:
+                break
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, RETRY_LONGEST_SECONDS)
+        if not link.restarted:
+            board.prune(listing)
+        log.info("switch.resynchronised", switch=board.world.switch.name, calls=len(board))
 
 
-async def _listing(board: Switchboard, link: LinkUp) -> tuple[bool, Mapping[str, ChannelStatus]]:
-    """All channels, and whether that is all.
-
-    A forged channel can spoil a list for as long as it lives: then each known call is asked about by itself, which
-    it cannot spoil.
-    """
-    if link.restarted:
-        return True, {}
+async def _listing(board: Switchboard) -> tuple[bool, Listing]:
+    """All channels, and whether that is all."""
     try:
         return True, {status.uniqueid: status for status in await board.world.switch.channels()}
     except (SwitchUnavailable, ListNotWhole) as error:
@@ -101,42 +114,75 @@ async def _listing(board: Switchboard, link: LinkUp) -> tuple[bool, Mapping[str,
         return False, {}
 
 
-def _latest_end_ms(board: Switchboard, link: LinkUp) -> int:
-    """When what is gone can have ended at the latest: a PBX that began anew lost its calls when it fell silent."""
-    now_ms = board.world.switch.now_ms()
-    return board.link_lost_at_ms or now_ms if link.restarted else now_ms
-
-
-async def _look(board: Switchboard, session: Session, listing: Mapping[str, ChannelStatus], latest_end_ms: int) -> None:
-    call = session.call
-    switch = board.world.switch
-    if call.is_live:
-        if call.leg in listing or await switch.status(call.leg) is not None:
-            session.rearm()
+async def _is_known_now(board: Switchboard, session: Session, listing: Listing, latest_end_ms: int) -> bool:
+    """Look at one call; False when the PBX gave no answer that could be read."""
+    try:
+        if session.call.is_live:
+            await _look_at_leg(board, session, listing, latest_end_ms)
         else:
-            # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
-            session.tell(LegEnded(call.leg, min(latest_end_ms, call.cap_at_ms), 0, is_estimate=True))
-        return
+            await _look_before_answer(board, session, listing)
+    except (SwitchUnavailable, ListNotWhole) as error:
+        log.warning("call.unknown", call=session.key.call_id, problem=str(error))
+        return False
+    return True
+
+
+async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, latest_end_ms: int) -> None:
+    call = session.call
+    if call.leg in listing or await board.world.switch.status(call.leg) is not None:
+        session.rearm()
+    else:
+        # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
+        session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))
+
+
+async def _look_before_answer(board: Switchboard, session: Session, listing: Listing) -> None:
+    """An ask whose leg was not answered when the gap began: its leg may be Up by now, or its caller gone."""
+    call, switch = session.call, board.world.switch
+    caller = listing.get(call.caller) or await switch.status(call.caller)
     for status in listing.values():
-        _find_leg(board, session, status)
-    if call.is_live or call.caller in listing:
+        _find_leg(board, session, caller, status)
+    for dialled in call.legs:
+        leg = listing.get(dialled.leg) or await switch.status(dialled.leg)
+        if leg is not None and leg.is_up:
+            board.handle(LegAnswered(leg.uniqueid, _answered_at_ms(leg) or switch.now_ms()))
+    if caller is None and not call.is_live:
+        board.let_go(session, switch.now_ms())
+
+
+async def _ask_about(board: Switchboard, uniqueid: str) -> None:
+    """Clear one doubt. Raises SwitchUnavailable, ListNotWhole."""
+    switch = board.world.switch
+    status = await switch.status(uniqueid)
+    if status is None:
+        board.channel_gone(uniqueid)
         return
-    if await switch.status(call.caller) is None:
-        session.is_caller_gone = True
-        session.tell(CallerEnded(switch.now_ms()))
+    session = board.asker(status.linkedid)
+    if session is not None and status.uniqueid != session.call.caller:
+        _find_leg(board, session, await switch.status(session.call.caller), status)
+    if status.is_up:
+        board.handle(LegAnswered(status.uniqueid, _answered_at_ms(status) or switch.now_ms()))
+    _take_waiting_ask(board, status)
 
 
-def _find_leg(board: Switchboard, session: Session, status: ChannelStatus) -> None:
-    """A leg that was dialled, or answered, while nobody listened."""
-    caller = session.call.caller
-    if status.linkedid != caller or status.uniqueid == caller:
+def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:
+    """A leg that was dialled, or answered, while nobody listened.
+
+    It is this call's only while the caller carries this ask's verdict: the include clears it before every other
+    dial that passes through it, an emergency call's too. What the leg's dial string was is lost; the dialplan
+    dials the number of the verdict.
+    """
+    call = session.call
+    if caller is None or status.uniqueid == call.caller or status.linkedid != caller.linkedid:
+        return
+    if status.name.startswith("Local/") or call.state not in UNANSWERED:
+        return
+    if not caller.variables.get("CALLGATE_VERDICT", "").startswith(f"{call.terms.ask.nonce}:allow:"):
         return
     now_ms = board.world.switch.now_ms()
-    if all(dialled.leg != status.uniqueid for dialled in session.call.legs):
-        # Its dial string was missed; a leg linked to the asker while the ask is open is what was asked for.
-        board.handle(
-            LegDialled(caller, status.uniqueid, status.name, session.call.terms.dial_number, now_ms, status.linkedid)
-        )
+    if all(dialled.leg != status.uniqueid for dialled in call.legs):
+        number = call.terms.dial_number
+        board.handle(LegDialled(call.caller, status.uniqueid, status.name, number, now_ms, status.linkedid))
     if status.is_up:
         board.handle(LegAnswered(status.uniqueid, _answered_at_ms(status) or now_ms))
 
@@ -149,10 +195,29 @@ def _answered_at_ms(status: ChannelStatus) -> int:
         return 0
 
 
-def _waiting_ask(switch: str, status: ChannelStatus, now_ms: int) -> Ask | None:
-    """The ask that a channel waits with. The include sets it before it asks and clears it after the verdict."""
+def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
+    """An ask that a channel waits with was perhaps not heard, or its verdict not sent.
+
+    The include sets CALLGATE_ASK before it asks and clears it after the verdict.
+    """
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
     if len(fields) != ASK_FIELDS or not fields[0]:
-        return None
+        return
     nonce, number, tenant, cli = fields
-    return Ask(switch, status.uniqueid, nonce, number, tenant, status.accountcode, cli, now_ms)
+    switch = board.world.switch
+    ask = Ask(
+        switch.name,
+        status.uniqueid,
+        nonce,
+        number,
+        tenant,
+        status.accountcode,
+        cli,
+        switch.now_ms(),
+        status.linkedid,
+    )
+    session = board.heard_of(ask)
+    if session is None:
+        board.handle(ask)
+    else:
+        session.repeat_verdict()

@@ -1,20 +1,17 @@
-"""One call's shell: carries out what the core asks for, in order, and tells it what came of it.
+"""One call's shell: carries out what the core asks for, and tells it what came of it.
 
-Ledger steps of a call go through its lane, one after the other. A step that books what has happened (answer,
-settle, release) stays at the head of the lane until the ledger took it; an extend that cannot be asked is told to
-the core at once, which asks again while the cap allows.
+Steps to the ledger go through the call's lane; what concerns the switch is an errand of its own.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from gateway.core.books import Grant, Refused, Settled
-from gateway.core.call import Call
+from gateway.core import verdict
+from gateway.core.call import Call, State
 from gateway.core.effects import (
     Arm,
     Close,
@@ -30,13 +27,11 @@ from gateway.core.effects import (
     Wake,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
-from gateway.core.lifecycle import UndefinedTransition, advance
+from gateway.core.lifecycle import UndefinedTransition, advance, set_cap
 from gateway.ports import (
     CallKey,
     CDRSink,
     Ledger,
-    LedgerRejected,
-    LedgerUnavailable,
     ListNotWhole,
     Switch,
     SwitchUnavailable,
@@ -44,14 +39,13 @@ from gateway.ports import (
     Watch,
 )
 from gateway.service import memo
+from gateway.service.lane import Answer, Lane, LedgerStep
 
 log = structlog.get_logger(__name__)
 
-LedgerStep = Reserve | RecordAnswer | Extend | Settle | Release
-
-RETRY_FIRST_SECONDS = 0.1
-RETRY_LONGEST_SECONDS = 1.0
 ARM_RETRY_SECONDS = 0.25
+END_LEG_TRIES = 240  # a minute: an unpaid leg ends at its own cap at the latest
+HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
 NORMAL_CLEARING = 16
 
 
@@ -75,7 +69,6 @@ class Session:
         "_on_closed",
         "_on_verdict",
         "_tasks",
-        "_worker",
         "_world",
         "call",
         "is_caller_gone",
@@ -95,8 +88,7 @@ class Session:
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
-        self._lane: deque[LedgerStep] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._lane = Lane(self.key, world.ledger, world.watch, self, lambda: memo.write(call.terms))
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -115,7 +107,7 @@ class Session:
         for effect in effects:
             match effect:
                 case Reserve() | RecordAnswer() | Extend() | Settle() | Release():
-                    self._enqueue(effect)
+                    self._lane.add(effect)
                 case Wake():
                     self._set_alarm(effect)
                 case SendVerdict():
@@ -125,90 +117,60 @@ class Session:
                 case EndLeg():
                     self._spawn(self._end_leg(effect))
                 case Look():
-                    self._spawn(self.look(effect.leg, self.call.cap_at_ms))
+                    self._spawn(self.look(effect.leg))
                 case Close():
                     self._close(effect)
+
+    @property
+    def has_to_book(self) -> bool:
+        """Something has happened that the ledger was not told yet."""
+        return self._lane.has_to_book
 
     def stop(self) -> None:
         """Let go of timers and tasks. Nothing is settled: the ledger keeps the call for whoever comes next."""
         if self._alarm is not None:
             self._alarm.cancel()
-        for task in (self._worker, *self._tasks):
-            if task is not None:
-                task.cancel()
+        self._lane.stop()
+        for task in self._tasks:
+            task.cancel()
 
     def rearm(self) -> None:
-        """Set the cap again, and the alarm of a call that was taken back: what the gap swallowed is not known."""
+        """Set the cap and the alarm of a live call anew, after a gap."""
+        if self.call.is_live:
+            self.carry_out(set_cap(self.call))
+
+    def repeat_verdict(self) -> None:
+        """The dialplan still waits: the verdict of before a restart may not have been sent."""
         call = self.call
-        if not call.is_live:
-            return
-        self.carry_out(Arm(call.leg, call.cap_at_ms, call.granted_seconds))
-        if self._alarm is None:
-            self._set_alarm(Wake(call.cap_at_ms - call.lead_ms, is_over=False))
+        if call.state is State.RESERVED:
+            text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
+            self.carry_out(SendVerdict(text, call.terms.verdict_deadline_ms))
 
     # ------------------------------------------------------------------------------------------------ the ledger
 
-    def _enqueue(self, step: LedgerStep) -> None:
-        self._lane.append(step)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-
-    async def _work(self) -> None:
-        wait_seconds = RETRY_FIRST_SECONDS
-        while self._lane:
-            step = self._lane[0]
-            try:
-                answer = await self._ask_ledger(step)
-            except LedgerUnavailable:
-                if isinstance(step, Reserve | Extend):
-                    self._lane.popleft()
-                    self.tell(LedgerSilent(self._world.switch.now_ms()))
-                    continue
-                await asyncio.sleep(wait_seconds)
-                wait_seconds = min(wait_seconds * 2, RETRY_LONGEST_SECONDS)
-                continue
-            except LedgerRejected as error:
-                self._lane.popleft()
-                self._rejected(step, error)
-                continue
-            wait_seconds = RETRY_FIRST_SECONDS
-            self._lane.popleft()
-            self._heard(answer)
-
-    async def _ask_ledger(self, step: LedgerStep) -> Grant | Refused | Settled | None:
-        ledger, key = self._world.ledger, self.key
-        match step:
-            case Reserve():
-                return await ledger.reserve(key, step.ladder, step.validity_ms, memo.write(self.call.terms))
-            case RecordAnswer():
-                await ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
-                return None
-            case Extend():
-                return await ledger.extend(key, step.step, step.committed_micros, step.ladder, step.validity_ms)
-            case Settle():
-                return await ledger.settle(
-                    key, step.step, step.charge_micros, step.seconds, is_estimate=step.is_estimate
-                )
-            case Release():
-                return await ledger.release(key)
-
-    def _heard(self, answer: Grant | Refused | Settled | None) -> None:
-        if answer is None:
-            return
+    def heard(self, answer: Answer) -> None:
+        """The ledger's answer to a step."""
         if answer.has_outbox:
             self._world.outbox_written(self.key.tenant)
         self.tell(answer)
 
-    def _rejected(self, step: LedgerStep, error: LedgerRejected) -> None:
-        """The books disagree with this process. They win; a person is told."""
-        self._world.watch.fault(f"ledger_{error.code}")
-        log.error(
-            "ledger.rejected", call=self.key.call_id, step=type(step).__name__, code=error.code, problem=str(error)
-        )
-        if isinstance(step, Reserve | Extend):
-            self.tell(LedgerSilent(self._world.switch.now_ms()))
-        elif isinstance(step, Settle | Release):
-            self._on_closed(self)
+    def unheard(self) -> None:
+        """A reserve or an extend got no answer."""
+        self.tell(LedgerSilent(self._world.switch.now_ms()))
+
+    def given_up(self, step: LedgerStep) -> None:
+        """The ledger will not close this call: the record is written all the same, for a person to reconcile."""
+        if isinstance(step, RecordAnswer):
+            return
+        if self.is_refused:
+            self._forget()  # its record was written with the refusal
+        else:
+            self._close(Close(self.call.record("rejected", 0, 0)))
+
+    @property
+    def is_refused(self) -> bool:
+        """Nothing was promised to the caller."""
+        return self.call.state is State.REFUSED
 
     # ------------------------------------------------------------------------------------------------ the switch
 
@@ -230,10 +192,10 @@ class Session:
         switch = self._world.switch
         while self.call.is_live and self.call.granted_seconds == effect.seconds:
             try:
-                if await switch.arm(effect.leg, effect.cut_at_ms):
+                if await switch.arm(effect.leg, min(effect.cut_at_ms, switch.now_ms() + effect.longest_ms)):
                     self.tell(Armed(effect.seconds))
                 else:
-                    await self.look(effect.leg, self.call.armed_until_ms)
+                    await self.look(effect.leg)
             except SwitchUnavailable:
                 await asyncio.sleep(ARM_RETRY_SECONDS)
             else:
@@ -242,27 +204,32 @@ class Session:
     async def _end_leg(self, effect: EndLeg) -> None:
         self._world.watch.fault("unpaid_leg")
         log.warning("leg.unpaid", call=self.key.call_id, leg=effect.leg)
-        try:
-            await self._world.switch.hang_up(effect.leg, effect.cause_q850)
-        except SwitchUnavailable as error:
-            log.error("leg.not_ended", leg=effect.leg, problem=str(error))
+        for _ in range(END_LEG_TRIES):
+            try:
+                await self._world.switch.hang_up(effect.leg, effect.cause_q850)
+            except SwitchUnavailable:
+                await asyncio.sleep(ARM_RETRY_SECONDS)
+            else:
+                return
+        log.error("leg.not_ended", call=self.key.call_id, leg=effect.leg)
 
-    async def look(self, leg: str, latest_end_ms: int) -> None:
-        """Ask the PBX whether a leg lives. One that is gone unseen ended by ``latest_end_ms`` at the latest.
+    async def look(self, leg: str) -> None:
+        """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.
 
-        A leg that has outlived its cap is ended: the PBX was asked to, and did not.
+        A leg that has outlived its cap is ended, whatever its status says: the PBX was asked to, and did not.
         """
         switch = self._world.switch
         try:
-            status = await switch.status(leg)
-            now_ms = switch.now_ms()
-            if status is None:
-                self.tell(LegEnded(leg, min(now_ms, latest_end_ms), 0, is_estimate=True))
-            elif self.call.is_live and now_ms > self.call.armed_until_ms:
-                self._world.watch.fault("leg_past_cap")
-                await switch.hang_up(leg, NORMAL_CLEARING)
-        except (SwitchUnavailable, ListNotWhole) as error:
+            if await switch.status(leg) is None:
+                await asyncio.sleep(HANGUP_ON_ITS_WAY_SECONDS)
+                self.tell(LegEnded(leg, min(switch.now_ms(), self.call.armed_until_ms), 0, is_estimate=True))
+                return
+        except SwitchUnavailable:
+            return  # the alarm rings again
+        except ListNotWhole as error:
             log.warning("leg.look_failed", leg=leg, problem=str(error))
+        if self.call.is_live and switch.now_ms() > self.call.armed_until_ms:
+            await self._end_leg(EndLeg(leg, NORMAL_CLEARING))
 
     # ---------------------------------------------------------------------------------------------- timers, the end
 
@@ -279,9 +246,16 @@ class Session:
 
     def _close(self, effect: Close) -> None:
         record = effect.record
-        self._world.sink.write(record)
+        try:
+            self._world.sink.write(record)
+        except OSError as error:
+            self._world.watch.fault("record")
+            log.error("record.not_written", call=record.call_id, problem=str(error))
         if record.billsec:
             self._world.watch.charged(record.tenant, record.call_class, record.charged_micros, record.billsec)
+        self._forget()
+
+    def _forget(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -290,4 +264,10 @@ class Session:
     def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(errand)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._world.watch.fault("errand")
+            log.error("errand.failed", call=self.key.call_id, exc_info=error)

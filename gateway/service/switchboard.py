@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import structlog
 
 from gateway.core import verdict
-from gateway.core.call import Call, Terms
+from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Pass, decide
 from gateway.core.events import CallerEnded, LegEnded, ToppedUp
 from gateway.core.facts import (
@@ -33,6 +33,10 @@ from gateway.service.session import Session, World
 log = structlog.get_logger(__name__)
 
 
+UNANSWERED = frozenset({State.RESERVED, State.RINGING})
+DRAIN_LOOK_SECONDS = 0.01
+
+
 class Switchboard:
     """Takes the facts of one switch and keeps its sessions.
 
@@ -52,6 +56,7 @@ class Switchboard:
         self._deadline_ms = deadline_ms
         self._on_gap = on_gap
         self._by_caller: dict[str, Session] = {}
+        self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
         self._errands: set[asyncio.Task[None]] = set()
@@ -101,32 +106,53 @@ class Switchboard:
             self._by_leg[call.leg] = session
         return session
 
-    def knows_ask(self, uniqueid: str, nonce: str) -> bool:
-        """Whether this ask has been heard before."""
-        session = self._by_caller.get(uniqueid)
-        return session is not None and session.call.terms.ask.nonce == nonce
+    def asker(self, linkedid: str) -> Session | None:
+        """The session that a leg of this Linkedid can belong to: its ask is not consumed yet."""
+        session = self._by_linkedid.get(linkedid)
+        return session if session is not None and session.call.state in UNANSWERED else None
 
-    def keeps(self, call_id: str) -> bool:
-        """Whether the books of this call are open in a session here."""
-        uniqueid = call_id.split("/")[1]
-        session = self._by_caller.get(uniqueid)
-        if session is not None and session.key.call_id == call_id:
-            return session in self._sessions
-        return any(session.key.call_id == call_id for session in self._sessions)
+    def heard_of(self, ask: Ask) -> Session | None:
+        """The session of this very ask, if there is one."""
+        session = self._by_caller.get(ask.uniqueid)
+        return session if session is not None and session.call.terms.ask.nonce == ask.nonce else None
+
+    def session(self, call_id: str) -> Session | None:
+        """The session of a call whose books are open here."""
+        session = self._by_caller.get(call_id.split("/")[1])
+        if session is None or session.key.call_id != call_id:
+            session = next((one for one in self._sessions if one.key.call_id == call_id), None)
+        return session if session in self._sessions else None
+
+    def let_go(self, session: Session, at_ms: int) -> None:
+        """The channel that asked is gone, or asks for something else."""
+        session.is_caller_gone = True
+        session.tell(CallerEnded(at_ms))
+        self._forget_caller(session)
 
     def channel_gone(self, uniqueid: str) -> None:
         """``Status`` said that there is no such channel. When it ended was not seen: now is the latest."""
         now_ms = self.world.switch.now_ms()
         session = self._by_leg.pop(uniqueid, None)
         if session is not None:
-            session.tell(LegEnded(uniqueid, min(now_ms, session.call.cap_at_ms), 0, is_estimate=True))
+            latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
+            session.tell(LegEnded(uniqueid, min(now_ms, latest_ms), 0, is_estimate=True))
         self._caller_ended(uniqueid, now_ms)
 
     def prune(self, living: Iterable[str]) -> None:
         """Forget callers that are gone and legs that nobody keeps, after a whole listing said which live."""
         alive = set(living)
-        for uniqueid in [u for u, s in self._by_caller.items() if u not in alive and s not in self._sessions]:
-            del self._by_caller[uniqueid]
+        for known in (self._by_caller, self._by_leg):
+            for uniqueid in [u for u, s in known.items() if u not in alive and s not in self._sessions]:
+                del known[uniqueid]
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all that has happened is in the ledger, but no longer than that."""
+        try:
+            async with asyncio.timeout(seconds):
+                while any(session.has_to_book for session in self):  # noqa: ASYNC110 - at a stop, of whatever is left
+                    await asyncio.sleep(DRAIN_LOOK_SECONDS)
+        except TimeoutError:
+            log.warning("switch.not_drained", switch=self.world.switch.name, calls=len(self))
 
     def stop(self) -> None:
         """Let go of every call; the ledger keeps them."""
@@ -139,14 +165,15 @@ class Switchboard:
 
     def _ask(self, ask: Ask) -> None:
         heard_at = time.perf_counter()
-        if self.knows_ask(ask.uniqueid, ask.nonce):
+        if self.heard_of(ask) is not None:
             return
         deadline_ms = ask.at_ms + self._deadline_ms
         if self.world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
             self.world.watch.authorized("", "late", "verdict_late", 0.0)
             return
-        decision = decide(ask, self.directory.payer(ask), deadline_ms)
+        decision = decide(ask, self.directory.payer(ask), deadline_ms, self.directory.is_emergency)
+        self._supersede(ask)
         if isinstance(decision, Terms):
             session = self._open(Call(decision), heard_at)
             session.carry_out(*begin(session.call))
@@ -157,6 +184,12 @@ class Switchboard:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
         self._spawn_verdict(ask, text, deadline_ms, (decision.tenant, word, reason, heard_at))
+
+    def _supersede(self, ask: Ask) -> None:
+        """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
+        before = self._by_caller.get(ask.uniqueid)
+        if before is not None and not before.call.is_live and not before.call.legs:
+            self.let_go(before, ask.at_ms)
 
     def _spawn_verdict(self, ask: Ask, text: str, deadline_ms: int, seen: tuple[str, str, str, float]) -> None:
         task = asyncio.create_task(self._send(ask, text, deadline_ms, seen))
@@ -183,6 +216,7 @@ class Switchboard:
 
         session = Session(call, self.world, self._closed, on_verdict)
         self._by_caller[call.caller] = session
+        self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
         self._sessions.add(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
         return session
@@ -192,12 +226,16 @@ class Switchboard:
     def _dialled(self, fact: LegDialled) -> None:
         if fact.leg_name.startswith("Local/"):
             return  # not the leg that costs money: that one is dialled by the Local channel's other half
-        session = self._by_caller.get(fact.caller) or self._by_caller.get(fact.linkedid)
+        session = self._by_caller.get(fact.caller) or self._by_linkedid.get(fact.linkedid)
         if session is None:
             return  # nobody asked: internal, emergency or never metered
         session.tell(fact)
         if fact in session.call.legs:
             self._by_leg[fact.leg] = session
+        elif session.call.state is State.RESERVED:
+            # A dialplan that dials something else than CALLGATE_DIAL gives its calls away.
+            self.world.watch.fault("leg_not_asked_for")
+            log.warning("leg.not_asked_for", call=session.key.call_id, leg=fact.leg_name, dialled=fact.dial_string)
 
     def _ended(self, fact: ChannelEnded) -> None:
         session = self._by_leg.pop(fact.uniqueid, None)
@@ -208,13 +246,14 @@ class Switchboard:
     def _caller_ended(self, uniqueid: str, at_ms: int) -> None:
         session = self._by_caller.get(uniqueid)
         if session is not None:
-            session.is_caller_gone = True
-            session.tell(CallerEnded(at_ms))
-            self._forget_caller(session)
+            self.let_go(session, at_ms)
 
     def _closed(self, session: Session) -> None:
         self._sessions.discard(session)
         self._by_leg.pop(session.call.leg, None)
+        linkedid = session.call.terms.ask.linkedid or session.call.caller
+        if self._by_linkedid.get(linkedid) is session:
+            del self._by_linkedid[linkedid]
         self._forget_caller(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
 

@@ -153,7 +153,7 @@ class Model:
         call.told = Grant(call.granted, call.held, self.available, is_short=short, has_outbox=news)
         return call.told
 
-    def settle(self, name: str, step: int, charge: int, *, is_estimate: bool) -> Outcome:  # noqa: PLR0911
+    def settle(self, name: str, step: int, charge: int, *, is_estimate: bool) -> Outcome:
         """Charge, or replace an estimate."""
         call = self.calls.get(name)
         if call is None or call.state == "refused":
@@ -168,10 +168,8 @@ class Model:
             return "bad_state"
         if charge > call.most:
             return "exceeds_grant"
-        if replaces:
+        if replaces or charge < call.charged:
             self.adjustments += call.charged - charge
-        elif charge < call.charged:
-            return "bad_amount"
         else:
             self.charges += charge - call.charged
         call.state = "estimated" if is_estimate else "settled"

@@ -77,6 +77,7 @@ class Interpreter:
             accountcode=accountcode if _TENANT.fullmatch(accountcode) else "",
             cli=_checked(_CLI, headers, "CLI"),
             at_ms=self._at_ms(headers),
+            linkedid=_checked(UNIQUEID, headers, "Linkedid"),
         )
 
     def _silence(self, headers: dict[str, str]) -> AskSilenced:

@@ -151,7 +151,7 @@ class RedisLedger:
         """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
 
         Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or
-        closed), ``bad_amount`` (less than was committed).
+        closed). Less than was committed is given back by an adjustment: the leg had ended before it was heard.
         """
         keys = wire.call_keys(wire.checked_call(key))
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
@@ -228,7 +228,7 @@ class RedisLedger:
                 elif message["type"] == "subscribe":
                     yield ""
                 elif message["type"] == "message":
-                    yield message["data"].decode()
+                    yield message["data"].decode(errors="replace")
 
     async def _read_calls(self, tenant: str, ids: Sequence[bytes]) -> list[StoredCall]:
         calls = []

@@ -120,7 +120,7 @@ def test_a_leg_behind_a_local_channel_gets_a_cap_of_its_own_at_the_answer() -> N
     advance(one, grant(60))
     advance(one, dialled(caller="100.9"))
     effects = advance(one, LegAnswered(LEG, ANSWERED_AT_MS))
-    assert Arm(LEG, ANSWERED_AT_MS + 60_000, 60) in effects
+    assert Arm(LEG, ANSWERED_AT_MS + 60_000, 60, 60_000) in effects
 
 
 def test_a_leg_that_was_not_asked_for_does_not_consume_the_ask() -> None:
@@ -161,9 +161,29 @@ def test_an_extension_commits_what_was_used_and_holds_the_next_quantum() -> None
     assert (extend.step, extend.committed_micros) == (1, 600_000)
     assert extend.ladder.rungs[-1][0] == 120
     assert advance(one, grant(120)) == (
-        Arm(LEG, ANSWERED_AT_MS + 120_000, 120),
+        Arm(LEG, ANSWERED_AT_MS + 120_000, 120, 60_000 + 5_000 + 1_000),
         Wake(ANSWERED_AT_MS + 115_000, is_over=False),
     )
+
+
+def test_no_more_is_asked_for_before_the_last_cap_has_reached_the_pbx() -> None:
+    """An unreachable PBX costs one quantum at the most: what it was not told, it does not let anyone talk."""
+    one = answered_call()
+    advance(one, QuotaLow(ANSWERED_AT_MS + 55_000))
+    advance(one, grant(120))
+    assert advance(one, QuotaLow(ANSWERED_AT_MS + 115_000)) == (Wake(ANSWERED_AT_MS + 115_500, is_over=True),)
+    assert advance(one, Armed(120)) == (Wake(ANSWERED_AT_MS + 115_000, is_over=False),)
+    (extend,) = advance(one, QuotaLow(ANSWERED_AT_MS + 115_600))
+    assert isinstance(extend, Extend)
+
+
+def test_a_call_that_the_dialplan_let_go_on_is_left_alone() -> None:
+    """Its own fixed cap bounds it."""
+    one = call()
+    advance(one, grant(60))
+    advance(one, VerdictMissed())
+    advance(one, AskSilenced(CALLER, "777", continued=True, at_ms=ASKED_AT_MS + 3_000))
+    assert advance(one, dialled()) == ()
 
 
 def test_a_refused_extension_makes_the_call_final_and_it_asks_once_more_before_the_cut() -> None:
@@ -339,7 +359,7 @@ def test_whatever_is_talked_is_charged_as_the_tariff_says_and_never_beyond_the_g
         assert isinstance(extend, Extend)
         assert extend.committed_micros <= charge_micros(price, one.granted_seconds)
         *_, wake = advance(one, grant(extend.ladder.rungs[-1][0]))
-        advance(one, Armed(one.granted_seconds))
+        (wake,) = advance(one, Armed(one.granted_seconds))
     (settle,) = advance(one, LegEnded(LEG, ANSWERED_AT_MS + ends_ms, 16))
     assert isinstance(settle, Settle)
     assert settle.charge_micros == charge_micros(price, max(1, -(-ends_ms // 1000)))
