@@ -1,0 +1,172 @@
+"""What can stand between the dial and the trunk: nothing, the bare hook, or callgate as an admin runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Self
+
+from redis import Redis
+
+from gateway.adapters.redis.embedded import embedded_url
+from rating.money import MICROS
+from tests.lab import process
+from tests.lab.gateway import GatewayProcess, tenant_toml
+from tests.load import floor
+from tests.load.figures import Buckets, read_buckets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.asterisk import Asterisk
+
+TENANT = "acme"
+FUNDS = "1000000.00"
+# A call of 1.5 s then has one extension, at 1 s, and ends before the next, which would be at 3 s.
+QUANTUM_SECONDS = 2
+EXTEND_LEAD_MS = 1000
+SETTLE_SECONDS = 10
+STEPS = ("reserve", "answer", "extend", "settle", "release")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What callgate's /metrics say at one moment."""
+
+    verdicts: Buckets = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
+
+
+class Gate:
+    """No gate: the dialplan dials at once, and no manager listens."""
+
+    name = "none"
+    endpoint = "plain"  # the context of this phone dials the trunk without asking
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def pids(self) -> dict[str, int]:
+        """Its processes, by what they are."""
+        return {}
+
+    def counts(self) -> Counts:
+        """What it counted so far."""
+        return Counts()
+
+    def open_after(self, answered: int) -> int:
+        """Wait until it is done with so many answered calls more; how many it did not come to an end with."""
+        return 0
+
+
+class Floor(Gate):
+    """The bare hook."""
+
+    name = "bare hook"
+    endpoint = TENANT
+
+    def __init__(self, asterisk: Asterisk, folder: Path) -> None:
+        self._secret_file = asterisk.dir / "etc/callgate-secret.conf"
+        self._port = asterisk.ami_port
+        self._log = folder / "floor.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._log.unlink(missing_ok=True)
+        command = [sys.executable, "-m", floor.__name__, str(self._port), str(self._secret_file)]
+        self._process = process.spawn(command, self._log)
+        process.wait_for(lambda: floor.READY in self._log.read_text(), 15, "the bare hook")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            process.end(self._process, polite=signal.SIGTERM)
+
+    def pids(self) -> dict[str, int]:
+        """The hook."""
+        assert self._process is not None
+        return {"hook": self._process.pid}
+
+
+class Callgate(Gate):
+    """`callgate serve` with its embedded server, logging to a file; books and log go on from start to start."""
+
+    name = "callgate"
+    endpoint = TENANT
+
+    def __init__(self, asterisk: Asterisk, folder: Path) -> None:
+        tenant = tenant_toml(TENANT, quantum_seconds=QUANTUM_SECONDS, extend_lead_ms=EXTEND_LEAD_MS)
+        self._gateway = GatewayProcess(folder, asterisk, "embedded", {TENANT: tenant})
+        self._url = embedded_url(folder / ".callgate/redis")  # the default, from the config folder
+        self._records_seen = 0
+        self._server_pid = 0
+        self.server_version = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._gateway.start()
+            with Redis.from_url(self._url) as client:
+                facts = client.info("server")
+            self._server_pid = int(facts["process_id"])
+            self.server_version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version', '')}".strip()
+            self._gateway.top_up(TENANT, FUNDS, "bench")  # the same id is booked once
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A gateway that had to be killed leaves its server behind, by design: end that too."""
+        self._gateway.stop()
+        if self._server_pid and process.alive(self._server_pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._server_pid, signal.SIGTERM)
+            process.wait_for(lambda: not process.alive(self._server_pid), 10, "the end of the embedded server")
+        self._server_pid = 0
+
+    def pids(self) -> dict[str, int]:
+        """The gateway and its server."""
+        return {"gateway": self._gateway.pid, "ledger": self._server_pid}
+
+    def counts(self) -> Counts:
+        """One scrape."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._gateway.http_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        series = "callgate_ledger_call_seconds_count"
+        return Counts(
+            verdicts=read_buckets(text, "callgate_authorization_seconds"),
+            steps={step: float(values[f'{series}{{function="{step}"}}']) for step in STEPS},
+        )
+
+    def open_after(self, answered: int) -> int:
+        """Look for the records of these calls in the log: a scrape would cost the gateway CPU."""
+        wanted = self._records_seen + answered
+        with contextlib.suppress(TimeoutError):
+            process.wait_for(lambda: self._records() >= wanted, SETTLE_SECONDS, "the records of all calls")
+        self._records_seen = self._records()
+        return max(0, wanted - self._records_seen)
+
+    def _records(self) -> int:
+        return self._gateway.log.read_bytes().count(b"call.closed")
+
+    def check_books(self) -> int:
+        """Funds less all charges are the balance, and nothing is held; the number of calls that were charged.
+
+        :raises AssertionError: when the books do not hold.
+        """
+        charges = [Decimal(str(record["charged"])) for record in self._gateway.lines("call.closed")]
+        account = self._gateway.balance(TENANT)
+        assert (account["held_micros"], account["live_calls"]) == (0, 0), f"something is held: {account}"
+        left = Decimal(FUNDS) - sum(charges)
+        assert account["balance_micros"] == int(left * MICROS), f"{account} is not {FUNDS} less all charges ({left})"
+        return sum(1 for charge in charges if charge)

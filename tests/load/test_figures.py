@@ -1,0 +1,39 @@
+"""Quantiles, spreads and histograms."""
+
+import math
+
+import pytest
+
+from tests.load.figures import Spread, bucket_quantile, quantile, read_buckets, since, spread
+
+METRICS = """# TYPE verdict_seconds histogram
+verdict_seconds_bucket{le="0.001"} 10.0
+verdict_seconds_bucket{le="0.002"} 30.0
+verdict_seconds_bucket{le="+Inf"} 40.0
+verdict_seconds_count 40.0
+other_seconds_bucket{le="0.001"} 7.0
+"""
+
+
+def test_a_quantile_is_a_value_that_was_seen() -> None:
+    """The nearest rank: 99 of 100 values do not exceed it."""
+    assert [quantile(range(1, 101), share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
+
+
+def test_a_spread_leaves_out_what_was_not_measured() -> None:
+    """None is no figure, and nothing at all has no spread."""
+    assert spread([3.0, None, 1.0, 2.0]) == Spread(1.0, 2.0, 3.0)
+    assert spread([None]) is None
+
+
+def test_a_histogram_is_read_by_its_name() -> None:
+    """Only the buckets of the one asked for, the last one without a bound."""
+    assert read_buckets(METRICS, "verdict_seconds") == {0.001: 10, 0.002: 30, math.inf: 40}
+
+
+def test_a_quantile_lies_within_its_bucket() -> None:
+    """Interpolated as Prometheus does; beyond the last bound, that bound."""
+    buckets = read_buckets(METRICS, "verdict_seconds")
+    assert bucket_quantile(buckets, 0.5) == pytest.approx(0.0015)
+    assert bucket_quantile(buckets, 0.99) == 0.002
+    assert bucket_quantile(since(buckets, buckets), 0.5) is None
