@@ -5,13 +5,16 @@ Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says w
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 import uuid
 from collections.abc import Coroutine
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 import typer
@@ -23,7 +26,7 @@ from gateway import bootstrap, logs
 from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
-from gateway.ports import LedgerRejected, LedgerUnavailable, StoredCall
+from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable, StoredCall, TopUp
 from gateway.settings import ConfigErrors, Settings, check, load
 from rating import AmountError, format_amount, parse_amount
 
@@ -36,12 +39,33 @@ app = typer.Typer(
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+
+def _folder(config: Path) -> Path:
+    if config.is_file():
+        _fail(f"{config} is a file; name the folder that holds it: --config {shlex.quote(str(config.parent))}")
+    return config
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"callgate {metadata.version('callgate')}")
+        raise typer.Exit
+
+
 ConfigDir = Annotated[
-    Path, typer.Option("--config", "-c", envvar="CALLGATE_CONFIG", help="The folder that holds gateway.toml.")
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="CALLGATE_CONFIG", callback=_folder, help="The folder that holds gateway.toml."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerUnavailable, LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
+SOURCE = "command line"
+FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
+
+
+class InDoubtError(Exception):
+    """A top-up was sent and not answered; the sentence says how to finish it without booking it twice."""
 
 
 def main() -> None:
@@ -49,12 +73,21 @@ def main() -> None:
     app()
 
 
+@app.callback()
+def about_all(
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Prepaid call authorization for Asterisk: money is held before the ring."""
+
+
 # ------------------------------------------------------------------------------------------------------ the gateway
 
 
 @app.command()
 def serve(config: ConfigDir = CONFIG) -> None:
-    """Gate calls until stopped (SIGTERM, SIGINT). A stop settles nothing: the PBX keeps its caps."""
+    """Gate calls until stopped (SIGTERM, SIGINT, SIGHUP). A stop settles nothing: the PBX keeps its caps."""
     settings = _load(config)
     logs.configure(settings.log_level)
     for warning in settings.warnings:
@@ -64,7 +97,7 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 async def _serve(settings: Settings) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with bootstrap.Gateway(settings) as gateway:
         log.info(
@@ -75,6 +108,12 @@ async def _serve(settings: Settings) -> None:
         )
         await stopped.wait()
     log.info("gateway.stopped")
+
+
+def _stop_signals() -> list[signal.Signals]:
+    # Who starts it with nohup wants it to outlive the terminal.
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
 @app.command()
@@ -100,10 +139,25 @@ def check_config(config: ConfigDir = CONFIG) -> None:
     for problem in problems:
         print(problem, file=sys.stderr if not problem.is_warning else sys.stdout)
     if errors:
-        print(f"{len(errors)} to mend; nothing was started.", file=sys.stderr)
+        print(f"{_count(len(errors), 'problem')}.", file=sys.stderr)
         raise typer.Exit(1)
     settings = load(config)
-    print(f"The config is right: {len(settings.tenants)} tenants, {len(settings.switches)} switches.")
+    tenants, switches = _count(len(settings.tenants), "tenant"), _count(len(settings.switches), "switch", "switches")
+    print(f"The config is right: {tenants}, {switches}.")
+    print(f"books: {_books(settings)}")
+
+
+def _books(settings: Settings) -> str:
+    """Where the money is. Of a URL, neither user nor password nor what else it may hide them in."""
+    if settings.redis.is_embedded:
+        return f"embedded, {settings.redis.data_dir}"
+    url = urlsplit(settings.redis.url)
+    database = "".join(f"?db={number}" for number in parse_qs(url.query).get("db", [])[:1])
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}{database}"
+
+
+def _count(number: int, one: str, several: str | None = None) -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 # ------------------------------------------------------------------------------------------------------- the ledger
@@ -116,7 +170,7 @@ def topup(
     topup_id: Annotated[
         str | None, typer.Option("--id", help="Your own id, such as a payment's: the same id is booked once.")
     ] = None,
-    source: Annotated[str, typer.Option(help="Where the money came from.")] = "command line",
+    source: Annotated[str, typer.Option(help="Where the money came from.")] = SOURCE,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -124,20 +178,45 @@ def topup(
     settings = _load(config)
     owner = _tenant(settings, tenant)
     micros = _amount(amount)
-    given_id = topup_id or f"cli-{uuid.uuid4()}"
+    given_id = _topup_id(topup_id)
+    words = ["callgate", "topup", tenant, amount, "--id", given_id]
+    words += ["--source", source] if source != SOURCE else []
+    words += ["--config", str(config)] if config != CONFIG else []
 
-    async def book() -> Any:
+    async def book() -> TopUp:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            await ledger.open_account(bootstrap.terms_of(owner))
-            return await ledger.top_up(tenant, given_id, micros, owner.currency, source)
+            await bootstrap.open_account(ledger, owner)
+            return await _book(ledger, owner, given_id, micros, source, again=shlex.join(words))
 
     done = _run(book(), about=f"top-up {given_id}: ")
     if as_json:
-        print(json.dumps({"id": given_id, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
+        paid = {"id": given_id, "tenant": tenant, "currency": owner.currency, "amount_micros": micros}
+        print(json.dumps({**paid, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
         return
     was = "was booked before" if done.is_repeat else "added"
     money = format_amount(micros, owner.currency)
     print(f"{tenant}: {money} {was} (id {given_id}); balance {format_amount(done.balance_micros, owner.currency)}")
+
+
+def _topup_id(given: str | None) -> str:
+    if given is not None and not given.strip():
+        _fail("--id is empty; write the payment's id, or leave --id out.")
+    return given or f"cli-{uuid.uuid4()}"
+
+
+async def _book(ledger: Ledger, owner: Tenant, topup_id: str, micros: int, source: str, *, again: str) -> TopUp:
+    """Send the top-up. Raises InDoubtError where no answer came: ``again``, its command, is then safe to run."""
+    try:
+        return await ledger.top_up(owner.tenant_id, topup_id, micros, owner.currency, source)
+    except LedgerUnavailable as error:
+        raise InDoubtError(f"It may have been booked. To finish it safely, run: {again}") from error
+    except LedgerRejected as error:
+        if error.code != "id_reused":
+            raise
+        money = format_amount(micros, owner.currency)
+        raise LedgerRejected(
+            error.code, f"This id was booked before with another amount than {money}; use a new id for a new payment."
+        ) from error
 
 
 @app.command()
@@ -152,7 +231,7 @@ def balance(
 
     async def read() -> list[Any]:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            return [await ledger.open_account(bootstrap.terms_of(owner)) for owner in owners]
+            return [await bootstrap.open_account(ledger, owner) for owner in owners]
 
     rows = _run(read())
     if as_json:
@@ -200,10 +279,17 @@ def _run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
     """Run it to its end; a failure that people can meet is one sentence, ``about`` what, and exit code 1."""
     try:
         return uvloop.run(errand)
-    except FAILURES as error:
+    except LedgerUnavailable as error:  # whatever it was, no money was sent: that would be in doubt
+        _fail(f"{about}{_out_of_reach(error)}")
+    except (*FAILURES, InDoubtError) as error:
         _fail(f"{about}{error}")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _out_of_reach(error: LedgerUnavailable) -> str:
+    why = str(error).partition(" The step may")[0].rstrip(".")
+    return f"{why}; start it, or mend redis.url in gateway.toml."
 
 
 def _load(config: Path) -> Settings:
@@ -223,9 +309,12 @@ def _tenant(settings: Settings, name: str) -> Tenant:
 
 def _amount(text: str) -> int:
     try:
-        return parse_amount(text)
+        micros = parse_amount(text, allow_negative=True)
     except AmountError as error:
         _fail(str(error))
+    if micros <= 0:
+        _fail(f"{text} adds nothing; write an amount above zero.")
+    return micros
 
 
 def _right(name: str) -> Column:

@@ -7,8 +7,9 @@ through the standard library's ``logging`` comes out of the same renderer, from 
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import fields
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -31,8 +32,9 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """
     if level not in LEVELS:
         raise ValueError(f"log level {level!r} is none: write one of {', '.join(LEVELS)}")
-    out = stream if stream is not None else sys.stderr
-    render = _renderers(is_terminal=out.isatty())
+    target = stream if stream is not None else sys.stderr
+    out = _Patient(target)
+    render = _renderers(is_terminal=target.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -41,10 +43,26 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=True,
     )
-    _route_libraries(shared, render, out)
+    _route_libraries(shared, render, cast("TextIO", out))
+
+
+class _Patient:
+    """A stream whose faults end here: a full disk under the log must not stop the books of a call."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _renderers(*, is_terminal: bool) -> list[Processor]:

@@ -6,12 +6,15 @@ the PBX's own clock, ledger times are the ledger's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.cdr import CallRecord
 from gateway.core.facts import ChannelStatus
 from rating import Ladder
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "AccountTerms",
@@ -231,8 +234,12 @@ class Switch(Protocol):
         """The PBX's clock, estimated from the Timestamp of its ping replies."""
         ...
 
-    async def send_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> None:
-        """Set the verdict and press the digit. ``deadline_ms`` is PBX time. Raises VerdictLate, SwitchUnavailable."""
+    def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
+        """Set the verdict and press the digit, at once. ``deadline_ms`` is PBX time.
+
+        The future is done when the switch took both, or fails with SwitchUnavailable: then nothing is known of it.
+        Raises VerdictLate, SwitchUnavailable: then nothing was written.
+        """
         ...
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:

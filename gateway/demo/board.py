@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table
@@ -18,6 +19,7 @@ from rating import format_amount
 NEWS_SHOWN: Final = 6
 STATUS_SECONDS: Final = 5.0
 PLAIN_WIDTH: Final = 150
+UNMEASURED: Final = 1000
 
 
 class Board(Protocol):
@@ -127,22 +129,37 @@ class TableBoard:
 
 def show_books(out: Console, books: Sequence[TenantBooks]) -> None:
     """Print the books of each tenant, their sums by currency, and whether they hold."""
-    money = ("opening", "+ top-ups", "- charges", "± adjusted", "= balance", "held")
-    table = Table("tenant", *_right(*money, "calls", "metered", "cut", "refused"), "books")
-    for line in books:
-        table.add_row(
-            line.tenant,
-            *_amounts(line),
-            *(str(count) for count in (line.calls, line.metered, line.cut, line.refused)),
-            Text("hold", style="green") if not line.faults else Text("WRONG", style="bold red"),
-        )
-    table.add_section()
-    for currency in sorted({line.currency for line in books}):
-        table.add_row(f"all {currency}", *_sums([line for line in books if line.currency == currency]))
+    table = _books_table(books)
+    if out.measure(table, options=out.options.update(width=UNMEASURED)).maximum > out.width:
+        table = _books_table(books, without=("± adjusted", "held", "metered"))
+        table.box, table.padding, table.show_edge = box.SIMPLE, 0, False
     out.print(table)
     for line in books:
         for fault in line.faults:
             out.print(Text(f"{line.tenant}: {fault}", style="bold red"), soft_wrap=True)
+
+
+def _books_table(books: Sequence[TenantBooks], without: Sequence[str] = ()) -> Table:
+    """The table; who it is about and whether it holds are never shortened."""
+    money = ("opening", "+ top-ups", "- charges", "± adjusted", "= balance", "held")
+    figures = (*money, "calls", "metered", "cut", "refused")
+    shown = [index for index, name in enumerate(figures) if name not in without]
+    sums = {
+        f"all {currency}": _sums([line for line in books if line.currency == currency])
+        for currency in sorted({line.currency for line in books})
+    }
+    widest = max((len(name) for name in (*sums, *(line.tenant for line in books))), default=0)
+    tenant = Column("tenant", no_wrap=True, min_width=widest)
+    table = Table(tenant, *_right(*(figures[index] for index in shown)), Column("books", no_wrap=True, min_width=5))
+    for line in books:
+        counts = (str(count) for count in (line.calls, line.metered, line.cut, line.refused))
+        row = [*_amounts(line), *counts]
+        holds = Text("hold", style="green") if not line.faults else Text("WRONG", style="bold red")
+        table.add_row(line.tenant, *(row[index] for index in shown), holds)
+    table.add_section()
+    for name, (*row, verdict) in sums.items():
+        table.add_row(name, *(row[index] for index in shown), verdict)
+    return table
 
 
 def _amounts(line: TenantBooks) -> list[str]:

@@ -28,13 +28,15 @@ from gateway.core.facts import (
 from gateway.core.lifecycle import begin
 from gateway.ports import SwitchUnavailable, VerdictLate
 from gateway.service.directory import Directory
-from gateway.service.session import Session, World
+from gateway.service.session import Session, World, verdict_answered
 
 log = structlog.get_logger(__name__)
 
 
 UNANSWERED = frozenset({State.RESERVED, State.RINGING})
 DRAIN_LOOK_SECONDS = 0.01
+# An adapter may hold facts back until it believes them, but not asks (adapters/ami/suspicion.py: some 12 ms).
+HELD_FACTS_SECONDS = 0.03
 
 
 class Switchboard:
@@ -59,7 +61,6 @@ class Switchboard:
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
-        self._errands: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
@@ -158,12 +159,10 @@ class Switchboard:
         """Let go of every call; the ledger keeps them."""
         for session in self:
             session.stop()
-        for task in self._errands:
-            task.cancel()
 
     # ---------------------------------------------------------------------------------------------------- asks
 
-    def _ask(self, ask: Ask) -> None:
+    def _ask(self, ask: Ask, is_again: bool = False) -> None:
         heard_at = time.perf_counter()
         if self.heard_of(ask) is not None:
             return
@@ -171,6 +170,9 @@ class Switchboard:
         if self.world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
             self.world.watch.authorized("", "late", "verdict_late", 0.0)
+            return
+        if not is_again and self._is_leg_ending(ask):
+            asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._ask, ask, True)
             return
         decision = decide(ask, self.directory.payer(ask), deadline_ms, self.directory.is_emergency)
         self._supersede(ask)
@@ -183,7 +185,13 @@ class Switchboard:
         else:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
-        self._spawn_verdict(ask, text, deadline_ms, (decision.tenant, word, reason, heard_at))
+        word = self._answer(ask, text, deadline_ms) or word
+        self.world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
+
+    def _is_leg_ending(self, ask: Ask) -> bool:
+        """The channel's ask of before still rings a leg, so far as is known: an ask overtakes the leg's Hangup."""
+        before = self._by_caller.get(ask.uniqueid)
+        return before is not None and before.call.state is State.RINGING and bool(before.call.legs)
 
     def _supersede(self, ask: Ask) -> None:
         """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
@@ -191,21 +199,17 @@ class Switchboard:
         if before is not None and not before.call.is_live and not before.call.legs:
             self.let_go(before, ask.at_ms)
 
-    def _spawn_verdict(self, ask: Ask, text: str, deadline_ms: int, seen: tuple[str, str, str, float]) -> None:
-        task = asyncio.create_task(self._send(ask, text, deadline_ms, seen))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-
-    async def _send(self, ask: Ask, text: str, deadline_ms: int, seen: tuple[str, str, str, float]) -> None:
-        tenant, decision, reason, heard_at = seen
+    def _answer(self, ask: Ask, text: str, deadline_ms: int) -> str:
+        """Write a verdict that holds no money; what became of it, for the counters: empty when it was written."""
         try:
-            await self.world.switch.send_verdict(ask.uniqueid, text, deadline_ms)
+            written = self.world.switch.write_verdict(ask.uniqueid, text, deadline_ms)
         except VerdictLate:
-            decision = "late"
+            return "late"
         except SwitchUnavailable as error:
-            decision = "unsent"
             log.warning("verdict.unsent", uniqueid=ask.uniqueid, problem=str(error))
-        self.world.watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
+            return "unsent"
+        written.add_done_callback(verdict_answered)
+        return ""
 
     def _open(self, call: Call, heard_at: float) -> Session:
         tenant = call.terms.tenant.tenant_id
@@ -241,6 +245,9 @@ class Switchboard:
         session = self._by_leg.pop(fact.uniqueid, None)
         if session is not None:
             session.tell(LegEnded(fact.uniqueid, fact.at_ms, fact.cause_q850))
+            is_superseded = self._by_caller.get(session.call.caller) is not session
+            if is_superseded and session.call.state is State.RINGING and not session.call.legs:
+                self.let_go(session, fact.at_ms)
         self._caller_ended(fact.uniqueid, fact.at_ms)
 
     def _caller_ended(self, uniqueid: str, at_ms: int) -> None:

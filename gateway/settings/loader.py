@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway.core.tenant import Tenant
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading
-from gateway.settings.secrets import fits_a_header, secret_text
+from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
 from gateway.settings.sections import GatewayFile, HttpSection, SwitchSection, TenantFile
 from gateway.settings.tenants import tenant_of
 
@@ -134,7 +134,7 @@ def _switches(document: Document[GatewayFile]) -> tuple[SwitchSettings, ...]:
 
 def _switch_secret(document: Document[GatewayFile], index: int, section: SwitchSection) -> str:
     at = ("switch", index)
-    text = secret_text(document, at, section, ("secret", section.secret)) or ""
+    text = secret_text(document, at, section, ("secret", section.secret), of_file=asterisk_secret) or ""
     if not fits_a_header(text):
         document.wrong(at, "the secret has several lines or more than 1000 bytes", "put it on one line")
     return text

@@ -1,5 +1,7 @@
 """Secrets: in the file itself, in a file of their own, or in the environment; in exactly one of the three."""
 
+import re
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.settings.lines import KeyPath
@@ -8,6 +10,8 @@ from gateway.settings.reading import MOST_SECRET_BYTES, Document, Model
 # The examples' secrets begin like this, in plain text and in base64. They are public.
 _EXAMPLE_MARKS: Final = ("change-me", "Y2hhbmdlLW1l")
 _MOST_HEADER_BYTES: Final = 1000  # a line of AMI holds 1,024
+# The one line of callgate-secret.conf, as Asterisk reads it: "=" or "=>", any case, a comment from ";" on.
+_ASTERISK_LINE: Final = re.compile(r"secret[ \t]*=>?(?P<secret>[^;\r\n]*)(?:;[^\r\n]*)?", re.IGNORECASE)
 
 
 class HasSecret(Protocol):
@@ -25,11 +29,16 @@ class HasSecret(Protocol):
 
 
 def secret_text(
-    document: Document[Model], at: KeyPath, section: HasSecret, inline: tuple[str, str | None]
+    document: Document[Model],
+    at: KeyPath,
+    section: HasSecret,
+    inline: tuple[str, str | None],
+    *,
+    of_file: Callable[[str], str] = str.strip,
 ) -> str | None:
     """The text of a section's secret, its ends stripped; None, and a problem noted, where there is none.
 
-    ``inline`` is the key that may hold the secret itself, and its value.
+    ``inline`` is the key that may hold the secret itself, and its value; ``of_file`` takes the secret out of its file.
     """
     inline_key, value = inline
     keys = {inline_key: value, "secret_file": section.secret_file, "secret_env": section.secret_env}
@@ -45,7 +54,8 @@ def secret_text(
             document.reading.warn_if_readable(document.file, document.lines.find(place), document.name(place))
         return value
     if section.secret_file is not None:
-        text = _from_file(document, place, section.secret_file)
+        content = _from_file(document, place, section.secret_file)
+        text = None if content is None else of_file(content)
     else:
         text = _from_environment(document, place, section.secret_env or "")
     if text == "":
@@ -60,7 +70,7 @@ def _from_file(document: Document[Model], place: KeyPath, name: str) -> str | No
     text = document.reading.text(file, MOST_SECRET_BYTES, remedy)
     if text is not None:
         document.reading.warn_if_readable(file, None, "")
-    return text.strip() if text is not None else None
+    return text
 
 
 def _from_environment(document: Document[Model], place: KeyPath, name: str) -> str | None:
@@ -69,6 +79,12 @@ def _from_environment(document: Document[Model], place: KeyPath, name: str) -> s
         document.wrong(place, f"the environment has no {name!a}", "set the variable before callgate starts")
         return None
     return text.strip()
+
+
+def asterisk_secret(content: str) -> str:
+    """The secret of a file that holds it alone, or in the one line ``secret = ...`` of callgate-secret.conf."""
+    line = _ASTERISK_LINE.fullmatch(content.strip())
+    return (line["secret"] if line else content).strip()
 
 
 def fits_a_header(text: str) -> bool:

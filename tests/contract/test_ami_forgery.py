@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from gateway.adapters.ami.facts import Reading
 from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Doubt, LegAnswered, LegDialled
 from tests.contract import ami_events as ev
 from tests.contract.ami_reading import GREETING, Reader, read
+from tests.contract.ami_server import until
 
 MARK = "5f1d0c9ab34e7768"
 LONGEST_FIELD = 79  # AST_CHANNEL_NAME and AST_MAX_EXTENSION, less the NUL
@@ -21,7 +23,7 @@ FIELDS = ("Forward", "DialString", *ev.CALLERS_FIELDS, *("Dest" + name for name 
 many = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 
 PIECES = (
-    "\r\n", "\r\n\r\n", "\r\n\r\n", "1", "Event: A\r\n", "Event: Hangup\r\n", "Event: Newstate\r\n",
+    "\r\n", "\r\n\r\n", "\r\n\r\n", "1", "\r", "\n", ": ", "Event: A\r\n", "Event: Hangup\r\n", "Event: Newstate\r\n",
     "Event: UserEvent\r\n", "Event: DialEnd\r\n", "Event: FullyBooted\r\n", "Response: Success\r\n",
     "Privilege: call,all\r\n", "Privilege: ", "Timestamp: 1732290001.123456\r\n", "Channel: x\r\n",
     "ChannelState: 6\r\n", "Exten: 1\r\n", "Priority: \r\n", "Priority: 1\r\n", f"Uniqueid: {ev.VICTIM_LEG}\r\n",
@@ -86,9 +88,11 @@ def named(fact: Reading) -> str:
 
 
 def check(clean: list[ev.Event], dirty: list[ev.Event], cuts: list[int], mark: str) -> None:
-    """What comes out of the dirty stream is true, and what is missing is doubted."""
+    """What comes out of the dirty stream is true, what is missing is doubted, and it is the same in a used session."""
     true = moving(read(b"".join(e.encode() for e in clean), mark=mark))
-    facts = read(b"".join(e.encode() for e in dirty), cuts, mark)
+    stream = b"".join(e.encode() for e in dirty)
+    facts = read(stream, cuts, mark)
+    assert facts == read(stream, cuts, mark, is_used=True)
     believed = moving(facts)
     for fact in believed:
         assert fact in true
@@ -212,6 +216,52 @@ def test_an_unfiltered_stream_still_works() -> None:
     stream = [ev.newchannel(), bridge, originate, foreign, ev.newstate(), bridge, ev.hangup()]
     facts = read(b"".join(event.encode() for event in stream))
     assert [type(fact) for fact in facts] == [LegAnswered, ChannelEnded]
+
+
+async def test_a_known_layout_is_read_in_one_step() -> None:
+    """Every event of a call is read by its known layout once one of its kind was read in full, with the mark or not."""
+    for mark in ("", MARK):
+        reader = Reader(mark).read([GREETING]).grow_used(mark)
+        for maker in FORGED:
+            assert reader.judge.event_of_known_layout(0, maker(mark=mark).encode()[:-4])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Privilege", "call,ALL"), ("UserEvent", "CallGateOther"), ("ChanVariable", "CALLGATE_MARK=x"), ("Exten", "1\r")],
+)
+async def test_what_a_layout_holds_to_the_letter_is_read_in_full(name: str, value: str) -> None:
+    """With another privilege, name or mark, or a CR in a value, a message is of no known layout."""
+    reader = Reader(MARK).read([GREETING]).grow_used(MARK)
+    changed = [(n, value if n == name else v) for n, v in ev.ask(mark=MARK).lines()]
+    assert not reader.judge.event_of_known_layout(0, lines(changed).encode()[:-2])
+
+
+async def test_made_up_layouts_are_bounded() -> None:
+    """Of layouts that an attacker makes up only a few are kept, and what was known before stays known."""
+    reader = Reader().read([GREETING]).grow_used("")
+    made_up = [ev.newstate(Exten=f"1\r\nX{number}: y").encode() for number in range(100)]
+    reader.read(made_up)
+    known = [reader.judge.event_of_known_layout(0, frame[:-4]) for frame in made_up]
+    assert sum(known) < 10
+    endless = ev.hangup(Exten="1" + "".join(f"\r\nX{number}: y" for number in range(100))).encode()
+    reader = Reader().read([GREETING, endless, ev.newstate().encode()])
+    assert not reader.judge.event_of_known_layout(0, endless[:-4])
+    assert reader.judge.event_of_known_layout(0, ev.newstate().encode()[:-4])
+
+
+def test_a_quiet_costs_one_callback() -> None:
+    """On the loop that the gateway runs on, facts that wait for quiet are given out by the first timer that fires."""
+
+    async def run() -> int:
+        reader = Reader().read([GREETING])
+        quiet, calls = reader.protocol._quiet, []
+        reader.protocol._quiet = lambda: (calls.append(1), quiet())  # type: ignore[method-assign, assignment]
+        reader.read([ev.hangup().encode()])
+        await until(lambda: reader.facts)
+        return len(calls)
+
+    assert uvloop.run(run()) == 1
 
 
 def test_an_event_needs_no_timestamp() -> None:

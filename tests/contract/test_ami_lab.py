@@ -11,7 +11,7 @@ from gateway.adapters.ami import AmiSettings, AmiSwitch
 from gateway.core.facts import Ask, ChannelEnded, Doubt, Fact, LegAnswered, LegDialled, LinkDown, LinkUp
 from gateway.ports import ListNotWhole
 from tests.contract.ami_server import until
-from tests.lab.asterisk import Asterisk
+from tests.lab.asterisk import SHIPPED, Asterisk
 from tests.lab.conftest import lab_root, running_asterisk  # noqa: F401 - fixtures
 from tests.lab.sipp import Carrier, Phone
 
@@ -98,6 +98,43 @@ async def test_a_call_is_let_through_seen_and_cut(running_asterisk: Asterisk, ga
     assert await gate.switch.hang_up(leg, 16) is False
     assert not gate.of(Doubt)
     assert [stats.unfiltered for stats in gate.switch.stats] == [0, 0]
+
+
+OLD_FORM = "; eventfilter = "
+
+
+def _filters_of_older_asterisk() -> str:
+    """The shipped file as an admin of an older Asterisk is told to change it."""
+    lines = (SHIPPED / "manager-callgate.conf").read_text().splitlines()
+    newer = [line for line in lines if line.startswith("eventfilter(")]
+    older = [line for line in lines if line.startswith(OLD_FORM)]
+    assert len(newer) == len(older) == 7
+    return "\n".join([line for line in lines if line not in newer] + [line.removeprefix("; ") for line in older]) + "\n"
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+async def test_the_filter_lets_by_what_is_used(lab_root: Path, tmp_path: Path, is_older: bool) -> None:  # noqa: F811
+    """Both forms of the filter let by, of the Newstate events, those to Up, and of the UserEvents the gate's own."""
+    files = {"manager-callgate.conf": _filters_of_older_asterisk()} if is_older else {}
+    with Asterisk(lab_root, files=files) as asterisk, asterisk.connect_service() as session:
+        gate = Gate(asterisk)
+        gate.switch.start()
+        await until(lambda: gate.switch.is_up)
+        asterisk.probe.action("UserEvent", UserEvent="OfAnother", X="1")
+        with Carrier(asterisk, tmp_path, ring_ms=200), Phone(asterisk, tmp_path, [NUMBER]):
+            leg = await gate.leg()
+            assert await gate.switch.hang_up(leg, 16)
+            await until(lambda: len(gate.of(ChannelEnded)) == 2)
+        await asyncio.gather(*gate.tasks)
+        await gate.switch.stop()
+        await asyncio.to_thread(session.wait_event, "Hangup", Uniqueid=leg)
+        assert {each["UserEvent"] for each in session.events("UserEvent")} == {"CallGateAuthorize"}
+        states = [(each["Uniqueid"], each["ChannelStateDesc"]) for each in session.events("Newstate")]
+        assert sorted(states) == sorted((fact, "Up") for fact in {each for each, _ in states})
+        assert len(states) == 2
+        every = {each["ChannelStateDesc"] for each in asterisk.probe.events("Newstate")}
+        assert every > {"Up"}
+        assert "OfAnother" in {each["UserEvent"] for each in asterisk.probe.events("UserEvent")}
 
 
 @pytest.mark.parametrize("in_number", [True, False])

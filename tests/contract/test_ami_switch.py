@@ -14,7 +14,7 @@ from tests.contract.conftest import Bench
 
 CALL = [ev.ask(), ev.dial_begin(), ev.newstate(state="5"), ev.newstate(), ev.dial_end(), ev.hangup(), ev.silence()]
 FACTS = [
-    Ask("pbx1", ev.CALLER, "42", "18005551212", "acme", "acme", "12125550101", 1732290001123),
+    Ask("pbx1", ev.CALLER, "42", "18005551212", "acme", "acme", "12125550101", 1732290001123, ev.CALLER),
     LegDialled(ev.CALLER, ev.LEG, "PJSIP/acme-88888888", "18005551212@trunk", 1732290001123, ev.CALLER),
     LegAnswered(ev.LEG, 1732290001123),
     LegAnswered(ev.LEG, 1732290001123),
@@ -147,6 +147,58 @@ async def test_a_verdict_is_set_before_the_digit_in_one_write(bench: Bench) -> N
     assert any(b"Setvar" in data and b"PlayDTMF" in data for data in session.reads)
     assert switch.is_up
     assert len(bench.server.sessions) == 2
+
+
+async def test_a_verdict_is_written_before_anything_is_awaited(bench: Bench) -> None:
+    """write_verdict writes both actions in its own step; its future is done when both are answered."""
+    switch = await bench.up()
+    protocol = switch._actions._protocol
+    assert protocol is not None
+    before = len(protocol._pending)
+    answered = switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() + 2000)
+    assert len(protocol._pending) == before + 2
+    assert not answered.done()
+    await answered
+    assert bench.server.sent("PlayDTMF")
+
+
+async def test_a_verdict_that_cannot_be_written_raises_at_once(bench: Bench) -> None:
+    """A late verdict, one to no Uniqueid, and one without a link raise from write_verdict itself."""
+    switch = await bench.up()
+    with pytest.raises(VerdictLate):
+        switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() - 1)
+    with pytest.raises(ValueError, match="no Uniqueid"):
+        switch.write_verdict("/.*/", "42:deny:::x:21", switch.now_ms() + 2000)
+    await switch.stop()
+    with pytest.raises(SwitchUnavailable):
+        switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() + 2000)
+    assert not bench.server.sent("Setvar")
+
+
+async def test_a_verdict_whose_asker_is_gone_harms_nothing(bench: Bench) -> None:
+    """The answers to a verdict that nobody awaits any more are taken, and the link stays."""
+    switch = await bench.up()
+    switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() + 2000).cancel()
+    assert await switch.hang_up(ev.LEG, 16)
+    assert switch.stats[1].pending == 0
+    assert len(bench.server.sessions) == 2
+
+
+async def test_a_verdict_without_an_answer_fails(bench: Bench) -> None:
+    """A verdict of which one answer is missing, or whose link is lost, fails: nothing is known of it."""
+
+    async def nothing(_: Session, __: Action) -> None:
+        return None
+
+    bench.server.answers["PlayDTMF"] = nothing
+    switch = await bench.up()
+    answered = switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() + 2000)
+    with pytest.raises(SwitchUnavailable, match="no answer in time"):
+        await answered
+    answered = switch.write_verdict(ev.CALLER, "42:deny:::x:21", switch.now_ms() + 2000)
+    bench.server.drop()
+    with pytest.raises(SwitchUnavailable):
+        await answered
 
 
 async def test_a_late_verdict_is_not_sent(bench: Bench) -> None:

@@ -43,6 +43,6 @@ async def bank(ledger: RedisLedger) -> AsyncIterator[Bank]:
 
 @pytest.fixture
 async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
-    """A server of the test's own, which it may stop, kill and starve."""
-    async with EmbeddedServer(tmp_path / "data") as server:
+    """A server of the test's own, which it may stop, kill and starve; it answers for nothing that is not on disk."""
+    async with EmbeddedServer(tmp_path / "data", appendfsync="always") as server:
         yield server

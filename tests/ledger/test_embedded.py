@@ -47,11 +47,12 @@ async def test_data_is_kept_between_runs(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists(), "a zombie is left"
 
 
-async def test_it_is_set_up_for_money(own_server: EmbeddedServer) -> None:
+async def test_it_is_set_up_for_money(tmp_path: Path) -> None:
     """It appends to a file, syncs it every second, evicts nothing and listens on no port."""
     wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0"}
-    for name, value in wanted.items():
-        assert await ask(own_server.url, "CONFIG", "GET", name) == [name.encode(), value.encode()]
+    async with EmbeddedServer(tmp_path / "data") as server:
+        for name, value in wanted.items():
+            assert await ask(server.url, "CONFIG", "GET", name) == [name.encode(), value.encode()]
 
 
 async def test_a_folder_belongs_to_one_gateway(tmp_path: Path) -> None:

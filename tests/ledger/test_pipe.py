@@ -1,8 +1,10 @@
 """The pipe: one connection for all, in order, bounded, and back by itself."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -192,4 +194,59 @@ async def test_a_server_that_hangs_up_is_not_asked_in_a_loop() -> None:
             await pipe.connect()
         await asyncio.sleep(0.3)
         assert 1 < connections < 20
+        await pipe.close()
+
+
+async def test_a_socket_that_takes_no_more_makes_commands_wait(own_server: EmbeddedServer) -> None:
+    """Over the socket's bound commands wait unwritten, and leave in order when there is room again."""
+    pipe = Pipe(own_server.url, timeout_seconds=30)
+    await pipe.connect()
+    os.kill(own_server.pid, signal.SIGSTOP)
+    words = [f"{i} " + "x" * 100_000 for i in range(50)]
+    futures = []
+    for word in words:
+        futures.append(pipe.call("ECHO", word))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert pipe.commands < 50
+    os.kill(own_server.pid, signal.SIGCONT)
+    assert await asyncio.gather(*futures) == [word.encode() for word in words]
+    await pipe.close()
+
+
+async def test_the_url_may_be_tcp_with_a_database_and_cannot_change_the_protocol(own_server: EmbeddedServer) -> None:
+    """Over TCP the database of the URL is selected, and replies are RESP2 whatever the URL says."""
+    pipe = Pipe(own_server.url)
+    await pipe.call("CONFIG", "SET", "bind", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    await pipe.call("CONFIG", "SET", "port", port)
+    other = Pipe(f"redis://127.0.0.1:{port}/3?protocol=3")
+    assert b" db=3 " in await other.call("CLIENT", "INFO")
+    await other.call("HSET", "hash", "field", 1)
+    assert await other.call("HGETALL", "hash") == [b"field", b"1"]
+    await other.close()
+    await pipe.close()
+
+
+@pytest.mark.parametrize("unasked", [b"+OK\r\n+OK\r\n", b"nonsense\r\n", b"-LOADING it reads its file\r\n"])
+async def test_a_server_that_makes_no_sense_is_unavailable(unasked: bytes) -> None:
+    """Replies to nothing, no RESP, or a server that still loads: the link is dropped and another one made."""
+    connections = 0
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while words := await reader.read(1000):
+            is_ping = b"PING" in words
+            writer.write((unasked if connections == 1 else b"+PONG\r\n") if is_ping else b"+OK\r\n" * words.count(b"*"))
+        writer.close()
+
+    async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
+        pipe = Pipe(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with contextlib.suppress(LedgerUnavailable):
+            await pipe.connect()
+        while connections == 1:
+            await asyncio.sleep(0.005)
+        assert await pipe.call("PING") == b"PONG"
         await pipe.close()

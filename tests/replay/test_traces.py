@@ -42,8 +42,11 @@ def recorded(name: str) -> bytes:
     return (TRACES / f"{name}.ami").read_bytes()
 
 
-def replay(data: bytes, chunk: int | None = None) -> tuple[list[Reading], LinkStats]:
-    """All facts of one session, read in chunks of that size (or at once), after which it falls quiet."""
+def replay(data: bytes, chunk: int | None = None, before: bytes = b"") -> tuple[list[Reading], LinkStats]:
+    """All facts of one session, read in chunks of that size (or at once), after which it falls quiet.
+
+    ``before``: a session that the same connection read before it, of which the facts are left out.
+    """
 
     async def run() -> tuple[list[Reading], LinkStats]:
         facts: list[Reading] = []
@@ -51,9 +54,14 @@ def replay(data: bytes, chunk: int | None = None) -> tuple[list[Reading], LinkSt
         judge = Judge(Interpreter("pbx", lambda: 0, lambda: None), facts.append, stats)
         protocol = _Recorded(stats, judge, 2.0, 2.0)
         protocol.connection_made(_Transport())
-        size = chunk or len(data)
-        for start in range(0, len(data), size):
-            protocol.data_received(data[start : start + size])
+        if before:
+            protocol.data_received(before)
+            judge.quiet()
+            facts.clear()
+        rest = data.split(b"\r\n", 1)[1] if before else data  # a connection has one greeting
+        size = chunk or len(rest)
+        for start in range(0, len(rest), size):
+            protocol.data_received(rest[start : start + size])
         judge.quiet()
         assert not protocol.lost.done()
         return facts, stats
@@ -88,6 +96,17 @@ def test_a_recorded_call_makes_its_facts(scene: str, session: str, expected: dic
     assert kinds(facts) == expected
     assert (stats.dropped, stats.doubts) == (0, 0)
     assert (stats.unfiltered > 0) is (session == "all")
+
+
+@pytest.mark.parametrize("scene", [*HONEST, *FORGED])
+def test_a_session_that_knows_the_layouts_reads_the_same(scene: str) -> None:
+    """A recorded call or attack makes the same facts and doubts on a connection that has read honest calls before."""
+    greeting, _, silence = recorded("silence.events").partition(b"\r\n")
+    before = recorded("answered.events") + silence
+    for session in ("events", "all"):
+        for chunk in (None, 61, 1448):
+            data = recorded(f"{scene}.{session}")
+            assert replay(data, chunk, before)[0] == replay(data, chunk, greeting + b"\r\n")[0]
 
 
 @pytest.mark.parametrize("scene", HONEST)

@@ -8,7 +8,7 @@ these out, and ``Link`` does them itself.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Never
 
 import structlog
@@ -17,7 +17,7 @@ from panoramisk.manager import Manager
 from gateway.adapters.ami.actions import Fields, Reply
 from gateway.adapters.ami.clock import PBXClock
 from gateway.adapters.ami.facts import timestamp_us
-from gateway.adapters.ami.protocol import LinkProtocol, Take
+from gateway.adapters.ami.protocol import LinkProtocol, OnReply, Take
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.stats import LinkStats
 from gateway.adapters.ami.suspicion import Judge
@@ -118,13 +118,18 @@ class Link:
 
     # ----------------------------------------------------------------------------------------------- actions
 
-    def write(self, *actions: Fields) -> "list[asyncio.Future[Reply]]":
-        """Send actions in one write, in order; await each with ``answer``. Raises as ``ask``."""
-        return self._up().write(list(actions))
+    def write(self, actions: Sequence[Fields], on_reply: OnReply) -> None:
+        """Send actions in one write, in order, at once; ``on_reply`` is called with the Reply to each.
+
+        Raises ValueError, SwitchUnavailable: then nothing was written, and it is never called.
+        """
+        why_not = self._up().write_all(actions, on_reply)
+        if why_not:
+            raise self._unavailable(why_not)
 
     async def ask(self, fields: Fields) -> Reply:
         """Send one action and wait for its answer. Raises ValueError, SwitchUnavailable."""
-        return await self.answer(self.write(fields)[0])
+        return await self._answer(self._up().write(fields))
 
     async def ask_list(self, fields: Fields, take: Take) -> Reply:
         """Send an action that answers with a list; ``take`` is given each item.
@@ -132,14 +137,16 @@ class Link:
         ``take`` raises ValueError for an item that cannot be: then the Reply says that the list is not
         whole. Raises as ``ask``.
         """
-        return await self.answer(self._up().write([fields], self._settings.list_seconds, take)[0])
+        return await self._answer(self._up().write(fields, self._settings.list_seconds, take))
 
-    async def answer(self, future: "asyncio.Future[Reply]") -> Reply:
-        """The answer to an action. Raises SwitchUnavailable when none came."""
+    async def _answer(self, future: "asyncio.Future[Reply]") -> Reply:
         reply = await future
         if reply.lost:
-            raise SwitchUnavailable(f"switch {self._settings.name}: {reply.lost}")
+            raise self._unavailable(reply.lost)
         return reply
+
+    def _unavailable(self, why: str) -> SwitchUnavailable:
+        return SwitchUnavailable(f"switch {self._settings.name}: {why}")
 
     def _up(self) -> LinkProtocol:
         if self._protocol is None or not self.stats.is_logged_in:
@@ -220,7 +227,7 @@ class Link:
         settings = self._settings
         if future is None:
             raise SwitchUnavailable(f"switch {settings.name}: the login could not be sent")
-        reply = await self.answer(future)
+        reply = await self._answer(future)
         if reply.success:
             return
         remedy = "check username, secret and permit of this user in manager.conf against the gateway's config"
@@ -246,7 +253,7 @@ class Link:
 
     async def _ping(self, protocol: LinkProtocol) -> None:
         sent_us = self._clock.local_us()
-        future = protocol.write([_PING], self._settings.ping_seconds)[0]
+        future = protocol.write(_PING, self._settings.ping_seconds)
         received_us = sent_us
 
         def stamp(_: object) -> None:
@@ -254,7 +261,7 @@ class Link:
             received_us = self._clock.local_us()
 
         future.add_done_callback(stamp)  # before the awaiting task is woken, which may have to queue
-        reply = await self.answer(future)
+        reply = await self._answer(future)
         with contextlib.suppress(ValueError):  # a PBX whose ping tells no time leaves the clock as it is
             self._clock.sample(sent_us, received_us, timestamp_us(reply.headers.get("Timestamp", "")))
         self.stats.round_trip_ms = (received_us - sent_us) / 1000

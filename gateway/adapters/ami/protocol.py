@@ -9,7 +9,7 @@ after a reconnect; its ``send`` writes values unchecked. See DESIGN, section 2.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,24 +24,23 @@ MAX_PENDING = 4_096
 MAX_LIST_ITEMS = 200_000
 KEPT_LATE = 1_024  # ids of actions that timed out: an answer that still comes is no forgery
 SWEEP_SECONDS = 0.1
+# uvloop counts in whole milliseconds: a timer set to the very end of the quiet comes before it, again and again.
+TIMER_SLACK_SECONDS = 0.002
 
 Take = Callable[[Message], Any]  # makes something of one item of a list, or raises ValueError
+OnReply = Callable[[Reply], None]  # called from the reader: must not raise
 
 _log = structlog.get_logger("callgate.ami")
 
 
 class _Pending:
-    __slots__ = ("deadline", "future", "reply", "take")
+    __slots__ = ("deadline", "on_reply", "reply", "take")
 
-    def __init__(self, future: "asyncio.Future[Reply]", deadline: float, take: Take | None) -> None:
-        self.future = future
+    def __init__(self, on_reply: OnReply, deadline: float, take: Take | None) -> None:
+        self.on_reply = on_reply
         self.deadline = deadline
         self.take = take
         self.reply: Reply | None = None  # of a list that is being told
-
-    def resolve(self, reply: Reply) -> None:
-        if not self.future.done():  # the one who asked may have been cancelled
-            self.future.set_result(reply)
 
 
 class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
@@ -75,34 +74,48 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
         """Send one action; the signature is that of panoramisk, whose Manager logs in with it."""
         fields = [(str(name), str(value)) for name, value in data.items()]
         assert not as_list
-        return self.write([fields], self._login_seconds)[0]
+        return self.write(fields, self._login_seconds)
 
-    def write(
-        self, actions: list[Fields], seconds: float = 0.0, take: Take | None = None
-    ) -> "list[asyncio.Future[Reply]]":
-        """Send actions in one write, in order. Raises ValueError; a lost link is told by the Reply.
+    def write(self, fields: Fields, seconds: float = 0.0, take: Take | None = None) -> "asyncio.Future[Reply]":
+        """Send one action. Raises ValueError; a lost link is told by the Reply.
 
         ``take``: the answer is a list, and this is given each item.
         """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+
+        def settle(reply: Reply) -> None:
+            if not future.done():  # the one who asked may have been cancelled
+                future.set_result(reply)
+
+        why_not = self.write_all((fields,), settle, seconds, take)
+        if why_not:
+            settle(Reply(lost=why_not))
+        return future
+
+    def write_all(
+        self, actions: Sequence[Fields], on_reply: OnReply, seconds: float = 0.0, take: Take | None = None
+    ) -> str:
+        """Send actions in one write, in order; ``on_reply`` is called for each. Raises ValueError.
+
+        Gives why nothing was written; empty when all was.
+        """
         if self.lost.done() or len(self._pending) + len(actions) > MAX_PENDING:
-            return [self._answered(Reply(lost=self._why_not())) for _ in actions]
+            return self._why_not()
         deadline = self._loop.time() + (seconds or self._action_seconds)
-        encoded, entries = [], {}
-        for fields in actions:
-            action_id = new_action_id()
-            encoded.append(encode(fields, action_id))
-            entries[action_id] = _Pending(self._loop.create_future(), deadline, take)
-        self._pending.update(entries)
+        ids = [new_action_id() for _ in actions]
+        data = b"".join(map(encode, actions, ids))
+        for action_id in ids:
+            self._pending[action_id] = _Pending(on_reply, deadline, take)
         self._stats.pending = len(self._pending)
-        self.transport.write(b"".join(encoded))
+        self.transport.write(data)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        return [entry.future for entry in entries.values()]
+        return ""
 
-    def _answered(self, reply: Reply) -> "asyncio.Future[Reply]":
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        future.set_result(reply)
-        return future
+    def _forget(self, action_id: str) -> _Pending:
+        entry = self._pending.pop(action_id)
+        self._stats.pending = len(self._pending)
+        return entry
 
     def _why_not(self) -> str:
         return self.lost.result() if self.lost.done() else f"{MAX_PENDING} actions wait for an answer already"
@@ -110,13 +123,12 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
     def _sweep(self) -> None:
         now = self._loop.time()
         for action_id in [name for name, entry in self._pending.items() if entry.deadline <= now]:
-            entry = self._pending.pop(action_id)
+            entry = self._forget(action_id)
             self._stats.timeouts += 1
             self._late[action_id] = None
             if len(self._late) > KEPT_LATE:
                 self._late.popitem(last=False)
-            entry.resolve(Reply(lost="no answer in time"))
-        self._stats.pending = len(self._pending)
+            entry.on_reply(Reply(lost="no answer in time"))
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._pending else None
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -152,6 +164,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
                 self._await_quiet()
 
     def _message(self, start: int, frame: bytes) -> None:
+        if self._judge is not None and self._judge.event_of_known_layout(start, frame):
+            return
         if frame[:1] in (b"\r", b"\n"):
             self._stray(start, b"", "line ends between messages")
             frame = frame.lstrip(LINE_END)  # a reply of ours behind them is still one: nobody can guess its id
@@ -208,11 +222,10 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
             self._done(action_id, Reply(not_whole=f"a list of more than {MAX_LIST_ITEMS} items"))
 
     def _done(self, action_id: str, reply: Reply) -> None:
-        entry = self._pending.pop(action_id)
-        self._stats.pending = len(self._pending)
+        entry = self._forget(action_id)
         if reply.not_whole:
             self._late[action_id] = None  # the rest of it still comes
-        entry.resolve(reply)
+        entry.on_reply(reply)
 
     def _stray(self, start: int, frame: bytes, why: str) -> None:
         """Something that cannot be: no list that is being told is whole, and no event near it is believed."""
@@ -226,9 +239,12 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
     # ------------------------------------------------------------------------------------------------- quiet
 
     def _await_quiet(self) -> None:
-        self._quiet_at = self._loop.time() + QUIET_SECONDS
+        self._quiet_at = time.monotonic() + QUIET_SECONDS
         if self._quiet_timer is None:
-            self._quiet_timer = self._loop.call_at(self._quiet_at, self._quiet)
+            self._wake_at_quiet(QUIET_SECONDS)
+
+    def _wake_at_quiet(self, seconds: float) -> None:
+        self._quiet_timer = self._loop.call_later(seconds + TIMER_SLACK_SECONDS, self._quiet)
 
     def _quiet(self) -> None:
         assert self._judge is not None
@@ -237,8 +253,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
             return
         if not self._framer.is_empty:  # an unfinished message: what is held may be a part of the same event
             self._await_quiet()
-        elif self._loop.time() < self._quiet_at:
-            self._quiet_timer = self._loop.call_at(self._quiet_at, self._quiet)
+        elif (rest := self._quiet_at - time.monotonic()) > 0:  # more came since the timer was set
+            self._wake_at_quiet(rest)
         else:
             self._judge.quiet()
 
@@ -271,4 +287,4 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
         pending, self._pending = self._pending, {}
         self._stats.pending = 0
         for entry in pending.values():
-            entry.resolve(Reply(lost=why))
+            entry.on_reply(Reply(lost=why))

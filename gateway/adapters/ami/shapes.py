@@ -189,6 +189,11 @@ def _repeated(message: Message, only: frozenset[str] | None) -> str:
     return ""
 
 
+def is_told_mark(name: str, value: str, mark: str) -> bool:
+    """The header tells the mark of a channel."""
+    return bool(mark) and name in _MAY_REPEAT and value == f"{MARK_VARIABLE}={mark}"
+
+
 def _has_mark(message: Message, mark: str) -> bool:
     """Every channel that the message tells of carries it: the caller's proves nothing of the leg's."""
     told = f"{MARK_VARIABLE}={mark}"

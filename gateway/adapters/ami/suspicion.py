@@ -31,7 +31,8 @@ in principle make a head, a forged event and a tail that are all whole. Against 
 from collections import deque
 from collections.abc import Callable
 
-from gateway.adapters.ami.facts import Reading
+from gateway.adapters.ami.facts import HEADERS, Reading
+from gateway.adapters.ami.layouts import Layouts
 from gateway.adapters.ami.messages import Message
 from gateway.adapters.ami.shapes import event_fault, is_known, kind_of, named_uniqueids
 from gateway.adapters.ami.stats import LinkStats
@@ -40,7 +41,7 @@ from gateway.core.facts import Ask, Doubt
 # The longest event read here, a DialBegin, has 1,200 bytes with short fields, under 2,500 with long ones.
 REACH_BYTES = 4096
 QUIET_SECONDS = 0.010
-PASS_THE_FILTER = frozenset({"UserEvent", "Shutdown"})  # the shipped filter lets these by as a whole
+PASSES_THE_FILTER = "Shutdown"  # of what is not read here, the shipped filter lets this by
 MAX_DOUBTED = 64  # uniqueids in one Doubt; more make another one, none is lost
 
 
@@ -53,7 +54,7 @@ class Judge:
 
     def __init__(
         self,
-        interpret: Callable[[str, Message], Reading | None],
+        interpret: Callable[[str, dict[str, str]], Reading | None],
         give_out: Callable[[Reading], None],
         stats: LinkStats,
         mark: str = "",
@@ -62,6 +63,7 @@ class Judge:
         self._give_out = give_out
         self._stats = stats
         self._mark = mark
+        self._layouts = Layouts(HEADERS, mark)
         self._held: deque[tuple[int, bytes, Reading]] = deque()
         self._asks: list[tuple[int, bytes, Reading]] = []
         self._tainted_until = -1
@@ -73,6 +75,14 @@ class Judge:
         """Facts wait to be believed, or what comes next would be doubted."""
         return bool(self._held) or self._tainted_until >= 0
 
+    def event_of_known_layout(self, start: int, frame: bytes) -> bool:
+        """One message that stands at ``start``, if its layout was found genuine before. False: read it in full."""
+        known = self._layouts.read(frame)
+        if known is None:
+            return False
+        self._genuine(start, frame, *known)
+        return True
+
     def event(self, start: int, frame: bytes, message: Message) -> None:
         """One message that begins with Event and stands at ``start`` in the stream."""
         kind = kind_of(message)
@@ -81,11 +91,16 @@ class Judge:
             self.broken(start, frame, fault)
             return
         if not is_known(kind):
-            if message.headers["Event"] not in PASS_THE_FILTER:
+            if kind != PASSES_THE_FILTER:
                 self._stats.unfiltered += 1
             return
+        self._layouts.learn(kind, message)
+        self._genuine(start, frame, kind, message.headers)
+
+    def _genuine(self, start: int, frame: bytes, kind: str, headers: dict[str, str]) -> None:
+        """A message that has the shape of its kind; its values may still be none."""
         try:
-            fact = self._interpret(kind, message)
+            fact = self._interpret(kind, headers)
         except ValueError as error:
             self.broken(start, frame, str(error))
             return

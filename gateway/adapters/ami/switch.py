@@ -102,21 +102,44 @@ class AmiSwitch:
 
     # ----------------------------------------------------------------------------------------------- actions
 
-    async def send_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> None:
-        """Set the verdict and press the digit, in one write. Raises VerdictLate, SwitchUnavailable.
+    def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
+        """Set the verdict and press the digit, in one write, at once.
 
-        A caller who hung up in the meantime is no error: the Hangup tells it.
+        The future is done when Asterisk answered both, or fails with SwitchUnavailable: then nothing is known of the
+        verdict. A caller who hung up in the meantime is no error: the Hangup tells it. Raises VerdictLate,
+        SwitchUnavailable, ValueError: then nothing was written.
         """
         channel = _channel(uniqueid)
         late_ms = self.now_ms() - deadline_ms
         if late_ms >= 0:
             raise VerdictLate(f"switch {self.name}: the verdict for {uniqueid} is {late_ms} ms late")
-        futures = self._actions.write(
+        actions = (
             (("Action", "Setvar"), channel, ("Variable", "CALLGATE_VERDICT"), ("Value", verdict)),
             (("Action", "PlayDTMF"), channel, ("Digit", "D"), ("Receive", "true")),
         )
-        for future in futures:
-            self._is_done(await self._actions.answer(future))
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        replies: list[Reply] = []
+
+        def take(reply: Reply) -> None:
+            replies.append(reply)
+            if len(replies) == len(actions) and not answered.done():  # the one who asked may have been cancelled
+                self._settle(answered, replies)
+
+        self._actions.write(actions, take)
+        return answered
+
+    async def send_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> None:
+        """``write_verdict``, and wait for the answers. Raises as it and its future do."""
+        await self.write_verdict(uniqueid, verdict, deadline_ms)
+
+    def _settle(self, answered: "asyncio.Future[None]", replies: list[Reply]) -> None:
+        try:
+            for reply in replies:
+                self._is_done(reply)
+        except SwitchUnavailable as error:
+            answered.set_exception(error)
+        else:
+            answered.set_result(None)
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """Make the PBX itself end the leg at that time of its own clock. False: there is no such channel.
@@ -168,6 +191,8 @@ class AmiSwitch:
         """Whether Asterisk did it; False: it has no such channel. Raises SwitchUnavailable for all else."""
         if reply.success:
             return True
+        if reply.lost:
+            raise SwitchUnavailable(f"switch {self.name}: {reply.lost}")
         if reply.text in _NO_CHANNEL:
             return False
         raise SwitchUnavailable(

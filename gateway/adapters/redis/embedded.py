@@ -3,7 +3,8 @@
 Rules of this file:
 
 - The server listens on a unix socket in a folder of its owner alone, and on no port.
-- Everything is in an append-only file, synced every second: what a lost machine loses is one second of it.
+- Everything is in an append-only file, synced every second: what a lost machine loses is one second of it. A killed
+  server on a slow disk can lose as much: while a sync is under way, it answers before it has written (seen).
 - A gateway that was killed leaves its server running; the next one takes it over, whatever its pid is.
 - Two locks say who is there, and the kernel drops them with their holders. ``gateway.lock`` is the gateway's.
   ``server.lock`` is the server's own: it inherits the locked file and holds it as long as it lives, so two
@@ -84,10 +85,11 @@ async def embedded_server(data_dir: Path) -> AsyncIterator[str]:
 class EmbeddedServer:
     """The server of one data folder. ``start`` and ``stop`` may be called in turn, also after it died."""
 
-    def __init__(self, data_dir: Path, *, start_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, data_dir: Path, *, start_timeout_seconds: float = 30.0, appendfsync: str = "everysec") -> None:
         """Name the folder; nothing is touched before ``start``."""
         self._dir = data_dir.resolve()
         self._timeout_seconds = start_timeout_seconds
+        self._appendfsync = appendfsync
         self._child: subprocess.Popen[bytes] | None = None
         self._gateway_lock: IO[bytes] | None = None
         self.url: Final = embedded_url(data_dir)
@@ -170,7 +172,7 @@ class EmbeddedServer:
             "unixsocketperm": "700",
             "dir": str(self._dir),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self._appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",

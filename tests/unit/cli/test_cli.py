@@ -1,15 +1,26 @@
 """The command line as an admin meets it: one clear error that says what to do, and nothing lost."""
 
 import json
+import re
+import select
+import shlex
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway.adapters.redis.embedded import server_program
 from gateway.cli import app
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -39,7 +50,7 @@ def test_the_shipped_config_is_right(config: Path) -> None:
     """`callgate check` says so and exits with 0."""
     result = callgate(config, "check")
     assert result.exit_code == 0, result.output
-    assert "The config is right: 2 tenants, 1 switches." in result.output
+    assert "The config is right: 2 tenants, 1 switch." in result.output
 
 
 @pytest.mark.parametrize(
@@ -70,10 +81,17 @@ def test_a_top_up_is_booked_once_for_an_id(config: Path) -> None:
     first = callgate(config, "topup", "acme", "25.00", "--id", "payment-1")
     assert first.exit_code == 0, first.output
     again = callgate(config, "topup", "acme", "25.00", "--id", "payment-1", "--json")
-    assert json.loads(again.output) == {"id": "payment-1", "balance_micros": 25_000_000, "is_repeat": True}
+    assert json.loads(again.output) == {
+        "id": "payment-1",
+        "tenant": "acme",
+        "currency": "USD",
+        "amount_micros": 25_000_000,
+        "balance_micros": 25_000_000,
+        "is_repeat": True,
+    }
     other = callgate(config, "topup", "acme", "26.00", "--id", "payment-1")
     assert other.exit_code == 1
-    assert "payment-1" in other.output
+    assert "payment-1: This id was booked before with another amount than 26.00 USD" in other.output
     (account,) = json.loads(callgate(config, "balance", "acme", "--json").output)
     assert account["balance_micros"] == account["available_micros"] == 25_000_000
 
@@ -141,3 +159,155 @@ def test_an_unreachable_redis_is_one_sentence(config: Path) -> None:
     assert result.exit_code == 1
     assert result.output.startswith("callgate: ")
     assert "Traceback" not in result.output
+    assert "start it, or mend redis.url" in result.output
+
+
+@pytest.fixture
+def losing_ledger(tmp_path: Path) -> Iterator[int]:
+    """A real server, the answer to whose first top-up is lost on the way back."""
+    path = tmp_path / "server.sock"
+    words = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
+    listener = socket.create_server(("127.0.0.1", 0))
+    lost = threading.Event()
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(path))
+            while ready := select.select([client, server], [], [])[0]:
+                data = ready[0].recv(65536)
+                if not data:
+                    return
+                if ready[0] is server and b"booked" in data and not lost.is_set():
+                    lost.set()
+                    return
+                (server if ready[0] is client else client).sendall(data)
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=carry, args=(client,), daemon=True).start()
+
+    with subprocess.Popen([server_program(), *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("ready to accept connections" in line.lower() for line in process.stdout)
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.close()
+        process.kill()
+
+
+def test_a_top_up_in_doubt_is_finished_by_the_command_that_is_told(config: Path, losing_ledger: int) -> None:
+    """The command carries the id under which the top-up was sent: run as it is told, it books nothing twice."""
+    change(config / "gateway.toml", 'url = "embedded"', f'url = "redis://127.0.0.1:{losing_ledger}/0"')
+    result = callgate(config, "topup", "acme", "5")
+    assert result.exit_code == 1
+    told, _, command = result.output.partition("To finish it safely, run: callgate ")
+    assert "It may have been booked" in told
+    again = CliRunner().invoke(app, shlex.split(command))
+    assert "5.00 USD was booked before" in again.output
+    assert "balance 5.00 USD" in again.output
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_id_is_refused(config: Path, empty: str) -> None:
+    """A script whose variable is empty must not book one payment twice under ids of our making."""
+    result = callgate(config, "topup", "acme", "5", "--id", empty)
+    assert result.exit_code == 1
+    assert "--id is empty" in result.output
+
+
+@pytest.mark.parametrize("amount", ["0", "-5", "-0.00"])
+def test_an_amount_that_adds_nothing_is_told_what_to_write(config: Path, amount: str) -> None:
+    """Zero and less get the same sentence."""
+    result = CliRunner().invoke(app, ["topup", "--config", str(config), "--", "acme", amount])
+    assert "write an amount above zero" in result.output
+
+
+def test_a_changed_currency_is_told_with_its_tenant(config: Path) -> None:
+    """One file among many is wrong: the sentence names it, the currency to put back, and the other way out."""
+    assert callgate(config, "balance").exit_code == 0
+    change(config / "tenants/acme.toml", 'currency = "USD"', 'currency = "EUR"')
+    for words in (("balance",), ("topup", "acme", "5"), ("serve",)):
+        result = callgate(config, *words)
+        assert result.exit_code == 1
+        assert "tenants/acme.toml: currency: acme's account is in USD, not in EUR; put USD back" in result.output
+
+
+def test_check_tells_where_the_embedded_books_are(config: Path) -> None:
+    """By their absolute path: that is what to back up."""
+    assert f"books: embedded, {config.parent / '.callgate/redis'}\n" in callgate(config, "check").output
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://gate:hunter2@127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
+        ("redis://127.0.0.1:6379?db=2&password=hunter2", "redis://127.0.0.1:6379?db=2"),
+    ],
+)
+def test_check_tells_the_ledgers_url_without_its_password(config: Path, url: str, told: str) -> None:
+    """Wherever in the URL the password stands."""
+    change(config / "gateway.toml", 'url = "embedded"', f'url = "{url}"')
+    output = callgate(config, "check").output
+    assert f"books: {told}\n" in output
+    assert "hunter2" not in output
+
+
+def test_one_problem_is_counted_as_one(config: Path) -> None:
+    """The last line of a check that failed is the number of problems."""
+    change(config / "gateway.toml", "[http]", "[htpp]")
+    assert callgate(config, "check").output.endswith("\n1 problem.\n")
+
+
+def test_a_file_given_as_the_config_is_told(config: Path) -> None:
+    """The folder is what is wanted, and the sentence names it."""
+    result = callgate(config / "gateway.toml", "check")
+    assert result.exit_code == 1
+    assert f"name the folder that holds it: --config {config}" in result.output
+
+
+def test_the_version_is_told() -> None:
+    """It is that of the installed package."""
+    assert CliRunner().invoke(app, ["--version"]).output == f"callgate {metadata.version('callgate')}\n"
+
+
+@pytest.fixture
+def gateway_process(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """`callgate serve` that has started, its log as text, gone after the test."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    text = (config / "gateway.toml").read_text()
+    text = re.sub(r"(?ms)^\[\[switch\]\].*?(?=^\[verdict\])", "", text)
+    (config / "gateway.toml").write_text(text.replace("# port = 9464", f"port = {port}"))
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "gateway.started" in line:
+                break
+        yield process
+        process.kill()
+
+
+def port_of(config: Path) -> int:
+    return int(tomllib.loads((config / "gateway.toml").read_text())["http"]["port"])
+
+
+def test_serve_stops_in_order_when_its_terminal_goes(gateway_process: subprocess.Popen[str]) -> None:
+    """SIGHUP is a stop as SIGTERM is: exit code 0, and the log says so."""
+    gateway_process.send_signal(signal.SIGHUP)
+    _, told = gateway_process.communicate(timeout=30)
+    assert gateway_process.returncode == 0
+    assert "gateway.stopped" in told
+
+
+def test_a_gateway_without_a_switch_says_what_is_missing(config: Path, gateway_process: subprocess.Popen[str]) -> None:
+    """/readyz names the section that gateway.toml lacks."""
+    assert gateway_process.poll() is None
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"http://127.0.0.1:{port_of(config)}/readyz", timeout=5)
+    with answer.value as body:
+        assert json.loads(body.read())["missing"] == {"switch": "gateway.toml has no [[switch]]"}

@@ -51,7 +51,7 @@ def test_every_kind_of_call_is_decided_as_it_is_meant(settings: Settings) -> Non
     seen = set()
     for call in itertools.islice(plan(1), 3000):
         ask = Ask("demo", "1.1", "1", call.number, call.tenant, "", call.cli, 0)
-        match decide(ask, settings.tenants.get(call.tenant), 2000):
+        match decide(ask, settings.tenants.get(call.tenant), 2000, lambda _: False):
             case Terms(destination=destination):
                 decided: object = destination.call_class
             case Deny(reason=reason):

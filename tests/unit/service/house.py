@@ -55,12 +55,15 @@ class FakeSwitch:
         if self.is_down:
             raise SwitchUnavailable("the link is down")
 
-    async def send_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> None:
+    def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
         """Keep it, unless it is late."""
         if self.is_verdict_late or self.clock_ms >= deadline_ms:
             raise VerdictLate("too late")
         self._check()
         self.verdicts.append((uniqueid, verdict))
+        written = asyncio.get_running_loop().create_future()
+        written.set_result(None)
+        return written
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """Keep it; whether there is such a channel."""

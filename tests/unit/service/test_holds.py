@@ -35,6 +35,17 @@ async def test_a_channel_that_asked_twice_holds_nothing_when_it_is_gone(house: H
     assert len(house.board) == 0
 
 
+async def test_a_second_ask_that_overtakes_the_end_of_the_first_ones_leg_waits_for_it(house: House) -> None:
+    """The dialplan asks again at once when a trunk is busy; asks are believed earlier than a Hangup."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved("1")
+    house.board.handle(house.dialled())
+    house.board.handle(house.ask("2"))
+    house.hung_up(LEG, house.switch.clock_ms + 50)
+    await until(lambda: len(house.switch.verdicts) > 1)
+    assert house.switch.verdicts[-1][1].startswith("2:allow:")
+
+
 async def test_a_second_ask_of_a_channel_may_use_what_its_first_did_not(house: House) -> None:
     """Credit for one quantum is credit for one call, also when the first number was busy."""
     await house.top_up(QUANTUM_MICROS)

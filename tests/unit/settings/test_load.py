@@ -152,3 +152,15 @@ def test_the_shipped_tariff_knows_the_caribbean() -> None:
     assert jamaica is not None
     assert home is not None
     assert jamaica.per_minute > 10 * home.per_minute
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["s3cret", "s3cret\n", "secret = s3cret\n", "secret=s3cret", "Secret => s3cret ; of pbx1\r\n"],
+)
+def test_the_secret_file_may_be_the_one_of_asterisk(folder: Folder, content: str) -> None:
+    """A secret_file holds the secret alone, or the one line of callgate-secret.conf: both are the same secret."""
+    folder.change("gateway.toml", 'secret_env = "PBX1_SECRET"', 'secret_file = "pbx1"')
+    folder.write("pbx1", content)
+    (switch,) = load(folder.root, folder.environ).switches
+    assert switch.secret == "s3cret"

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from gateway.core.cdr import CallRecord
-from gateway.logs import LogCDRSink, configure
+from gateway.logs import LogCDRSink, _Patient, configure
 
 RECORD = CallRecord(
     call_id="pbx1/1.2/77",
@@ -142,3 +142,15 @@ def test_records_are_kept_at_any_level() -> None:
     configure("error", out)
     LogCDRSink().write(RECORD)
     assert [line["event"] for line in lines(out)] == ["call.closed"]
+
+
+def test_a_log_that_cannot_be_written_raises_nothing() -> None:
+    """A full disk under the log must not stop the books of a call."""
+
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    stream = _Patient(Full())
+    assert stream.write("a line") == 0
+    stream.flush()

@@ -244,6 +244,14 @@ def test_an_empty_secret_file(folder: Folder) -> None:
     assert problem.key == "switch[1].secret_file"
 
 
+@pytest.mark.parametrize("content", ["secret =\n", "secret = ; none yet\n"])
+def test_an_empty_secret_of_asterisk(folder: Folder, content: str) -> None:
+    """The line of callgate-secret.conf with no secret in it is an error, as an empty file is."""
+    folder.change("gateway.toml", 'secret_env = "PBX1_SECRET"', 'secret_file = "pbx1"')
+    folder.write("pbx1", content)
+    assert folder.problem().what == "the secret is empty"
+
+
 def test_a_secret_from_outside_that_fits_no_header(folder: Folder) -> None:
     """A secret with a line break in the environment is an error: it would end a line of AMI."""
     folder.environ["PBX1_SECRET"] = "a\r\nAction: Logoff"
