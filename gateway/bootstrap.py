@@ -11,7 +11,7 @@ import structlog
 from gateway.adapters.ami import AmiSettings, AmiSwitch
 from gateway.adapters.http import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
-from gateway.adapters.redis.embedded import embedded_server, embedded_url, is_in_use
+from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 5.0
 ERRAND_AGAIN_SECONDS = 1.0
+SERVER_LOOK_SECONDS = 1.0
 
 
 class Gateway:
@@ -110,7 +111,11 @@ class Gateway:
 
     async def _open_ledger(self) -> RedisLedger:
         redis = self.settings.redis
-        url = await self._stack.enter_async_context(embedded_server(redis.data_dir)) if redis.is_embedded else redis.url
+        url = redis.url
+        if redis.is_embedded:
+            server = await self._stack.enter_async_context(EmbeddedServer(redis.data_dir))
+            url = server.url
+            self._tasks.append(asyncio.create_task(self._keep_running(lambda: mind(server))))
         ledger = RedisLedger(url, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
         await ledger.connect()
@@ -178,8 +183,17 @@ class Gateway:
                 await errand()
             except Exception as error:
                 self.watch.fault("errand")
-                log.error("errand.failed", errand=errand.__qualname__, exc_info=error)
+                log.error("errand.failed", errand=getattr(errand, "__qualname__", ""), exc_info=error)
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
+
+
+async def mind(server: EmbeddedServer) -> None:
+    """Start the embedded server again when it died (of memory, say): its books are on disk."""
+    while True:
+        await asyncio.sleep(SERVER_LOOK_SECONDS)
+        if not server.is_running:
+            log.error("ledger.server_died", remedy="it is started again; its server.log may say why")
+            await server.start()
 
 
 def settle_memory() -> None:

@@ -127,6 +127,17 @@ class EmbeddedServer:
             self._unlock()
             raise
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's process is there; it need not be our child."""
+        if self._child is not None:
+            return self._child.poll() is None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return self.pid > 0
+
     async def stop(self) -> None:
         """End the server, with all it knows on disk, and unlock the folder."""
         with contextlib.suppress(RedisError, OSError):
