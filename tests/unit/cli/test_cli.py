@@ -282,11 +282,10 @@ def gateway_process(config: Path) -> Iterator[subprocess.Popen[str]]:
     text = (config / "gateway.toml").read_text()
     text = re.sub(r"(?ms)^\[\[switch\]\].*?(?=^\[verdict\])", "", text)
     (config / "gateway.toml").write_text(text.replace("# port = 9464", f"port = {port}"))
-    command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--config", str(config)]
     # Tests that run under nohup hand down an ignored SIGHUP, which serve rightly leaves ignored.
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    ) as process:
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from gateway.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "gateway.started" in line:
