@@ -291,7 +291,8 @@ def gateway_process(config: Path) -> Iterator[subprocess.Popen[str]]:
             if "gateway.started" in line:
                 break
         yield process
-        process.kill()
+        process.terminate()  # not kill: a killed gateway leaves its embedded server running, by design
+        process.wait(30)
 
 
 def port_of(config: Path) -> int:
