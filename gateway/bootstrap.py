@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import structlog
 
+from gateway.adapters import tasks
 from gateway.adapters.ami import AmiSettings, AmiSwitch
 from gateway.adapters.http import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
@@ -102,9 +103,7 @@ class Gateway:
         for board in self.boards.values():
             await board.drain(DRAIN_SECONDS)
             board.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(*self._tasks)
         await self._stack.aclose()
 
     # ------------------------------------------------------------------------------------------------ the ledger

@@ -56,6 +56,19 @@ async def test_words_of_any_kind_arrive_as_they_are(pipe: Pipe) -> None:
     assert (await pipe.call("ECHO", word)).decode() == word
 
 
+async def test_a_pipe_can_be_closed_at_any_moment(server_url: str) -> None:
+    """Also while it connects, when the client library loses a cancellation: what was asked fails, none hangs."""
+    for turns in range(60):
+        pipe = Pipe(server_url)
+        asked = pipe.call("PING")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await pipe.close()
+        outcome = (await asyncio.gather(asked, return_exceptions=True))[0]
+        assert outcome == b"PONG" or isinstance(outcome, LedgerUnavailable)
+
+
 async def test_a_dead_server_fails_what_was_pending(own_server: EmbeddedServer) -> None:
     """When the server dies all pending commands fail at once with LedgerUnavailable."""
     pipe = Pipe(own_server.url, timeout_seconds=30)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from gateway.adapters import tasks
 from gateway.ports import AccountTerms
 
 from .bank import Bank, flat
@@ -154,6 +155,23 @@ async def test_a_delivered_event_is_forgotten(bank: Bank) -> None:
     for _ in range(2):
         await bank.ledger.outbox_done(bank.tenant, first.entry_id)
     assert await bank.outbox() == [second]
+
+
+async def test_who_listens_can_be_ended_at_any_moment(bank: Bank) -> None:
+    """Also while it connects, when the client library loses a cancellation."""
+    await bank.open()
+
+    async def listen() -> None:
+        async for _ in bank.ledger.subscribe_topups():
+            pass
+
+    for turns in range(0, 60, 3):
+        listener = asyncio.create_task(listen())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await tasks.end(listener)
+        assert listener.cancelled()
 
 
 async def test_gateways_hear_of_top_ups(bank: Bank) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Never
 import structlog
 from panoramisk.manager import Manager
 
+from gateway.adapters import tasks
 from gateway.adapters.ami.actions import Fields, Reply
 from gateway.adapters.ami.clock import PBXClock
 from gateway.adapters.ami.facts import timestamp_us
@@ -106,9 +107,7 @@ class Link:
         """End the connection, without a word; nothing is tried again."""
         self._is_stopping = True
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
             self._task = None
 
     def fail(self, why: str) -> None:

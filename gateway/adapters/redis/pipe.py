@@ -31,6 +31,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from gateway.adapters import tasks
 from gateway.ports import LedgerUnavailable
 
 Word = str | bytes | int
@@ -179,9 +180,7 @@ class Pipe:
         """End the connection; what is pending fails with LedgerUnavailable."""
         self._is_closed = True
         if self._runner is not None:
-            self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+            await tasks.end(self._runner)
         self._fail_all("The connection to the ledger was closed.")
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -292,7 +292,11 @@ def gateway_process(config: Path) -> Iterator[subprocess.Popen[str]]:
                 break
         yield process
         process.terminate()  # not kill: a killed gateway leaves its embedded server running, by design
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def port_of(config: Path) -> int:
