@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.lab.asterisk import Asterisk
 
 CALLGATE = Path(sys.executable).parent / "callgate"
 MICROS = 1_000_000
+STOP_SECONDS = 15
+CDR_TOLERANCE_SECONDS = 1
 
 # Scaled: a "minute" of these tariffs is a few seconds, so that a test takes seconds. A price of 6.00 a minute is
 # 0.10 a second.
@@ -163,10 +165,14 @@ secret = "{self.asterisk.secret}"
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """SIGTERM, as a supervisor would."""
-        if self._process is not None:
-            process.end(self._process, polite=signal.SIGTERM, patience_seconds=5)
-            self._process = None
+        """SIGTERM, as a supervisor would; it must suffice."""
+        gateway, self._process = self._process, None
+        if gateway is not None:
+            was_over = gateway.poll() is not None
+            process.end(gateway, polite=signal.SIGTERM, patience_seconds=STOP_SECONDS)
+            assert was_over or gateway.returncode == 0, (
+                f"callgate did not stop by itself: {self.log.read_text()[-3000:]}"
+            )
 
     # -- looking in
 
@@ -244,3 +250,14 @@ extend_lead_ms = {extend_lead_ms}
 {recharge}
 {webhook}
 """
+
+
+def check_billsec(asterisk: Asterisk, closed: Iterable[Mapping[str, Any]]) -> None:
+    """The seconds of closed calls (their call.closed lines) agree with Asterisk's own CDRs."""
+    cdrs = {cdr.uniqueid: cdr for cdr in asterisk.cdrs()}
+    answered = [record for record in closed if record["billsec"]]
+    assert answered, "run the whole module: this compares what its other tests left"
+    for record in answered:
+        cdr = cdrs[record["call_id"].split("/")[1]]
+        assert abs(cdr.billsec - record["billsec"]) <= CDR_TOLERANCE_SECONDS, (cdr, record)
+    print(f"{len(answered)} calls agree")

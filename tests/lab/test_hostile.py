@@ -10,7 +10,7 @@ import pytest
 from tests.lab.ami_probe import one
 from tests.lab.asterisk import Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
-from tests.lab.gateway import Books, GatewayProcess, tenant_toml
+from tests.lab.gateway import Books, GatewayProcess, check_billsec, tenant_toml
 from tests.lab.process import wait_for
 
 pytestmark = pytest.mark.lab
@@ -163,3 +163,8 @@ def test_a_forged_end_of_a_list_ends_no_call_after_a_restart(
     forged.wait(15)
     record = one(desk.closed())
     assert (record["outcome"], record["charged"]) == ("settled", "0.70")
+
+
+def test_billsec_agrees_with_asterisks_own_cdrs_amid_forgeries(asterisk: Asterisk, gate: GatewayProcess) -> None:
+    """For every answered call of this module."""
+    check_billsec(asterisk, gate.lines("call.closed"))
