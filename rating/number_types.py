@@ -26,12 +26,17 @@ _COUNTRY_CODES: Final = {str(code): code for code in COUNTRY_CODE_TO_REGION_CODE
 
 
 class NumberType(Enum):
-    """The types that change what a call costs; all others are ORDINARY."""
+    """The types that change what a call costs, the dearest first."""
 
     PREMIUM = "premium"
-    TOLL_FREE = "toll_free"
+    PERSONAL = "personal"  # and pagers
     SHARED_COST = "shared_cost"
-    ORDINARY = "ordinary"
+    MOBILE = "mobile"  # and its voicemail
+    FIXED = "fixed"  # and what its plan cannot tell from mobile, VoIP, and companies' nationwide numbers
+    TOLL_FREE = "toll_free"
+
+
+DEAREST_FIRST: Final = tuple(NumberType)
 
 
 def split_country_code(digits: str) -> tuple[int, str] | None:
@@ -93,20 +98,17 @@ def _region_patterns(country_code: int, region: str) -> _RegionPatterns:
     """Compile what phonenumbers knows of a country; the first look at one takes a few milliseconds."""
     data = PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
     assert data is not None, f"phonenumbers lists {region} without data"
-    ordinary = (
-        data.voip,
-        data.personal_number,
-        data.pager,
-        data.uan,
-        data.voicemail,
-        data.fixed_line,
-        data.mobile,
-    )
-    in_order = (
+    in_order = (  # that of phonenumbers: a number that is both fixed and mobile is fixed
         (NumberType.PREMIUM, data.premium_rate),
         (NumberType.TOLL_FREE, data.toll_free),
         (NumberType.SHARED_COST, data.shared_cost),
-        *((NumberType.ORDINARY, description) for description in ordinary),
+        (NumberType.FIXED, data.voip),
+        (NumberType.PERSONAL, data.personal_number),
+        (NumberType.PERSONAL, data.pager),
+        (NumberType.FIXED, data.uan),
+        (NumberType.MOBILE, data.voicemail),
+        (NumberType.FIXED, data.fixed_line),
+        (NumberType.MOBILE, data.mobile),
     )
     by_type = ((kind, _pattern(description)) for kind, description in in_order)
     any_number = _pattern(data.general_desc)

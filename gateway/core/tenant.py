@@ -2,7 +2,8 @@
 
 Rules:
 
-- Emergency, internal and short-code calls have no E.164 number and so no price: they are never metered.
+- Emergency, internal and short-code calls have no E.164 number and so no price: they are never metered. A short
+  code that the number plan knows to be premium is of class premium: without a price, it is refused where metered.
 - The number to dial holds only 0-9, +, * and #: Dial would split on anything else (measured).
 """
 
@@ -12,10 +13,10 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rating import CallClass, Destination, NumberPlan, Tariff
+from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, Tariff
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
-DEFAULT_METERED = frozenset(CallClass) - NEVER_METERED - {CallClass.DOMESTIC}
+DEFAULT_METERED = frozenset(CallClass) - NEVER_METERED - DOMESTIC_CLASSES
 
 QUANTUM_SECONDS = 60
 EXTEND_LEAD_MS = 5_000

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, DialFormat
 from gateway.settings.currencies import CURRENCIES
-from rating import AmountError, CallClass, parse_amount
+from rating import CLASSES_BY_WORD, OVERRIDING_CLASSES, AmountError, CallClass, parse_amount
 
 NAME_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 MOST_ITEMS: Final = 1000
@@ -51,6 +51,19 @@ def _currency(value: str) -> str:
     if value not in CURRENCIES:
         raise wrong(f"{value!a} is no currency of ISO 4217", "write its three capitals, such as USD")
     return value
+
+
+def _class_word(value: object) -> str:
+    if not isinstance(value, str) or value not in CLASSES_BY_WORD:
+        raise wrong(f"{ascii(value)[:60]} is no class of calls", f"write one of {', '.join(CLASSES_BY_WORD)}")
+    return value
+
+
+def _overriding_class(value: object) -> CallClass:
+    if not isinstance(value, str) or value not in OVERRIDING_CLASSES:
+        words = ", ".join(sorted(OVERRIDING_CLASSES))
+        raise wrong(f"{ascii(value)[:60]} is no class that a prefix can have", f"write one of {words}")
+    return CallClass(value)
 
 
 def _redis_url(value: str) -> str:
@@ -213,6 +226,15 @@ class NumbersSection(Section):
     emergency_numbers: tuple[str, ...] = key(
         "emergency numbers beyond those of the home country", '["112"]', (), max_length=MOST_ITEMS
     )
+    local_area_code: str = key(
+        "the area code, without trunk prefix, that a number dialled without one is short of, or nothing", '"212"', ""
+    )
+    local_lengths: tuple[StrictInt, ...] = key(
+        "how many digits such a number may have, in a list", "[7]", (), max_length=MOST_ITEMS
+    )
+    classes: dict[str, Annotated[CallClass, BeforeValidator(_overriding_class)]] = key(
+        "classes by prefix of the E.164 number, without its +", '{ "4470" = "premium" }', {}, max_length=MOST_ITEMS
+    )
 
 
 class DialSection(Section):
@@ -272,10 +294,10 @@ class TenantFile(Section):
     accountcodes: tuple[HeaderValue, ...] = key(
         "accountcodes of the endpoints that this tenant pays for", '["acme"]', (), max_length=MOST_ITEMS
     )
-    unmetered_classes: frozenset[CallClass] = key(
-        "classes that cost nothing: domestic, toll_free, international, premium, shared_cost, satellite",
+    unmetered_classes: frozenset[Annotated[str, BeforeValidator(_class_word)]] = key(
+        "classes that cost nothing, in a list",
         '["domestic"]',
-        frozenset({CallClass.DOMESTIC}),
+        frozenset({"domestic"}),
     )
     credit_limit: Amount = key("how far the balance may fall below zero", '"0.00"', 0)
     numbers: NumbersSection = key("how the tenant dials", "[numbers]")

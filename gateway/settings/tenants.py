@@ -9,7 +9,16 @@ from gateway.core.tenant import NEVER_METERED, DialFormat, Tenant, decode_webhoo
 from gateway.settings.reading import Document, is_file
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN, NumbersSection, TenantFile, WebhookSection
-from rating import CallClass, NumberPlan, PatternError, PlanError, Tariff, format_amount
+from rating import (
+    CLASSES_BY_WORD,
+    INTERNATIONAL_CLASSES,
+    CallClass,
+    NumberPlan,
+    PatternError,
+    PlanError,
+    Tariff,
+    format_amount,
+)
 
 TenantDocument = Document[TenantFile]
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -95,8 +104,8 @@ def _check_recharge(document: TenantDocument) -> None:
 
 
 def _metered(document: TenantDocument) -> frozenset[CallClass]:
-    free = document.content.unmetered_classes
-    risky = sorted(free & {CallClass.INTERNATIONAL, CallClass.PREMIUM, CallClass.SATELLITE})
+    free = frozenset[CallClass]().union(*(CLASSES_BY_WORD[word] for word in document.content.unmetered_classes))
+    risky = sorted(free & (INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}))
     if risky:
         what = f"calls of class {', '.join(risky)} cost this tenant nothing and are never cut"
         document.warn(("unmetered_classes",), what, "remove what is not meant")
@@ -111,22 +120,17 @@ def _plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | Non
             trunk_prefix=numbers.trunk_prefix,
             internal_patterns=numbers.internal_patterns,
             emergency_numbers=numbers.emergency_numbers,
+            local_area_code=numbers.local_area_code,
+            local_lengths=numbers.local_lengths,
+            classes=tuple(numbers.classes.items()),
         )
-    except (PlanError, PatternError) as error:
-        what, _, remedy = str(error).rstrip(".").partition("; ")
-        document.wrong(("numbers", _key_of(str(error))), what, remedy or "mend it")
-        return None
-
-
-def _key_of(sentence: str) -> str:
-    """The plan tells in a sentence what is wrong, and its words say which key that is."""
-    words = {
-        "country": "home_country",
-        "international prefix": "international_prefixes",
-        "trunk prefix": "trunk_prefix",
-        "emergency": "emergency_numbers",
-    }
-    return next((name for word, name in words.items() if word in sentence), "internal_patterns")
+    except PlanError as error:
+        where, sentence = error.where, str(error)  # the plan's fields have the names of the keys
+    except PatternError as error:
+        where, sentence = ("internal_patterns",), str(error)
+    what, _, remedy = sentence.rstrip(".").partition("; ")
+    document.wrong(("numbers", *where), what, remedy)
+    return None
 
 
 def _tariff(document: TenantDocument, tariffs_folder: str) -> Tariff | None:

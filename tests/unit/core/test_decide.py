@@ -28,7 +28,7 @@ def test_an_international_call_is_metered_by_the_row_that_covers_it() -> None:
     terms = decide(ask(), tenant(dial_format=DialFormat.PLUS), DEADLINE_MS, NOBODYS)
     assert isinstance(terms, Terms)
     assert (terms.rate.prefix, terms.dial_number, terms.call_id) == ("44", f"+{NUMBER}", "pbx1/100.1/777")
-    assert terms.destination.call_class is CallClass.INTERNATIONAL
+    assert terms.destination.call_class is CallClass.INTERNATIONAL_FIXED
 
 
 def test_a_metered_number_that_no_row_covers_is_refused_never_free() -> None:

@@ -174,10 +174,10 @@ def test_money_is_shown_in_units_of_its_currency() -> None:
     watch = PrometheusWatch([tenant("acme"), tenant("globex", "GBP")])
     watch.charged("acme", "toll_free", 20_000, 60)
     watch.charged("acme", "toll_free", 1_480_000, 61)
-    watch.charged("globex", "international", 2_000_000, 30)
+    watch.charged("globex", "international_fixed", 2_000_000, 30)
     charged = "callgate_charged_total"
     assert value(watch, charged, tenant="acme", call_class="toll_free", currency="USD") == pytest.approx(1.5)
-    assert value(watch, charged, tenant="globex", call_class="international", currency="GBP") == 2
+    assert value(watch, charged, tenant="globex", call_class="international_fixed", currency="GBP") == 2
     assert value(watch, "callgate_billed_seconds_total", tenant="acme", call_class="toll_free") == 121
 
 

@@ -8,10 +8,18 @@ from phonenumbers import PhoneNumberType
 
 from rating.number_types import NumberType, number_type, preload_number_types, split_country_code
 
-COSTLY = {
+TYPES = {
     PhoneNumberType.PREMIUM_RATE: NumberType.PREMIUM,
     PhoneNumberType.TOLL_FREE: NumberType.TOLL_FREE,
     PhoneNumberType.SHARED_COST: NumberType.SHARED_COST,
+    PhoneNumberType.PERSONAL_NUMBER: NumberType.PERSONAL,
+    PhoneNumberType.PAGER: NumberType.PERSONAL,
+    PhoneNumberType.MOBILE: NumberType.MOBILE,
+    PhoneNumberType.VOICEMAIL: NumberType.MOBILE,
+    PhoneNumberType.FIXED_LINE: NumberType.FIXED,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberType.FIXED,
+    PhoneNumberType.VOIP: NumberType.FIXED,
+    PhoneNumberType.UAN: NumberType.FIXED,
     PhoneNumberType.UNKNOWN: None,
 }
 EXAMPLES = [
@@ -29,7 +37,7 @@ def _all_plans():
 
 def expected_type(number):
     """Say what phonenumbers itself says, in this project's types."""
-    return COSTLY.get(phonenumbers.number_type(number), NumberType.ORDINARY)
+    return TYPES[phonenumbers.number_type(number)]
 
 
 def test_agrees_with_phonenumbers_on_its_own_examples():

@@ -48,7 +48,8 @@ def test_unmetered_by_default(folder: Folder) -> None:
     assert set(CallClass) - tenant.metered_classes == {
         CallClass.EMERGENCY,
         CallClass.INTERNAL,
-        CallClass.DOMESTIC,
+        CallClass.DOMESTIC_FIXED,
+        CallClass.DOMESTIC_MOBILE,
         CallClass.SHORT_CODE,
     }
 
@@ -148,7 +149,7 @@ def test_the_shipped_tariff_knows_the_caribbean() -> None:
     tenant = load(CONFIG, {}).tenants["acme"]
     destination = tenant.plan.resolve("18765551212")
     jamaica, home = tenant.tariff.lookup(destination.e164), tenant.tariff.lookup("+12125551212")
-    assert destination.call_class is CallClass.INTERNATIONAL
+    assert destination.call_class is CallClass.INTERNATIONAL_MOBILE
     assert jamaica is not None
     assert home is not None
     assert jamaica.per_minute > 10 * home.per_minute

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret, dial_number
-from rating import CallClass, Destination, NumberError, NumberPlan, read_tariff
+from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberError, NumberPlan, read_tariff
 from tests.unit.settings.folder import TARIFF
 
 TENANT = Tenant(
@@ -27,7 +27,7 @@ def dialled_as(dial_format: DialFormat, number: str) -> str:
 
 def test_a_tenant_of_which_nothing_is_said_pays_for_what_costs_money() -> None:
     """Domestic calls, extensions, short codes and emergency numbers are unmetered; every other class is metered."""
-    free = {CallClass.DOMESTIC, CallClass.INTERNAL, CallClass.SHORT_CODE, CallClass.EMERGENCY}
+    free = DOMESTIC_CLASSES | {CallClass.INTERNAL, CallClass.SHORT_CODE, CallClass.EMERGENCY}
     assert TENANT.metered_classes == set(CallClass) - free
 
 
