@@ -76,13 +76,13 @@ def _check_local(plan: NumberPlan) -> None:
     if plan.local_lengths and not area:
         raise PlanError(
             "Local numbers have a length, but no area code to put before them; write local_area_code too.",
-            "local_area_code",
+            "local_lengths",
         )
     if area and not plan.local_lengths and _has_national_numbers_without_trunk_prefix(plan):
         raise PlanError(
             f"In {plan.home_country} a national number may have no trunk prefix either, so that only its length "
             "tells a local one; write local_lengths, such as [7].",
-            "local_lengths",
+            "local_area_code",
         )
     possible = _possible_lengths(plan)
     for length in plan.local_lengths:

@@ -36,6 +36,11 @@ def test_a_metered_number_that_no_row_covers_is_refused_never_free() -> None:
     assert decide(ask("01133142685300"), tenant(), DEADLINE_MS, NOBODYS) == Deny(Reason.NO_RATE, "acme")
 
 
+def test_a_short_code_that_is_known_to_be_premium_is_refused_never_free() -> None:
+    """It has no E.164 number, so no row covers it."""
+    assert decide(ask("24280"), tenant(), DEADLINE_MS, NOBODYS) == Deny(Reason.NO_RATE, "acme")
+
+
 @pytest.mark.parametrize("number", ["", "0", "011", "1" * 40, "00000000000"])
 def test_a_number_that_is_no_number_is_refused(number: str) -> None:
     """It rings nowhere, and is called what it is."""

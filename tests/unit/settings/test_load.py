@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.tenant import DialFormat
+from gateway.core.tenant import NEVER_METERED, DialFormat
 from gateway.settings import ConfigErrors, check, load
 from rating import CallClass
-from tests.unit.settings.folder import HOOK_SECRET, Folder
+from tests.unit.settings.folder import HOOK_SECRET, TENANT, Folder
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -52,6 +52,33 @@ def test_unmetered_by_default(folder: Folder) -> None:
         CallClass.DOMESTIC_MOBILE,
         CallClass.SHORT_CODE,
     }
+
+
+def test_a_word_for_two_classes_or_the_name_of_one(folder: Folder) -> None:
+    """In the list of what costs nothing, domestic means fixed and mobile; an exact class means that one alone."""
+    for words, free in (
+        ('["domestic"]', {CallClass.DOMESTIC_FIXED, CallClass.DOMESTIC_MOBILE}),
+        ('["domestic_fixed", "toll_free"]', {CallClass.DOMESTIC_FIXED, CallClass.TOLL_FREE}),
+        ("[]", set()),
+    ):
+        folder.write("tenants/acme.toml", f"unmetered_classes = {words}\n" + TENANT.format(name="acme"))
+        tenant = load(folder.root, folder.environ).tenants["acme"]
+        assert set(CallClass) - NEVER_METERED - tenant.metered_classes == free
+
+
+def test_how_a_tenant_dials(folder: Folder) -> None:
+    """The area code, the local length and the classes by prefix arrive in the tenant's number plan."""
+    numbers = '''trunk_prefix = "1"
+local_area_code = "212"
+local_lengths = [7]
+[numbers.classes]
+"1787" = "domestic_fixed"
+44845 = "shared_cost"'''
+    folder.change("tenants/acme.toml", 'trunk_prefix = "1"', numbers)
+    plan = load(folder.root, folder.environ).tenants["acme"].plan
+    assert plan.resolve("5550123").e164 == "+12125550123"
+    assert plan.resolve("17872345678").call_class is CallClass.DOMESTIC_FIXED
+    assert plan.resolve("011448451234567").call_class is CallClass.SHARED_COST
 
 
 def test_paths_do_not_depend_on_the_working_folder(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
