@@ -4,6 +4,7 @@ Pure: no I/O, no clock, no log. Money is whole micro-units, rates are exact frac
 from the same line of arithmetic (`charge`).
 """
 
+from rating.calendar import MOST_HOLIDAYS, Calendar, CalendarError
 from rating.call_classes import CLASSES_BY_WORD, DOMESTIC_CLASSES, INTERNATIONAL_CLASSES, CallClass
 from rating.charge import (
     Ladder,
@@ -11,52 +12,90 @@ from rating.charge import (
     billed_seconds,
     charge_micros,
     ladder,
+    longest_seconds,
     next_block_border,
 )
 from rating.class_overrides import OVERRIDING_CLASSES
+from rating.explain import Account, Run, explain
 from rating.extension_patterns import PatternError
+from rating.included import (
+    IncludedCharge,
+    affordable_with_included,
+    charge_with_included,
+    whole_blocks_seconds,
+)
 from rating.money import (
     MAX_MICROS,
     MICROS,
     AmountError,
     format_amount,
+    format_rate,
     parse_amount,
     parse_rate,
 )
 from rating.number_errors import NumberError, NumberReason, PlanError
 from rating.number_types import preload_number_types
 from rating.numbers import Destination, NumberPlan
-from rating.tariff import Rate, Tariff
+from rating.price import Price
+from rating.price_json import price_from_json, price_to_json
+from rating.price_list import LIST_COLUMNS, list_cells, price_list
+from rating.rate import MOST_CALL_SECONDS, MOST_CHARGE_UNIT_MICROS, Rate, RateError, RateStep
+from rating.schedule import Schedule
+from rating.tariff import Tariff, TariffChain
 from rating.tariff_csv import RowProblem, TariffError, read_tariff
 
 __all__ = [
     "CLASSES_BY_WORD",
     "DOMESTIC_CLASSES",
     "INTERNATIONAL_CLASSES",
+    "LIST_COLUMNS",
     "MAX_MICROS",
     "MICROS",
+    "MOST_CALL_SECONDS",
+    "MOST_CHARGE_UNIT_MICROS",
+    "MOST_HOLIDAYS",
     "OVERRIDING_CLASSES",
+    "Account",
     "AmountError",
+    "Calendar",
+    "CalendarError",
     "CallClass",
     "Destination",
+    "IncludedCharge",
     "Ladder",
     "NumberError",
     "NumberPlan",
     "NumberReason",
     "PatternError",
     "PlanError",
+    "Price",
     "Rate",
+    "RateError",
+    "RateStep",
     "RowProblem",
+    "Run",
+    "Schedule",
     "Tariff",
+    "TariffChain",
     "TariffError",
     "affordable_seconds",
+    "affordable_with_included",
     "billed_seconds",
     "charge_micros",
+    "charge_with_included",
+    "explain",
     "format_amount",
+    "format_rate",
     "ladder",
+    "list_cells",
+    "longest_seconds",
     "next_block_border",
     "parse_amount",
     "parse_rate",
     "preload_number_types",
+    "price_from_json",
+    "price_list",
+    "price_to_json",
     "read_tariff",
+    "whole_blocks_seconds",
 ]

@@ -2,28 +2,27 @@
 
 Rules of this file:
 
-- A call is billed in blocks: one of the rate's initial increment, then whole increments. A *block border* is
-  a number of seconds, counted from the answer, at which a block ends.
-- The price at a border is one exact rational number, the connect fee plus the per-minute price of the billed
-  seconds. It is rounded once, up, to the micro-unit. Zero seconds cost nothing, not even the fee.
-- Everything here reads that one price line (`_price_line`, `_micros_at`). A ladder holds differences of
-  rounded totals, never rounded differences; so the grants of a call add up to its charge, to the micro-unit.
-- Arithmetic is on whole numbers: a `Fraction` for every rung would cost more than the rest of the verdict.
+- The price at a block border is one exact rational number. It is rounded once, up, to the charge unit. Zero
+  seconds cost nothing, not even the fee.
+- Everything here reads that one price (`Schedule.charge`). A ladder holds differences of rounded totals, never
+  rounded differences; so the grants of a call add up to its charge, to the micro-unit.
+- A call's charge never falls as it grows longer, and never exceeds its maximum.
+- No seconds are sold that could turn out free: what is granted first reaches beyond the free seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from rating.money import MAX_MICROS, MICROS, AmountError, format_amount
+from rating.money import MAX_MICROS
+from rating.schedule import last_border_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rating.tariff import Rate
+    from rating.schedule import Schedule
 
-_SECONDS_PER_MINUTE: Final = 60
 _FEWEST_RUNGS: Final = 2
 
 
@@ -34,121 +33,114 @@ class Ladder:
     Each rung is (seconds from the start of the call, micro-units from the start of the call without the fee).
     Seconds rise strictly, micro-units never fall, and `fee_micros` plus a rung's micro-units is exactly the
     charge of a call of the rung's seconds. Where the fee is no whole number of micro-units, its fraction is
-    in the rungs, because a charge is rounded only once.
+    in the rungs, because a charge is rounded only once. A call that has been granted all the seconds that its
+    schedule allows (`longest_seconds`) has no rungs.
     """
 
     fee_micros: int
     rungs: tuple[tuple[int, int], ...]
 
 
-def billed_seconds(rate: Rate, seconds: int) -> int:
-    """Round `seconds` up to the block border that is billed; 0 stays 0.
+def longest_seconds(schedule: Schedule) -> int | None:
+    """Return the longest call that is sold, whatever the credit; None where nothing sets a limit."""
+    return schedule.ends_at_seconds
+
+
+def billed_seconds(schedule: Schedule, seconds: int) -> int:
+    """Round `seconds` up to the block border that is billed; 0 stays 0, and none is beyond the longest call.
 
     Raises:
         ValueError: `seconds` is negative.
     """
     _refuse_negative(seconds)
-    if seconds == 0:
-        return 0
-    beyond = max(0, seconds - rate.initial_increment_seconds)
-    return rate.initial_increment_seconds + -(-beyond // rate.increment_seconds) * rate.increment_seconds
+    return schedule.border_seconds(schedule.blocks_begun(seconds))
 
 
-def next_block_border(rate: Rate, seconds: int) -> int:
-    """Return the first block border after `seconds`: where the next block that can be sold ends.
+def next_block_border(schedule: Schedule, seconds: int) -> int:
+    """Return the first block border after `seconds`; after the longest call there is none, and it is returned.
 
     Raises:
         ValueError: `seconds` is negative.
     """
     _refuse_negative(seconds)
-    return billed_seconds(rate, seconds + 1)
+    return billed_seconds(schedule, seconds + 1)
 
 
-def charge_micros(rate: Rate, seconds: int) -> int:
-    """Return what a call of `seconds` costs, in micro-units, rounded up once.
+def charge_micros(schedule: Schedule, seconds: int) -> int:
+    """Return what a call of `seconds` costs, in micro-units, rounded up once to the charge unit.
+
+    A call cannot last longer than its schedule allows: more seconds (a switch that cut late) cost no more.
 
     Raises:
         ValueError: `seconds` is negative.
         AmountError: the charge is beyond `MAX_MICROS`.
     """
-    if seconds == 0:
+    _refuse_negative(seconds)
+    if schedule.ends_at_seconds is not None:
+        seconds = min(seconds, schedule.ends_at_seconds)
+    if seconds <= schedule.free_seconds:  # 0 seconds among them
         return 0
-    return _micros_at(_price_line(rate), billed_seconds(rate, seconds))
+    return schedule.charge(schedule.blocks_begun(seconds))[1]
 
 
-def affordable_seconds(rate: Rate, micros: int) -> int | None:
+def affordable_seconds(schedule: Schedule, micros: int) -> int | None:
     """Return the longest call, in seconds, that costs no more than `micros`.
 
-    0 when not even the first block is affordable. None when the money sets no limit: the seconds are free and
-    the connect fee is affordable. Debt (negative `micros`) affords nothing, not even a free call.
+    0 when not even the first paid block is affordable. None when neither money nor schedule sets a limit: the
+    seconds are free, from the start or from the maximum charge on, and what comes before is affordable. Debt
+    (negative `micros`) affords nothing, not even a free call.
     """
-    line = _price_line(rate)
-    spendable = min(micros, MAX_MICROS) * line.divisor - line.fee
-    if spendable < 0:
+    unit = schedule.charge_unit_micros
+    spendable = min(micros, MAX_MICROS) // unit * unit * schedule.divisor
+    if spendable < schedule.minimum:  # which is never negative
         return 0
-    if line.per_second == 0:
-        return None
-    beyond = spendable // line.per_second - rate.initial_increment_seconds
-    if beyond < 0:
+    if schedule.maximum is not None and spendable >= schedule.maximum:
+        return schedule.ends_at_seconds
+    border = last_border_within(schedule.latest_first, spendable)
+    if border is None:
+        return schedule.ends_at_seconds
+    if border <= schedule.free_seconds:
         return 0
-    return rate.initial_increment_seconds + beyond // rate.increment_seconds * rate.increment_seconds
+    return border if schedule.ends_at_seconds is None else min(border, schedule.ends_at_seconds)
 
 
-def ladder(rate: Rate, granted_seconds: int, quantum_seconds: int, most_rungs: int = 64) -> Ladder:
+def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_rungs: int = 64) -> Ladder:
     """Return the rungs for the next quantum of a call that has been granted `granted_seconds` so far.
 
-    The first rung is the next single block, the least that can be sold; the last is the first block border at
-    or beyond `granted_seconds + quantum_seconds`. Between them stands every border when there is room, else
+    The first rung is the next single block, the least that can be sold (on a rate with free seconds: the
+    first block that ends after them); the last is the first block border at or beyond
+    `granted_seconds + quantum_seconds`. Between them stands every border when there is room, else
     the first ones and then steps that double, so that a grant leaves at most a step unsold, and the ladder
-    that follows sells the rest down to a single block.
+    that follows sells the rest down to a single block. At the longest call there are no rungs.
+
+    Seconds granted at the dearest price (`Price.first_ladder`) may end within a block of the schedule that the
+    answer made certain. That block is paid whole by then, and the first rung is its end, at no more cost.
 
     Raises:
-        ValueError: `granted_seconds` is not on a block border (0 is one), `quantum_seconds` is less than 1,
-            or `most_rungs` is less than 2.
+        ValueError: `granted_seconds` is negative, `quantum_seconds` is less than 1, or `most_rungs` is less
+            than 2.
         AmountError: the last rung's charge is beyond `MAX_MICROS`.
     """
-    if billed_seconds(rate, granted_seconds) != granted_seconds:
-        raise ValueError(f"{granted_seconds} granted seconds are not on a block border of the rate.")
+    _refuse_negative(granted_seconds)
+    ends_at = schedule.ends_at_seconds
     if quantum_seconds < 1:
         raise ValueError(f"A quantum cannot last {quantum_seconds} seconds; give 1 or more.")
     if most_rungs < _FEWEST_RUNGS:
         raise ValueError(f"A ladder cannot have at most {most_rungs} rungs; give 2 or more.")
-    first = next_block_border(rate, granted_seconds)
-    last = billed_seconds(rate, granted_seconds + quantum_seconds)
-    line = _price_line(rate)
-    fee_micros = line.fee // line.divisor
-    seconds = (
-        first + offset * rate.increment_seconds
-        for offset in _block_offsets((last - first) // rate.increment_seconds, most_rungs)
-    )
-    return Ladder(fee_micros, tuple((second, _micros_at(line, second) - fee_micros) for second in seconds))
+    fee_micros = whole_fee_micros(schedule)
+    if ends_at is not None and granted_seconds >= ends_at:
+        return Ladder(fee_micros, ())
+    first = schedule.blocks_begun(max(granted_seconds, schedule.free_seconds) + 1)
+    wanted_seconds = granted_seconds + quantum_seconds
+    last = schedule.blocks_begun(wanted_seconds if ends_at is None else min(wanted_seconds, ends_at))
+    charges = (schedule.charge(first + offset) for offset in _block_offsets(max(0, last - first), most_rungs))
+    return Ladder(fee_micros, tuple([(seconds, micros - fee_micros) for seconds, micros in charges]))
 
 
-class _PriceLine(NamedTuple):
-    """Micro-units at a block border, exactly: (fee + per_second * seconds) / divisor."""
-
-    fee: int
-    per_second: int
-    divisor: int
-
-
-def _price_line(rate: Rate) -> _PriceLine:
-    """Bring fee and per-second price to one divisor, so that what follows is whole-number arithmetic."""
-    fee, minute = rate.connect_fee, rate.per_minute
-    seconds_divisor = minute.denominator * _SECONDS_PER_MINUTE
-    return _PriceLine(
-        fee=fee.numerator * seconds_divisor * MICROS,
-        per_second=minute.numerator * fee.denominator * MICROS,
-        divisor=fee.denominator * seconds_divisor,
-    )
-
-
-def _micros_at(line: _PriceLine, border_seconds: int) -> int:
-    """Round the exact price at a border up to the micro-unit: the only rounding there is."""
-    micros = -(-(line.fee + line.per_second * border_seconds) // line.divisor)
-    if micros > MAX_MICROS:
-        raise AmountError(f"{border_seconds} seconds cost more than the largest amount, {format_amount(MAX_MICROS)}.")
-    return micros
+def whole_fee_micros(schedule: Schedule) -> int:
+    """Return the connect fee in whole micro-units, within the maximum charge; its fraction is in the rungs."""
+    fee = schedule.fee if schedule.maximum is None else min(schedule.fee, schedule.maximum)
+    return fee // schedule.divisor
 
 
 def _refuse_negative(seconds: int) -> None:

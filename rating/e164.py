@@ -48,7 +48,9 @@ def read_number(dialled: str, digits: str) -> Number:
         kind = number_type(code, national)
     if len(f"{code}{national}") > MOST_E164_DIGITS:
         raise _length_error(dialled, code)
-    if kind is None and _normalized(dialled, code, f"{code}{national}") != national:
+    # What phonenumbers leaves as it was, it would leave so again.
+    is_changed = digits != f"{code}{national}"
+    if kind is None and is_changed and _normalized(dialled, code, f"{code}{national}") != national:
         raise NumberError(
             NumberReason.TRUNK_PREFIX,
             f"{dialled} has a trunk prefix twice behind country code {code}; dial the number without it.",

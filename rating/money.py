@@ -83,6 +83,17 @@ def format_amount(micros: int, currency: str | None = None) -> str:
     return f"{amount} {currency}" if currency else amount
 
 
+def format_rate(rate: Fraction) -> str:
+    """Write a rate exactly: `3/200` is `0.015`; one that no decimal can show is written as a fraction."""
+    places = 0
+    while (rate * 10**places).denominator != 1:
+        places += 1
+        if places > _RATE_MOST_CHARACTERS:
+            return str(rate)
+    digits = f"{rate.numerator * 10**places // rate.denominator:0{places + 1}d}"
+    return f"{digits[: len(digits) - places]}.{digits[len(digits) - places :]}" if places else digits
+
+
 def _split_decimal(text: str, most_characters: int) -> tuple[str, str, str]:
     """Split a plain decimal into its sign, whole part and decimal places (the last two may be empty)."""
     if len(text) > most_characters:

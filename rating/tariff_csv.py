@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-- Columns are found by the header, in any order. All six must be there, and no others: a column that is not
-  understood might be one that changes a price.
+- Columns are found by the header, in any order. All required ones must be there, and none that is not known:
+  a column that is not understood might be one that changes a price.
 - A byte order mark is skipped; the delimiter (comma, semicolon, tab) is the one that explains the header.
 - Line numbers are those that an editor shows, also where a quoted field spans lines.
 - Sizes are bounded, because a tariff may come from somebody else.
@@ -13,38 +13,32 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from rating._quote import quoted
-from rating.money import parse_rate
-from rating.tariff import MOST_INCREMENT_SECONDS, Rate, Tariff, is_prefix
+from rating.money import AmountError, parse_rate
+from rating.rate import Rate, RateError, is_prefix
+from rating.tariff import Tariff, Times, wrong_times
+from rating.tariff_cells import COLUMNS, OPTIONAL_COLUMNS, readers
+from rating.tariff_layouts import KNOWN_NAMES, CellError, column_name, layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from fractions import Fraction
+    from collections.abc import Iterator
 
-    _Row = tuple[str, str, Fraction, Fraction, int, int]
+    from rating.calendar import Calendar
+    from rating.tariff_cells import Cell
+    from rating.tariff_layouts import Layout
 
-COLUMNS: Final = (
-    "prefix",
-    "destination",
-    "connect_fee",
-    "rate_per_minute",
-    "initial_increment",
-    "increment",
-)
+__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "RowProblem", "TariffError", "read_tariff"]
+
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
 MOST_COLUMNS: Final = 100
 MOST_ROWS: Final = 500_000
-MOST_DESTINATION_CHARACTERS: Final = 100
 
-_T = TypeVar("_T")
+_TIMES: Final = {"band": "band", "effective_from": "effective_from_ms", "effective_to": "effective_to_ms"}
 _DELIMITERS: Final = (",", ";", "\t")
 _SHOWN_PROBLEMS: Final = 20
-_INCREMENT: Final = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,41 +65,52 @@ class TariffError(ValueError):
         super().__init__(f"Tariff {name} was not loaded: {'; '.join(shown)}")
 
 
-def read_tariff(text: str, name: str) -> Tariff:
+def read_tariff(text: str, name: str, *, decimal_comma: bool = False, calendar: Calendar | None = None) -> Tariff:
     """Read the text of a CSV file into a tariff called `name`.
+
+    The columns are callgate's own, or those that A2Billing, ASTPP and MagnusBilling export (see `README.md`).
+    With `decimal_comma` all prices are written as 12,50, and none with a point. `calendar` has the bands that
+    rows may name, and the time zone of their dates.
 
     Raises:
         TariffError: anything at all is wrong with it; nothing was loaded.
     """
-    reading = _Reading()
+    reading = _Reading(name, readers(decimal_comma=decimal_comma, calendar=calendar))
     _read_rows(text.removeprefix("\ufeff"), reading)
     if not (reading.rates or reading.problems):
         reading.problem(1, "", "the file holds no rates; give a header and one row for each prefix.")
     if reading.problems:
         raise TariffError(name, tuple(reading.problems))
-    return Tariff(name, tuple(reading.rates))
+    return Tariff(name, tuple(reading.rates), calendar)
 
 
 class _Reading:
-    """What has been read so far: the rates, the line of each prefix, and the problems."""
+    """What has been read so far: the rates, when the rows of each prefix hold, and the problems."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, readers: dict[str, Cell]) -> None:
+        self.name = name
+        self.readers = readers
         self.rates: list[Rate] = []
-        self.line_of_prefix: dict[str, int] = {}
+        self.times_of_prefix: dict[str, list[Times]] = {}
         self.problems: list[RowProblem] = []
-        # A deck has far fewer prices than rows: sharing them saves most of its memory.
-        self.price = lru_cache(maxsize=4096)(parse_rate)
 
     def problem(self, line: int, column: str, remedy: str) -> None:
         self.problems.append(RowProblem(line, column, remedy))
 
-    def value(self, line: int, column: str, read: Callable[[str], _T], cell: str) -> _T | None:
-        """Read a cell, or keep the problem that it has and return None."""
-        try:
-            return read(cell)
-        except ValueError as error:
-            self.problem(line, column, str(error))
-            return None
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a header says: the place of each known column, how it is written there, and how many there are."""
+
+    layout: Layout
+    place_of_key: dict[str, int]
+    cells: tuple[str, ...]
+
+    def column(self, key: str) -> str:
+        """Name a column as the file does; what a layout makes of its prices is named by the price."""
+        if not self.layout.marks:
+            return key
+        return self.cells[self.place_of_key.get(key, self.place_of_key["rate_per_minute"])]
 
 
 def _read_rows(text: str, reading: _Reading) -> None:
@@ -114,15 +119,15 @@ def _read_rows(text: str, reading: _Reading) -> None:
         reading.problem(1, "", f"the file has more than {MOST_CHARACTERS} characters; split it.")
         return
     rows = _rows(text, reading)
-    header = next(rows, None)
-    places = header and _places(*header, reading)
-    if places is None:
+    first = next(rows, None)
+    header = first and _header(*first, reading)
+    if header is None:
         return
     for count, (line, cells) in enumerate(rows):
         if count == MOST_ROWS:
             reading.problem(line, "", f"the file has more than {MOST_ROWS} rows; split it.")
             return
-        _read_row(line, cells, places, reading)
+        _read_row(line, cells, header, reading)
 
 
 def _rows(text: str, reading: _Reading) -> Iterator[tuple[int, list[str]]]:
@@ -144,74 +149,95 @@ def _delimiter(text: str) -> str:
     first_line = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     return max(
         _DELIMITERS,
-        key=lambda delimiter: sum(_column(cell) in COLUMNS for cell in first_line.split(delimiter)),
+        key=lambda delimiter: sum(column_name(cell) in KNOWN_NAMES for cell in first_line.split(delimiter)),
     )
 
 
-def _column(cell: str) -> str:
-    """Bring a header's cell to the form of a column's name: `"Rate per minute"` is `rate_per_minute`."""
-    return re.sub(r"[\s_-]+", "_", cell.strip().strip('"').strip().lower())
-
-
-def _places(line: int, header: list[str], reading: _Reading) -> tuple[int, ...] | None:
-    """Find where each of `COLUMNS` stands, or keep what is wrong with the header and return None."""
-    if len(header) > MOST_COLUMNS:
+def _header(line: int, cells: list[str], reading: _Reading) -> _Header | None:
+    """Find what each column is, or keep what is wrong with the header and return None."""
+    if len(cells) > MOST_COLUMNS:
         reading.problem(line, "", f"the header has more than {MOST_COLUMNS} columns; it needs {', '.join(COLUMNS)}.")
         return None
-    names = [_column(cell) for cell in header]
-    for column in COLUMNS:
-        if column not in names:
-            reading.problem(line, column, f"the header lacks this column; it needs {', '.join(COLUMNS)}.")
-    for position, name in enumerate(names):
-        if name not in COLUMNS:
-            reading.problem(line, quoted(header[position]), "this column is not known; remove or rename it.")
-        elif name in names[:position]:
+    names = [column_name(cell) for cell in cells]
+    if KNOWN_NAMES.isdisjoint(names) and _is_rate(cells):
+        remedy = "this is a rate, not a header; write the names of the columns above it, in their order."
+        reading.problem(line, "", remedy)
+        return None
+    layout = layout_of(names)
+    place_of_key: dict[str, int] = {}
+    for place, name in enumerate(names):
+        key = layout.keys.get(name)
+        if key is not None and place_of_key.setdefault(key, place) != place:
             reading.problem(line, name, "the header has this column twice; keep one of them.")
-    return None if reading.problems else tuple(names.index(column) for column in COLUMNS)
+        elif key is None and name not in layout.passed_over:
+            reading.problem(line, quoted(cells[place]), "this column is not known; remove or rename it.")
+    for key in layout.required:
+        if key not in place_of_key:
+            column = next(name for name, its_key in layout.keys.items() if its_key == key)
+            needed = ", ".join(name for name, its_key in layout.keys.items() if its_key in layout.required)
+            remedy = f"the header lacks this column; with {layout.name}'s columns it needs {needed}."
+            reading.problem(line, column, remedy)
+    return None if reading.problems else _Header(layout, place_of_key, tuple(cells))
 
 
-def _read_row(line: int, cells: list[str], places: tuple[int, ...], reading: _Reading) -> None:
+def _is_rate(cells: list[str]) -> bool:
+    """Tell whether a first line looks like data. A2Billing exports its rates without a header."""
+    return any(is_prefix(cell) for cell in cells) and any(_is_price(cell) for cell in cells if not is_prefix(cell))
+
+
+def _is_price(cell: str) -> bool:
+    try:
+        parse_rate(cell)
+    except AmountError:
+        return False
+    return True
+
+
+def _read_row(line: int, cells: list[str], header: _Header, reading: _Reading) -> None:
     """Add a row's rate to `reading`, or each of its problems."""
-    if len(cells) != len(places):
-        counts = f"the row has {len(cells)} fields and the header has {len(places)}"
+    if len(cells) != len(header.cells):
+        counts = f"the row has {len(cells)} fields and the header has {len(header.cells)}"
         reading.problem(line, "", f"{counts}; write one field for each column.")
         return
-    cell = dict(zip(COLUMNS, (cells[place] for place in places), strict=True))
-    value = reading.value
-    prefix = value(line, "prefix", _prefix, cell["prefix"])
-    destination = value(line, "destination", _destination, cell["destination"])
-    fee = value(line, "connect_fee", reading.price, cell["connect_fee"])
-    per_minute = value(line, "rate_per_minute", reading.price, cell["rate_per_minute"])
-    initial = value(line, "initial_increment", _increment_seconds, cell["initial_increment"])
-    increment = value(line, "increment", _increment_seconds, cell["increment"])
-    if prefix is not None:
-        first_line = reading.line_of_prefix.setdefault(prefix, line)
-        if first_line != line:
-            remedy = f"prefix {prefix} is on line {first_line} and on line {line}; keep one of them."
-            reading.problem(line, "prefix", remedy)
-    # What is None here has left its problem behind, and a tariff with problems is not loaded.
-    row = (prefix, destination, fee, per_minute, initial, increment)
-    if None not in row:
-        reading.rates.append(Rate(*cast("_Row", row), line))
+    try:
+        row = header.layout.translate({key: cells[place] for key, place in header.place_of_key.items()})
+    except CellError as error:
+        reading.problem(line, header.column(error.key), str(error))
+        return
+    if row is None:
+        return
+    known_problems = len(reading.problems)
+    values = _values(line, row, header, reading)
+    if "prefix" in values and all(field in values for column, field in _TIMES.items() if row.get(column)):
+        times = Times(line, **{field: values[field] for field in _TIMES.values() if field in values})
+        others = reading.times_of_prefix.setdefault(values["prefix"], [])
+        wrong = wrong_times(values["prefix"], times, others)
+        if wrong:
+            reading.problem(line, header.column("prefix"), wrong)
+        else:
+            others.append(times)
+    if row.get("maximum_charge") and not row.get("at_maximum"):
+        remedy = "say what happens at the maximum charge; write free (the call goes on free of charge) or end."
+        reading.problem(line, "at_maximum", remedy)
+    if len(reading.problems) > known_problems:
+        return
+    try:
+        reading.rates.append(Rate(line=line, tariff=reading.name, **values))
+    except RateError as error:
+        reading.problem(line, header.column(error.column), str(error))
 
 
-def _prefix(cell: str) -> str:
-    if not is_prefix(cell):
-        raise ValueError(
-            f"{quoted(cell)} is no prefix; write the country code and what follows, 1 to 15 digits without +."
-        )
-    return cell
-
-
-def _destination(cell: str) -> str:
-    if len(cell) > MOST_DESTINATION_CHARACTERS or not cell.isprintable():
-        raise ValueError(
-            f"{quoted(cell)} is no name; write at most {MOST_DESTINATION_CHARACTERS} printable characters."
-        )
-    return cell
-
-
-def _increment_seconds(cell: str) -> int:
-    if _INCREMENT.fullmatch(cell) is None or not 1 <= int(cell) <= MOST_INCREMENT_SECONDS:
-        raise ValueError(f"{quoted(cell)} is no increment; write whole seconds, 1 to {MOST_INCREMENT_SECONDS}.")
-    return int(cell)
+def _values(line: int, row: dict[str, str], header: _Header, reading: _Reading) -> dict[str, Any]:
+    """Read each cell of a row into the field of a rate that it fills, or keep its problem."""
+    values: dict[str, Any] = {}
+    for column, text in row.items():
+        if not text and column in OPTIONAL_COLUMNS:
+            continue
+        if column not in header.place_of_key and column == "steps" and "per_minute" not in values:
+            continue  # a layout made them of a price that is wrong itself
+        cell = reading.readers[column]
+        try:
+            values[cell.field] = cell.read(text)
+        except ValueError as error:
+            reading.problem(line, header.column(column), str(error))
+    return values

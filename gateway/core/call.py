@@ -16,7 +16,7 @@ from gateway.core.cdr import CallRecord
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
-from rating import Destination, Rate, charge_micros
+from rating import Destination, Price, Schedule, charge_micros, longest_seconds
 
 # Beyond the last instant at which a reservation can still be used: late packets, a slow dial, a busy PBX.
 VALIDITY_SLACK_MS = 30_000
@@ -48,7 +48,7 @@ class Terms:
     ask: Ask
     tenant: Tenant
     destination: Destination
-    rate: Rate
+    price: Price
     dial_number: str  # what the dialplan was told to dial
     verdict_deadline_ms: int
 
@@ -69,6 +69,7 @@ class Call:
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
     leg: str = ""  # the leg that answered and is paid for
     answered_at_ms: int = 0
+    _schedule: Schedule | None = None  # the price's, from the answer on
     ended_at_ms: int = 0
     billed_seconds: int = 0
     cause_q850: int = 0
@@ -80,6 +81,17 @@ class Call:
     def caller(self) -> str:
         """Uniqueid of the channel that asked."""
         return self.terms.ask.uniqueid
+
+    @property
+    def schedule(self) -> Schedule:
+        """The blocks and amounts of an answered call."""
+        assert self._schedule is not None, "a call has a schedule from its answer on"
+        return self._schedule
+
+    def answer_at(self, at_ms: int) -> None:
+        """Start the clock, and fix what each block costs."""
+        self.answered_at_ms = at_ms
+        self._schedule = self.terms.price.schedule(at_ms)
 
     @property
     def cap_at_ms(self) -> int:
@@ -119,11 +131,14 @@ class Call:
 
     def charge_at(self, at_ms: int) -> int:
         """What the call costs in all, in micro-units, were it to end then."""
-        return charge_micros(self.terms.rate, self.seconds_at(at_ms))
+        return charge_micros(self.schedule, self.seconds_at(at_ms))
 
     def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:
         """The record of the closed call."""
         terms = self.terms
+        rate = terms.price.rate_at(self.answered_at_ms or terms.ask.at_ms)
+        was_cut = self.billed_seconds > 0 and self.ended_at_ms >= self.armed_until_ms - CUT_EARLY_MS
+        is_longest = was_cut and self.granted_seconds == longest_seconds(self.schedule)
         return CallRecord(
             call_id=terms.call_id,
             switch=terms.ask.switch,
@@ -133,7 +148,7 @@ class Call:
             e164=terms.destination.e164,
             call_class=terms.destination.call_class,
             outcome=outcome,
-            reason=self.reason or "",
+            reason=self.reason or (Reason.LONGEST_CALL if is_longest else ""),
             asked_at_ms=terms.ask.at_ms,
             answered_at_ms=self.answered_at_ms,
             ended_at_ms=self.ended_at_ms,
@@ -143,8 +158,8 @@ class Call:
             charged_micros=charged_micros,
             balance_micros=balance_micros,
             currency=terms.tenant.currency,
-            prefix=terms.rate.prefix,
+            prefix=rate.prefix if rate else "",
             leg=self.leg,
             cause_q850=self.cause_q850,
-            was_cut=self.billed_seconds > 0 and self.ended_at_ms >= self.armed_until_ms - CUT_EARLY_MS,
+            was_cut=was_cut,
         )

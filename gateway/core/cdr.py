@@ -15,7 +15,7 @@ class CallRecord:
     e164: str
     call_class: str
     outcome: str  # refused | released | settled | estimated
-    reason: str  # why it was refused or released; empty for a settled call
+    reason: str  # why it was refused or released, or that the tariff ended it; else empty
     asked_at_ms: int
     answered_at_ms: int  # 0: never answered
     ended_at_ms: int

@@ -1,13 +1,13 @@
 """What an ask is: refused, let pass, or metered, before any money is looked at."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.call import Terms
 from gateway.core.facts import Ask
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
-from rating import NumberError
+from rating import MOST_CALL_SECONDS, Destination, NumberError, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,33 @@ def decide(
         destination = tenant.plan.resolve(ask.number)
     except NumberError:
         return Deny(Reason.BAD_NUMBER, tenant.tenant_id)
+    price = _price(ask, tenant, destination)
+    if price is not None and price.rates[0].call_class is not None:  # the tariff knows its prefixes best
+        destination = replace(destination, call_class=price.rates[0].call_class)
+    if destination.call_class in tenant.barred_classes:
+        return Deny(Reason.BARRED, tenant.tenant_id)
     number = dial_number(tenant, destination)
     if destination.call_class not in tenant.metered_classes:
         return Pass(tenant.tenant_id, number)
-    rate = tenant.tariff.lookup(destination.e164)
-    if rate is None:
+    if price is None:
         return Deny(Reason.NO_RATE, tenant.tenant_id)
     return Terms(
         call_id=call_id(ask),
         ask=ask,
         tenant=tenant,
         destination=destination,
-        rate=rate,
+        price=price,
         dial_number=number,
         verdict_deadline_ms=verdict_deadline_ms,
     )
+
+
+def _price(ask: Ask, tenant: Tenant, destination: Destination) -> Price | None:
+    """What the call costs, from now to the end of the longest call; None where no row covers it."""
+    if not destination.e164:
+        return None
+    latest_ms = ask.at_ms + tenant.dial_timeout_seconds * 1000 + MOST_CALL_SECONDS * 1000
+    return tenant.tariffs.price(destination.e164, ask.at_ms, latest_ms)
 
 
 def call_id(ask: Ask) -> str:

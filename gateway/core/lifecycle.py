@@ -65,12 +65,13 @@ class UndefinedTransition(Exception):  # noqa: N818 - named as the table names i
 
 
 def begin(call: Call) -> Effects:
-    """The first effects of a new call: hold the first quantum."""
-    tenant = call.terms.tenant
-    rungs = ladder(call.terms.rate, 0, tenant.quantum_seconds)
-    last_second = rungs.rungs[-1][0]
-    ring_ms = tenant.dial_timeout_seconds * 1000
-    return (Reserve(rungs, ring_ms + last_second * 1000 + VALIDITY_SLACK_MS),)
+    """The first effects of a new call: hold the first quantum, at the dearest that any answer may make it."""
+    terms, asked_at_ms = call.terms, call.terms.ask.at_ms
+    ring_ms = terms.tenant.dial_timeout_seconds * 1000
+    offered = terms.price.first_ladder(asked_at_ms, asked_at_ms + ring_ms, terms.tenant.quantum_seconds)
+    if not offered.rungs:  # the price ends while the phone may still ring
+        return _refuse(call, Reason.NO_RATE)
+    return (Reserve(offered, ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS),)
 
 
 def advance(call: Call, event: Event) -> Effects:
@@ -148,7 +149,7 @@ def _connect(call: Call, event: LegAnswered) -> Effects:
     call.state = State.ANSWERED
     call.leg = event.leg
     call.legs = ()
-    call.answered_at_ms = event.at_ms
+    call.answer_at(event.at_ms)
     record = RecordAnswer(event.leg, event.at_ms, call.granted_seconds * 1000 + VALIDITY_SLACK_MS)
     # Dial's L() caps the leg that the asker itself dialled. One behind a Local channel loses that cap when the
     # Local channel optimizes itself away (measured): it gets its own.
@@ -176,6 +177,10 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     if call.armed_seconds < call.granted_seconds:
         is_over = event.at_ms >= call.armed_until_ms + OVERDUE_MS
         return (Wake(event.at_ms + EXTEND_RETRY_MS, is_over=is_over),)
+    offered = ladder(call.schedule, call.granted_seconds, call.terms.tenant.quantum_seconds)
+    if not offered.rungs:  # the longest call that the tariff allows: no money makes it longer
+        call.state = State.FINAL
+        return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
     call.state = State.EXTENDING
     if not call.is_step_unheard:
         call.step += 1
@@ -183,9 +188,8 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     call.was_topped_up = False
     # The leg may have ended, or the PBX's clock been set back: what was committed stays so until the settle.
     call.committed_micros = max(call.committed_micros, call.charge_at(event.at_ms))
-    rungs = ladder(call.terms.rate, call.granted_seconds, call.terms.tenant.quantum_seconds)
-    left_ms = call.answered_at_ms + rungs.rungs[-1][0] * 1000 - event.at_ms
-    return (Extend(call.step, call.committed_micros, rungs, left_ms + VALIDITY_SLACK_MS),)
+    left_ms = call.answered_at_ms + offered.rungs[-1][0] * 1000 - event.at_ms
+    return (Extend(call.step, call.committed_micros, offered, left_ms + VALIDITY_SLACK_MS),)
 
 
 def _extended(call: Call, grant: Grant) -> Effects:
@@ -303,7 +307,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule((reserved, ringing), LegEnded, _leg_failed)
     rule((asked, reserved, ringing), ToppedUp, _nothing)
 
-    rule(answered, QuotaLow, _ask_more, extending, answered)
+    rule(answered, QuotaLow, _ask_more, extending, answered, final)
     rule(final, (QuotaLow, ToppedUp), _ask_more, extending, final)
     rule(extending, Grant, _extended, answered)
     rule(extending, Refused, _final, final)

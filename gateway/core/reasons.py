@@ -18,10 +18,12 @@ class Reason(StrEnum):
     UNKNOWN_TENANT = "unknown_tenant"
     ACCOUNT_CLOSED = "account_closed"
     BAD_NUMBER = "bad_number"
+    BARRED = "barred"  # the plan sells no calls of this class
     NO_RATE = "no_rate"
     BAD_ASK = "bad_ask"
     OVERLOAD = "overload"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
+    LONGEST_CALL = "longest_call"  # no refusal: the tariff ends the call there
     VERDICT_LATE = "verdict_late"  # never sent: the dialplan had decided by itself
 
     @property

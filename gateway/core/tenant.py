@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, Tariff
+from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, TariffChain
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
 DEFAULT_METERED = frozenset(CallClass) - NEVER_METERED - DOMESTIC_CLASSES
@@ -37,14 +37,31 @@ class DialFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Included:
+    """Time that a month includes, pooled over a tenant's calls and spent before money."""
+
+    name: str
+    seconds: int
+    classes: frozenset[CallClass]
+    prefixes: tuple[str, ...]  # of E.164 numbers, without the +
+
+    def covers(self, destination: Destination) -> bool:
+        """Whether calls to a destination spend it."""
+        digits = destination.e164.removeprefix("+")
+        return destination.call_class in self.classes or digits.startswith(self.prefixes)
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One account and its rules. Amounts are micro-units of ``currency`` (ISO 4217)."""
 
     tenant_id: str
     currency: str
     plan: NumberPlan
-    tariff: Tariff = field(repr=False)
+    tariffs: TariffChain = field(repr=False)
     metered_classes: frozenset[CallClass] = DEFAULT_METERED
+    barred_classes: frozenset[CallClass] = frozenset()
+    included: tuple[Included, ...] = ()
     accountcodes: tuple[str, ...] = ()
     dial_format: DialFormat = DialFormat.DIALLED
     dial_prefix: str = ""

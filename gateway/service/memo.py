@@ -4,19 +4,18 @@ The price is part of it: a tariff that changes between two processes does not ch
 """
 
 import json
-from fractions import Fraction
 from typing import Any
 
 from gateway.core.call import Call, State, Terms
 from gateway.core.facts import Ask
 from gateway.core.tenant import Tenant
 from gateway.ports import StoredCall
-from rating import CallClass, Destination, Rate
+from rating import CallClass, Destination, price_from_json, price_to_json
 
 
 def write(terms: Terms) -> str:
     """The terms as compact JSON, without the tenant, whom the ledger's key names."""
-    ask, destination, rate = terms.ask, terms.destination, terms.rate
+    ask, destination = terms.ask, terms.destination
     return json.dumps(
         {
             "switch": ask.switch,
@@ -30,15 +29,7 @@ def write(terms: Terms) -> str:
             "e164": destination.e164,
             "class": destination.call_class,
             "dial": terms.dial_number,
-            "rate": [
-                rate.prefix,
-                rate.destination,
-                str(rate.connect_fee),
-                str(rate.per_minute),
-                rate.initial_increment_seconds,
-                rate.increment_seconds,
-                rate.line,
-            ],
+            "price": price_to_json(terms.price),
         },
         separators=(",", ":"),
     )
@@ -55,7 +46,7 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         terms = _terms(stored.key.call_id, json.loads(stored.meta), tenant)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the memo of call {stored.key.call_id} cannot be read: {error}") from error
-    return Call(
+    call = Call(
         terms=terms,
         state=State.ANSWERED if stored.answered_at_ms else State.RESERVED,
         step=stored.step,
@@ -64,12 +55,13 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         # Whether the last grant's cap reached the PBX is not known: the cap is set anew, and taken as set.
         armed_seconds=stored.granted_seconds,
         leg=stored.leg,
-        answered_at_ms=stored.answered_at_ms,
     )
+    if stored.answered_at_ms:
+        call.answer_at(stored.answered_at_ms)
+    return call
 
 
 def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
-    prefix, name, fee, per_minute, initial, increment, line = memo["rate"]
     return Terms(
         call_id=call_id,
         ask=Ask(
@@ -85,15 +77,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
         ),
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
-        rate=Rate(
-            prefix=prefix,
-            destination=name,
-            connect_fee=Fraction(fee),
-            per_minute=Fraction(per_minute),
-            initial_increment_seconds=initial,
-            increment_seconds=increment,
-            line=line,
-        ),
+        price=price_from_json(memo["price"]),
         dial_number=memo["dial"],
         verdict_deadline_ms=memo["deadline_ms"],
     )

@@ -5,5 +5,6 @@
 
 from gateway.settings.loader import RedisSettings, Settings, SwitchSettings, check, load
 from gateway.settings.problem import ConfigErrors, Problem
+from gateway.settings.tariffs import load_tariff
 
-__all__ = ["ConfigErrors", "Problem", "RedisSettings", "Settings", "SwitchSettings", "check", "load"]
+__all__ = ["ConfigErrors", "Problem", "RedisSettings", "Settings", "SwitchSettings", "check", "load", "load_tariff"]

@@ -12,8 +12,10 @@ from gateway.core.tenant import Tenant
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
-from gateway.settings.sections import GatewayFile, HttpSection, SwitchSection, TenantFile
+from gateway.settings.sections import GatewayFile, HttpSection, PathsSection, SwitchSection, TenantFile
+from gateway.settings.tariffs import Tariffs
 from gateway.settings.tenants import tenant_of
+from gateway.settings.terms import Plans
 
 GATEWAY_FILE: Final = "gateway.toml"
 EMBEDDED: Final = "embedded"
@@ -91,12 +93,13 @@ def _settings(reading: Reading) -> Settings | None:
     file = reading.folder / GATEWAY_FILE
     document = reading.document(file, GatewayFile, "write the file, or name the folder that holds it")
     if document is None:
-        _tenants(reading, "tenants", "tariffs", is_guess=True)
+        _tenants(reading, "tenants", _plans(reading, PathsSection(), None), is_guess=True)
         return None
     content = document.content
     switches = _switches(document)
     _check_gateway(document)
-    tenants = _tenants(reading, content.paths.tenants, content.paths.tariffs, is_guess=False)
+    plans = _plans(reading, content.paths, content.rating.default_tariff)
+    tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
@@ -155,7 +158,12 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
     )
 
 
-def _tenants(reading: Reading, folder: str, tariffs_folder: str, *, is_guess: bool) -> dict[str, Tenant]:
+def _plans(reading: Reading, paths: PathsSection, default_tariff: str | None) -> Plans:
+    tariffs = Tariffs(reading, reading.path(paths.tariffs))
+    return Plans(reading, reading.path(paths.plans), tariffs, default_tariff)
+
+
+def _tenants(reading: Reading, folder: str, plans: Plans, *, is_guess: bool) -> dict[str, Tenant]:
     """All tenants that are right. ``is_guess``: the folder's name is not known; its lack is no problem."""
     path = reading.path(folder)
     try:
@@ -174,7 +182,7 @@ def _tenants(reading: Reading, folder: str, tariffs_folder: str, *, is_guess: bo
         reading.problems.append(Problem(path, None, "", what, remedy, is_warning=True))
     documents = [reading.document(file, TenantFile, _AT_TENANT_FILE) for file in files]
     whole = [document for document in documents if document is not None]
-    found = [tenant_of(document, tariffs_folder) for document in whole]
+    found = [tenant_of(document, plans) for document in whole]
     _check_owners(whole)
     return {tenant.tenant_id: tenant for tenant in found if tenant is not None}
 

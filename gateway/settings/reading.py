@@ -1,4 +1,4 @@
-"""Reading the files of a config: text, TOML, tariffs. What is wrong is noted, and reading goes on."""
+"""Reading the files of a config: text and TOML. What is wrong is noted, and reading goes on."""
 
 import os
 import re
@@ -15,12 +15,9 @@ from pydantic import BaseModel, ValidationError
 from gateway.settings.lines import KeyLines, KeyPath
 from gateway.settings.problem import Problem
 from gateway.settings.translate import UNKNOWN_KEY, key_text, problems_of
-from rating import Tariff, TariffError, read_tariff
 
 MOST_TOML_BYTES: Final = 1024 * 1024
-MOST_TARIFF_BYTES: Final = 256 * 1024 * 1024
 MOST_SECRET_BYTES: Final = 16 * 1024
-MOST_ROWS_TOLD: Final = 100
 _AT_LINE: Final = re.compile(r"\s*\(at line (?P<line>\d+), column (?P<column>\d+)\)$")
 _PLACE: Final = re.compile(r"\s*\(at end of document\)$")
 
@@ -48,7 +45,6 @@ class Reading:
     folder: Path
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
-    _tariffs: dict[Path, Tariff | None] = field(default_factory=dict)
     _warned: set[Path] = field(default_factory=set)
 
     def path(self, name: str) -> Path:
@@ -114,28 +110,6 @@ class Reading:
             remedy = "look for a number or a nesting that is too long"
             self.problems.append(Problem(file, None, "", "this is no config", remedy))
         return None
-
-    def tariff(self, name: str, file: Path) -> Tariff | None:
-        """A tariff, read once however many tenants have it; None, and problems noted, when it is wrong."""
-        if file not in self._tariffs:
-            self._tariffs[file] = self._read_tariff(name, file)
-        return self._tariffs[file]
-
-    def _read_tariff(self, name: str, file: Path) -> Tariff | None:
-        text = self.text(file, MOST_TARIFF_BYTES, "split the tariff, or give the gateway the right to read it")
-        if text is None:
-            return None
-        try:
-            return read_tariff(text, name)
-        except TariffError as error:
-            for bad in error.problems[:MOST_ROWS_TOLD]:
-                what = f"column {bad.column}" if bad.column else "the row or the file"
-                self.problems.append(Problem(file, bad.line, bad.column, f"{what} is wrong", bad.remedy.rstrip(".")))
-            untold = len(error.problems) - MOST_ROWS_TOLD
-            if untold > 0:
-                last = error.problems[-1].line
-                self.problems.append(Problem(file, last, "", f"{untold} more are wrong", "mend these first"))
-            return None
 
     def warn_if_readable(self, file: Path, line: int | None, key: str) -> None:
         """A secret that everybody on the machine can read is told, once a file."""

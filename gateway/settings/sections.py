@@ -4,6 +4,7 @@ Each field's description and example are what a message tells an admin to write:
 between keys and files are not here but in ``loader`` and ``tenants``. An unknown key is an error everywhere.
 """
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictInt,
     StringConstraints,
 )
@@ -21,7 +23,15 @@ from pydantic_core import PydanticCustomError
 
 from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, DialFormat
 from gateway.settings.currencies import CURRENCIES
-from rating import CLASSES_BY_WORD, OVERRIDING_CLASSES, AmountError, CallClass, parse_amount
+from rating import (
+    CLASSES_BY_WORD,
+    MOST_CHARGE_UNIT_MICROS,
+    MOST_HOLIDAYS,
+    OVERRIDING_CLASSES,
+    AmountError,
+    CallClass,
+    parse_amount,
+)
 
 NAME_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
 MOST_ITEMS: Final = 1000
@@ -119,6 +129,14 @@ HeaderValue = Annotated[str, AfterValidator(_header_value)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 
 
+TariffName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.csv$")]
+PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.toml$")]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,14}$")]
+ChargeUnit = Annotated[Amount, Field(ge=1, le=MOST_CHARGE_UNIT_MICROS)]
+Currency = Annotated[str, AfterValidator(_currency)]
+Classes = frozenset[Annotated[str, BeforeValidator(_class_word)]]
+
+
 def key(description: str, example: str, default: Any = ..., **bounds: Any) -> Any:
     """A field that can say what belongs into it."""
     return Field(default, description=description, examples=[example], **bounds)
@@ -186,7 +204,16 @@ class PathsSection(Section):
     """Folders, from the config folder."""
 
     tenants: FileName = key("folder of the tenants' files", '"tenants"', "tenants")
+    plans: FileName = key("folder of the plans", '"plans"', "plans")
     tariffs: FileName = key("folder of the tariffs", '"tariffs"', "tariffs")
+
+
+class RatingSection(Section):
+    """Prices for all tenants."""
+
+    default_tariff: TariffName | None = key(
+        "the tariff that comes after a tenant's own and its plan's", '"default.csv"', None
+    )
 
 
 class LogSection(Section):
@@ -205,6 +232,7 @@ class GatewayFile(Section):
     )
     verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
     paths: PathsSection = key("folders", "[paths]", PathsSection())
+    rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
     log: LogSection = key("what is logged", "[log]", LogSection())
 
 
@@ -284,22 +312,67 @@ class WebhookSection(Section):
     )
 
 
-class TenantFile(Section):
+class IncludedSection(Section):
+    """Time that a month includes, spent before money."""
+
+    name: Name = key("a name of letters, digits, dots, dashes and underscores, at most 64", '"domestic"')
+    minutes: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = key(
+        "minutes a month, of all of a tenant's calls", "3000"
+    )
+    classes: Classes = key("classes that the minutes are for, in a list", '["domestic"]', frozenset())
+    prefixes: tuple[Prefix, ...] = key(
+        "prefixes of E.164 numbers that the minutes are for, without their +", '["44", "33"]', (), max_length=MOST_ITEMS
+    )
+
+
+class TermsSection(Section):
+    """What a plan says for its tenants, and a tenant's file for itself; what neither says is None."""
+
+    tariff: TariffName | None = key(
+        "the name of a file in the tariffs' folder that ends in .csv", '"default.csv"', None
+    )
+    unmetered_classes: Classes | None = key("classes that cost nothing, in a list", '["domestic"]', None)
+    barred_classes: Classes | None = key("classes that are refused, in a list", '["premium"]', None)
+    included: tuple[IncludedSection, ...] | None = key(
+        "time that a month includes", "[[included]]", None, max_length=MOST_ITEMS
+    )
+    credit_limit: Amount | None = key("how far the balance may fall below zero", '"0.00"', None)
+    charge_unit: ChargeUnit | None = key("the least amount that is charged, 0.000001 to 1000", '"0.01"', None)
+
+
+# ------------------------------------------------------------------------------------------- plans/NAME.toml
+
+
+class PlanFile(TermsSection):
+    """The whole of a plan's file: terms that several tenants have."""
+
+    currency: Currency = key("the currency's three capitals of ISO 4217", '"USD"')
+
+
+# ------------------------------------------------------------------------------- tariffs/NAME.toml, beside a CSV
+
+
+class TariffFile(Section):
+    """What the rows of a tariff cannot say."""
+
+    currency: Currency | None = key("the currency's three capitals of ISO 4217", '"USD"', None)
+    decimal_comma: StrictBool = key("true where prices are written as 0,25", "true", default=False)
+    time_zone: str | None = key("an IANA time zone, that of bands, holidays and dates", '"Europe/Berlin"', None)
+    holidays: tuple[date | str, ...] = key("days off, in a list", "[2027-12-25]", (), max_length=MOST_HOLIDAYS)
+    bands: dict[str, tuple[str, ...]] = key("windows of the week by band", '{ peak = ["Mon-Fri 08:00-18:00"] }', {})
+
+
+# ----------------------------------------------------------------------------------------- tenants/NAME.toml
+
+
+class TenantFile(TermsSection):
     """The whole of a tenant's file; its name is the tenant's."""
 
-    currency: Annotated[str, AfterValidator(_currency)] = key("the currency's three capitals of ISO 4217", '"USD"')
-    tariff: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.csv$")] = key(
-        "the name of a file in the tariffs' folder that ends in .csv", '"default.csv"'
-    )
+    currency: Currency = key("the currency's three capitals of ISO 4217", '"USD"')
+    plan: PlanName | None = key("the name of a file in the plans' folder that ends in .toml", '"payg.toml"', None)
     accountcodes: tuple[HeaderValue, ...] = key(
         "accountcodes of the endpoints that this tenant pays for", '["acme"]', (), max_length=MOST_ITEMS
     )
-    unmetered_classes: frozenset[Annotated[str, BeforeValidator(_class_word)]] = key(
-        "classes that cost nothing, in a list",
-        '["domestic"]',
-        frozenset({"domestic"}),
-    )
-    credit_limit: Amount = key("how far the balance may fall below zero", '"0.00"', 0)
     numbers: NumbersSection = key("how the tenant dials", "[numbers]")
     dial: DialSection = key("what the trunk wants", "[dial]", DialSection())
     quota: QuotaSection = key("how much a call is granted at a time", "[quota]", QuotaSection())

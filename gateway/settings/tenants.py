@@ -5,26 +5,18 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.core.tenant import NEVER_METERED, DialFormat, Tenant, decode_webhook_secret
-from gateway.settings.reading import Document, is_file
+from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
+from gateway.settings.reading import Document
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN, NumbersSection, TenantFile, WebhookSection
-from rating import (
-    CLASSES_BY_WORD,
-    INTERNATIONAL_CLASSES,
-    CallClass,
-    NumberPlan,
-    PatternError,
-    PlanError,
-    Tariff,
-    format_amount,
-)
+from gateway.settings.terms import Plans, check_terms
+from rating import NumberPlan, PatternError, PlanError, format_amount
 
 TenantDocument = Document[TenantFile]
 _NAME: Final = re.compile(NAME_PATTERN)
 
 
-def tenant_of(document: TenantDocument, tariffs_folder: str) -> Tenant | None:
+def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     """The tenant of a file; None, and all that is wrong noted, when it cannot be had."""
     before = sum(not problem.is_warning for problem in document.reading.problems)
     file = document.content
@@ -32,26 +24,28 @@ def tenant_of(document: TenantDocument, tariffs_folder: str) -> Tenant | None:
     _check_accountcodes(document)
     _check_dial(document)
     _check_recharge(document)
-    metered = _metered(document)
-    plan = _plan(document, file.numbers)
-    tariff = _tariff(document, tariffs_folder)
+    check_terms(document)
+    terms = plans.terms_of(document)
+    number_plan = _number_plan(document, file.numbers)
     secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
     after = sum(not problem.is_warning for problem in document.reading.problems)
-    if plan is None or tariff is None or after > before:
+    if number_plan is None or terms is None or after > before:
         return None
     return Tenant(
         tenant_id=document.file.stem,
         currency=file.currency,
-        plan=plan,
-        tariff=tariff,
-        metered_classes=metered,
+        plan=number_plan,
+        tariffs=terms.tariffs,
+        metered_classes=terms.metered_classes,
+        barred_classes=terms.barred_classes,
+        included=terms.included,
         accountcodes=file.accountcodes,
         dial_format=file.dial.format,
         dial_prefix=file.dial.prefix,
         quantum_seconds=file.quota.quantum_seconds,
         extend_lead_ms=file.quota.extend_lead_ms,
         dial_timeout_seconds=file.dial.timeout_seconds,
-        credit_limit_micros=file.credit_limit,
+        credit_limit_micros=terms.credit_limit_micros,
         recharge_trigger_micros=file.recharge.trigger,
         recharge_amount_micros=file.recharge.amount,
         webhook_url=file.webhook.url if file.webhook is not None else "",
@@ -103,16 +97,7 @@ def _check_recharge(document: TenantDocument) -> None:
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
 
 
-def _metered(document: TenantDocument) -> frozenset[CallClass]:
-    free = frozenset[CallClass]().union(*(CLASSES_BY_WORD[word] for word in document.content.unmetered_classes))
-    risky = sorted(free & (INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}))
-    if risky:
-        what = f"calls of class {', '.join(risky)} cost this tenant nothing and are never cut"
-        document.warn(("unmetered_classes",), what, "remove what is not meant")
-    return frozenset(CallClass) - NEVER_METERED - free
-
-
-def _plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | None:
+def _number_plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | None:
     try:
         return NumberPlan(
             home_country=numbers.home_country,
@@ -130,15 +115,6 @@ def _plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | Non
         where, sentence = ("internal_patterns",), str(error)
     what, _, remedy = sentence.rstrip(".").partition("; ")
     document.wrong(("numbers", *where), what, remedy)
-    return None
-
-
-def _tariff(document: TenantDocument, tariffs_folder: str) -> Tariff | None:
-    reading, name = document.reading, document.content.tariff
-    file = reading.path(tariffs_folder) / name
-    if is_file(file):
-        return reading.tariff(name, file)
-    document.wrong(("tariff",), f"there is no {file}", "write the file, or name another one of that folder")
     return None
 
 

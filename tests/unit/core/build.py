@@ -7,7 +7,7 @@ from gateway.core.call import Call, Terms
 from gateway.core.facts import Ask, LegAnswered, LegDialled
 from gateway.core.lifecycle import advance
 from gateway.core.tenant import Tenant
-from rating import CallClass, Destination, NumberPlan, Rate, Tariff
+from rating import CallClass, Destination, NumberPlan, Price, Rate, Tariff, TariffChain
 
 ASKED_AT_MS = 1_000_000
 CALLER, LEG = "100.1", "100.2"
@@ -31,7 +31,7 @@ def tenant(**changes: object) -> Tenant:
         "tenant_id": "acme",
         "currency": "USD",
         "plan": PLAN,
-        "tariff": Tariff("test", (rate(),)),
+        "tariffs": TariffChain((Tariff("test", (rate(),)),)),
     }
     return Tenant(**(facts | changes))  # type: ignore[arg-type]
 
@@ -50,14 +50,14 @@ def ask(number: str = "011" + NUMBER, **changes: object) -> Ask:
     return Ask(**(facts | changes))  # type: ignore[arg-type]
 
 
-def call(price: Rate | None = None, **of_tenant: object) -> Call:
+def call(price: Price | Rate | None = None, **of_tenant: object) -> Call:
     return Call(
         Terms(
             call_id=f"pbx1/{CALLER}/777",
             ask=ask(),
             tenant=tenant(**of_tenant),
             destination=Destination("011" + NUMBER, "+" + NUMBER, CallClass.INTERNATIONAL_FIXED),
-            rate=price or rate(),
+            price=price if isinstance(price, Price) else Price((price or rate(),)),
             dial_number=NUMBER,
             verdict_deadline_ms=ASKED_AT_MS + 2_000,
         )
@@ -72,9 +72,14 @@ def dialled(leg: str = LEG, dial_string: str = f"{NUMBER}@trunk", caller: str = 
     return LegDialled(caller, leg, f"PJSIP/trunk-{leg}", dial_string, ASKED_AT_MS + 100, CALLER)
 
 
-def answered_call(seconds: int = 60, answered_at_ms: int = ASKED_AT_MS + 5_000, **of_tenant: object) -> Call:
+def answered_call(
+    seconds: int = 60,
+    answered_at_ms: int = ASKED_AT_MS + 5_000,
+    tariff_row: Price | Rate | None = None,
+    **of_tenant: object,
+) -> Call:
     """A call that was granted so many seconds and answered five seconds after the ask."""
-    one = call(**of_tenant)
+    one = call(tariff_row, **of_tenant)
     advance(one, grant(seconds))
     advance(one, dialled())
     advance(one, LegAnswered(LEG, answered_at_ms))

@@ -1,5 +1,7 @@
 """What becomes of an ask before any money is looked at."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.call import Terms
@@ -7,8 +9,8 @@ from gateway.core.decide import Deny, Pass, decide
 from gateway.core.reasons import Reason
 from gateway.core.tenant import DialFormat
 from gateway.core.verdict import allow, deny, let_pass
-from rating import CallClass
-from tests.unit.core.build import ASKED_AT_MS, NUMBER, ask, tenant
+from rating import CallClass, Tariff, TariffChain
+from tests.unit.core.build import ASKED_AT_MS, NUMBER, ask, rate, tenant
 
 DEADLINE_MS = ASKED_AT_MS + 2_000
 
@@ -27,7 +29,7 @@ def test_an_international_call_is_metered_by_the_row_that_covers_it() -> None:
     """It is dialled in the form that the trunk wants."""
     terms = decide(ask(), tenant(dial_format=DialFormat.PLUS), DEADLINE_MS, NOBODYS)
     assert isinstance(terms, Terms)
-    assert (terms.rate.prefix, terms.dial_number, terms.call_id) == ("44", f"+{NUMBER}", "pbx1/100.1/777")
+    assert (terms.price.rates[0].prefix, terms.dial_number, terms.call_id) == ("44", f"+{NUMBER}", "pbx1/100.1/777")
     assert terms.destination.call_class is CallClass.INTERNATIONAL_FIXED
 
 
@@ -67,3 +69,30 @@ def test_an_allowance_without_a_cap_cannot_be_written() -> None:
     """An empty L() was seen to be no cap at all, and L(0) ends the Dial."""
     with pytest.raises(AssertionError):
         allow("1", "44", 0)
+
+
+def test_a_class_that_the_plan_bars_is_refused() -> None:
+    """Before any money is looked at, also where it would be unmetered."""
+    barred = frozenset({CallClass.INTERNATIONAL_FIXED, CallClass.DOMESTIC_FIXED})
+    one = tenant(barred_classes=barred)
+    assert decide(ask(), one, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
+    assert decide(ask("12125550123"), one, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
+    assert decide(ask("911"), one, DEADLINE_MS, NOBODYS) == Pass("acme", "911")
+
+
+def test_the_class_of_the_row_goes_before_that_of_the_number_plan() -> None:
+    """A prefix that the tariff calls premium is barred and metered as premium."""
+    row = replace(rate(), call_class=CallClass.PREMIUM)
+    one = tenant(tariffs=TariffChain((Tariff("test", (row,)),)))
+    terms = decide(ask(), one, DEADLINE_MS, NOBODYS)
+    assert isinstance(terms, Terms)
+    assert terms.destination.call_class is CallClass.PREMIUM
+    barred = replace(one, barred_classes=frozenset({CallClass.PREMIUM}))
+    assert decide(ask(), barred, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
+
+
+def test_a_row_that_is_not_in_effect_yet_covers_nothing() -> None:
+    """The number is refused until then, never free."""
+    row = replace(rate(), effective_from_ms=ASKED_AT_MS + 1_000)
+    one = tenant(tariffs=TariffChain((Tariff("test", (row,)),)))
+    assert decide(ask(), one, DEADLINE_MS, NOBODYS) == Deny(Reason.NO_RATE, "acme")

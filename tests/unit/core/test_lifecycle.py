@@ -1,5 +1,8 @@
 """The call's state machine, rule by rule."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +35,7 @@ from gateway.core.events import (
 from gateway.core.facts import AskSilenced, LegAnswered
 from gateway.core.lifecycle import TABLE, UndefinedTransition, advance, begin
 from gateway.core.reasons import Reason
-from rating import charge_micros
+from rating import Price, charge_micros
 from tests.unit.core.build import (
     ASKED_AT_MS,
     CALLER,
@@ -299,6 +302,63 @@ def test_the_end_of_a_leg_that_lost_the_race_to_answer_settles_nothing() -> None
     assert one.state is State.ANSWERED
 
 
+def test_at_the_longest_call_of_its_tariff_a_call_asks_for_no_more_and_says_why_it_ended() -> None:
+    """No money makes it longer, and a top-up does not either."""
+    one = answered_call(60, tariff_row=replace(rate(), maximum_seconds=60))
+    (wake,) = advance(one, QuotaLow(one.cap_at_ms - one.lead_ms))
+    assert (one.state, wake) == (State.FINAL, Wake(one.cap_at_ms + 1_000, is_over=True))
+    advance(one, ToppedUp(one.cap_at_ms - 1_000))
+    assert one.state is State.FINAL
+    (settle,) = advance(one, LegEnded(LEG, one.cap_at_ms + 2, 16))
+    assert isinstance(settle, Settle)
+    assert settle.charge_micros == 600_000
+    (close,) = advance(one, SETTLED)
+    assert isinstance(close, Close)
+    assert (close.record.reason, close.record.was_cut) == (Reason.LONGEST_CALL, True)
+
+
+def test_a_call_that_ended_within_its_free_seconds_costs_nothing() -> None:
+    """Though its first paid block was held."""
+    one = answered_call(60, tariff_row=replace(rate(), free_seconds=10))
+    (settle,) = advance(one, LegEnded(LEG, ANSWERED_AT_MS + 9_500, 16))
+    assert isinstance(settle, Settle)
+    assert (settle.charge_micros, settle.seconds) == (0, 10)
+
+
+def bands() -> Price:
+    """0.60 a minute, and half of that from 30 s after the ask on; a second at a time."""
+    dear = rate(initial=1, increment=1)
+    return Price((dear, replace(dear, per_minute=Fraction(3, 10))), (ASKED_AT_MS + 30_000,), ASKED_AT_MS + 10**9)
+
+
+def test_the_first_quantum_is_held_at_the_dearest_that_any_answer_may_make_it() -> None:
+    """Answered at once, 30 s of the first minute are dear; that is what is held."""
+    (reserve,) = begin(call(bands()))
+    assert isinstance(reserve, Reserve)
+    assert reserve.ladder.rungs[-1] == (60, 30 * 10_000 + 30 * 5_000)
+
+
+def test_a_call_is_charged_by_the_instant_at_which_each_block_begins() -> None:
+    """Answered 5 s after the ask, 25 s are dear and the rest is cheap; what is granted next is cheap, too."""
+    one = answered_call(60, tariff_row=bands())
+    extend = advance(one, QuotaLow(ANSWERED_AT_MS + 50_000))[0]
+    assert isinstance(extend, Extend)
+    assert extend.committed_micros == 25 * 10_000 + 25 * 5_000
+    assert extend.ladder.rungs[0] == (61, 25 * 10_000 + 36 * 5_000)
+    (settle,) = advance(one, LegEnded(LEG, ANSWERED_AT_MS + 40_000, 16))
+    assert isinstance(settle, Settle)
+    assert settle.charge_micros == 25 * 10_000 + 15 * 5_000
+
+
+def test_a_price_that_ends_while_the_phone_may_ring_refuses_the_call() -> None:
+    """Nobody knows what a call would cost that is answered after it."""
+    one = call(Price((rate(),), (), ASKED_AT_MS + 60_000))
+    verdict, close = begin(one)
+    assert isinstance(verdict, SendVerdict)
+    assert isinstance(close, Close)
+    assert (one.state, one.reason) == (State.REFUSED, Reason.NO_RATE)
+
+
 def test_the_next_trunk_may_be_tried_on_the_same_ask() -> None:
     """A leg that failed does not consume it."""
     one = call()
@@ -357,10 +417,10 @@ def test_whatever_is_talked_is_charged_as_the_tariff_says_and_never_beyond_the_g
     while isinstance(wake, Wake) and wake.at_ms < ANSWERED_AT_MS + ends_ms:
         (extend,) = advance(one, QuotaLow(wake.at_ms))
         assert isinstance(extend, Extend)
-        assert extend.committed_micros <= charge_micros(price, one.granted_seconds)
+        assert extend.committed_micros <= charge_micros(price.schedule, one.granted_seconds)
         *_, wake = advance(one, grant(extend.ladder.rungs[-1][0]))
         (wake,) = advance(one, Armed(one.granted_seconds))
     (settle,) = advance(one, LegEnded(LEG, ANSWERED_AT_MS + ends_ms, 16))
     assert isinstance(settle, Settle)
-    assert settle.charge_micros == charge_micros(price, max(1, -(-ends_ms // 1000)))
-    assert settle.charge_micros <= charge_micros(price, one.granted_seconds)
+    assert settle.charge_micros == charge_micros(price.schedule, max(1, -(-ends_ms // 1000)))
+    assert settle.charge_micros <= charge_micros(price.schedule, one.granted_seconds)

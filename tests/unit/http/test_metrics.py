@@ -14,7 +14,7 @@ from gateway.adapters.metrics import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS, P
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
 from gateway.ports import Watch
-from rating import NumberPlan, read_tariff
+from rating import NumberPlan, TariffChain, read_tariff
 
 TARIFF = "prefix,destination,connect_fee,rate_per_minute,initial_increment,increment\n1,US,0,1,60,60\n"
 Labels = dict[str, str]
@@ -23,7 +23,7 @@ Labels = dict[str, str]
 def tenant(name: str, currency: str = "USD") -> Tenant:
     """A tenant of that name."""
     plan = NumberPlan("US", ("011",), "1", (), ())
-    return Tenant(tenant_id=name, currency=currency, plan=plan, tariff=read_tariff(TARIFF, "t"))
+    return Tenant(tenant_id=name, currency=currency, plan=plan, tariffs=TariffChain((read_tariff(TARIFF, "t"),)))
 
 
 def samples(watch: PrometheusWatch) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -19,7 +19,7 @@ from gateway.service.directory import Directory
 from gateway.service.resync import Resync
 from gateway.service.session import Session, World
 from gateway.service.switchboard import Switchboard
-from rating import Tariff
+from rating import Tariff, TariffChain
 from tests.unit.core import build
 
 CALLER, LEG = build.CALLER, build.LEG
@@ -160,8 +160,8 @@ class House:
     """One tenant, one PBX, one switchboard."""
 
     def __init__(self, ledger: RedisLedger, tenant_id: str, **of_tenant: object) -> None:
-        tariff = Tariff("test", (build.rate(initial=1, increment=1),))
-        self.tenant: Tenant = build.tenant(tenant_id=tenant_id, tariff=tariff, **of_tenant)
+        tariffs = TariffChain((Tariff("test", (build.rate(initial=1, increment=1),)),))
+        self.tenant: Tenant = build.tenant(tenant_id=tenant_id, tariffs=tariffs, **of_tenant)
         self.books = Books(ledger)
         self.switch = FakeSwitch()
         self.tally = Tally()

@@ -26,7 +26,7 @@ def test_values_arrive(folder: Folder) -> None:
     assert (tenant.tenant_id, tenant.currency, tenant.accountcodes) == ("acme", "USD", ("acme",))
     assert (tenant.recharge_trigger_micros, tenant.recharge_amount_micros) == (10_000_000, 25_000_000)
     assert tenant.webhook_secrets == (HOOK_SECRET,)
-    assert tenant.tariff.lookup("+18005551234") is not None
+    assert tenant.tariffs.lookup("+18005551234") is not None
 
 
 def test_defaults(folder: Folder) -> None:
@@ -128,7 +128,7 @@ def test_one_tariff_is_read_once(tmp_path: Path) -> None:
     """Tenants with the same tariff share it in memory."""
     folder = Folder(tmp_path, "acme", "globex")
     tenants = load(folder.root, folder.environ).tenants
-    assert tenants["acme"].tariff is tenants["globex"].tariff
+    assert tenants["acme"].tariffs.tariffs[0] is tenants["globex"].tariffs.tariffs[0]
 
 
 def test_a_byte_order_mark_and_windows_lines(folder: Folder) -> None:
@@ -165,7 +165,7 @@ def test_the_shipped_tariff_prices_toll_free(area: int) -> None:
     """Each North American toll-free code is metered for the American tenant and has its own price."""
     tenant = load(CONFIG, {}).tenants["acme"]
     destination = tenant.plan.resolve(f"1{str(area).removeprefix('1')}5551212")
-    rate = tenant.tariff.lookup(destination.e164)
+    rate = tenant.tariffs.lookup(destination.e164)
     assert destination.call_class is CallClass.TOLL_FREE
     assert rate is not None
     assert rate.prefix == f"1{str(area).removeprefix('1')}"
@@ -175,7 +175,7 @@ def test_the_shipped_tariff_knows_the_caribbean() -> None:
     """A Jamaican number is no American one, though it begins with 1: it has its own, dearer price."""
     tenant = load(CONFIG, {}).tenants["acme"]
     destination = tenant.plan.resolve("18765551212")
-    jamaica, home = tenant.tariff.lookup(destination.e164), tenant.tariff.lookup("+12125551212")
+    jamaica, home = tenant.tariffs.lookup(destination.e164), tenant.tariffs.lookup("+12125551212")
     assert destination.call_class is CallClass.INTERNATIONAL_MOBILE
     assert jamaica is not None
     assert home is not None

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret, dial_number
-from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberError, NumberPlan, read_tariff
+from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberError, NumberPlan, TariffChain, read_tariff
 from tests.unit.settings.folder import TARIFF
 
 TENANT = Tenant(
     tenant_id="acme",
     currency="USD",
     plan=NumberPlan("US", ("011",), "1", ("_2XXX",), ()),
-    tariff=read_tariff(TARIFF, "default"),
+    tariffs=TariffChain((read_tariff(TARIFF, "default"),)),
     dial_prefix="9",
 )
 

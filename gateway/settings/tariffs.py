@@ -1,0 +1,118 @@
+"""Tariffs from their files: a CSV, and beside it, where it needs one, a TOML of the same name.
+
+The TOML says what the rows cannot: their currency, how prices are written, and when bands and holidays are.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.settings.problem import ConfigErrors, Problem, in_order
+from gateway.settings.reading import Document, Reading, is_file
+from gateway.settings.sections import TariffFile
+from rating import Calendar, CalendarError, RateError, Tariff, TariffError, read_tariff
+
+MOST_TARIFF_BYTES: Final = 256 * 1024 * 1024
+MOST_ROWS_TOLD: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A tariff as its files have it; ``currency`` is empty where they do not say."""
+
+    tariff: Tariff
+    currency: str = ""
+
+
+@dataclass(slots=True)
+class Tariffs:
+    """The tariffs' folder. Each file is read once, however many tenants have it."""
+
+    reading: Reading
+    folder: Path
+    _known: dict[Path, Known | None] = field(default_factory=dict)
+    _rounded: dict[tuple[Path, int], Tariff | None] = field(default_factory=dict)
+
+    def find(self, name: str, currency: str, charge_unit_micros: int, asker: Document[Any]) -> Tariff | None:
+        """The tariff that a file asks for, in its currency; None, and problems noted, when it cannot be had."""
+        file = self.folder / name
+        if not is_file(file):
+            asker.wrong(("tariff",), f"there is no {file}", "write the file, or name another one of that folder")
+            return None
+        if file not in self._known:
+            self._known[file] = self.read(file)
+        known = self._known[file]
+        if known is None:
+            return None
+        if known.currency and known.currency != currency:
+            what = f"{name} is in {known.currency}, and the tenant's currency is {currency}"
+            asker.wrong(("tariff",), what, "name a tariff in the tenant's currency")
+            return None
+        return self._in_units(file, known.tariff, charge_unit_micros)
+
+    def _in_units(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
+        """The tariff with charges rounded up to an account's unit, where its rows have no coarser one."""
+        if unit_micros == 1:
+            return tariff
+        if (file, unit_micros) not in self._rounded:
+            self._rounded[file, unit_micros] = self._rounded_to(file, tariff, unit_micros)
+        return self._rounded[file, unit_micros]
+
+    def _rounded_to(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
+        rates = []
+        for rate in tariff.rates:
+            try:
+                rates.append(replace(rate, charge_unit_micros=max(rate.charge_unit_micros, unit_micros)))
+            except RateError as error:
+                what, _, remedy = str(error).rstrip(".").partition("; ")
+                self.reading.problems.append(Problem(file, rate.line, error.column, what, remedy))
+        return Tariff(tariff.name, tuple(rates), tariff.calendar) if len(rates) == len(tariff.rates) else None
+
+    def read(self, file: Path) -> Known | None:
+        """A file of any folder; None, and problems noted, when it is wrong."""
+        beside = file.with_suffix(".toml")
+        document = self.reading.document(beside, TariffFile, "mend or remove the file") if is_file(beside) else None
+        calendar = None if document is None else _calendar(document)
+        text = self.reading.text(file, MOST_TARIFF_BYTES, "split the tariff, or give the gateway the right to read it")
+        if text is None or (document is None and is_file(beside)):
+            return None
+        content = TariffFile() if document is None else document.content
+        try:
+            tariff = read_tariff(text, file.name, decimal_comma=content.decimal_comma, calendar=calendar)
+        except TariffError as error:
+            self._tell(file, error)
+            return None
+        return Known(tariff, content.currency or "")
+
+    def _tell(self, file: Path, error: TariffError) -> None:
+        for bad in error.problems[:MOST_ROWS_TOLD]:
+            what = f"column {bad.column}" if bad.column else "the row or the file"
+            problem = Problem(file, bad.line, bad.column, f"{what} is wrong", bad.remedy.rstrip("."))
+            self.reading.problems.append(problem)
+        untold = len(error.problems) - MOST_ROWS_TOLD
+        if untold > 0:
+            last = error.problems[-1].line
+            self.reading.problems.append(Problem(file, last, "", f"{untold} more are wrong", "mend these first"))
+
+
+def load_tariff(file: Path) -> Tariff:
+    """A tariff by itself, with what stands beside it. Raises ConfigErrors with all that is wrong with it."""
+    reading = Reading(file.parent, {})
+    known = Tariffs(reading, file.parent).read(file)
+    if known is None:
+        raise ConfigErrors(tuple(in_order(reading.problems)))
+    return known.tariff
+
+
+def _calendar(document: Document[TariffFile]) -> Calendar | None:
+    content = document.content
+    if content.time_zone is None:
+        if content.bands or content.holidays:
+            document.wrong((), "there are bands or holidays, and no time zone", 'write time_zone = "Europe/Berlin"')
+        return None
+    try:
+        return Calendar.parse(content.time_zone, content.bands, content.holidays)
+    except CalendarError as error:
+        what, _, remedy = str(error).rstrip(".").partition("; ")
+        document.wrong((), what, remedy)
+        return None
