@@ -9,25 +9,33 @@ import shlex
 import signal
 import sys
 import uuid
-from collections.abc import Coroutine
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
 import typer
-import uvloop
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.adapters.http import HttpServerError
-from gateway.adapters.redis.embedded import EmbeddedServerError
+from gateway.cli import prices
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    InDoubtError,
+    fail,
+    load_settings,
+    right,
+    run,
+    tenant_named,
+)
 from gateway.core.tenant import Tenant
 from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable, StoredCall, TopUp
-from gateway.settings import ConfigErrors, Settings, check, load
+from gateway.settings import Settings, check, load
 from rating import AmountError, format_amount, parse_amount
 
 app = typer.Typer(
@@ -36,14 +44,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(prices.quote)
+app.command()(prices.rates)
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-
-def _folder(config: Path) -> Path:
-    if config.is_file():
-        _fail(f"{config} is a file; name the folder that holds it: --config {shlex.quote(str(config.parent))}")
-    return config
 
 
 def _version(is_asked: bool) -> None:
@@ -52,20 +55,7 @@ def _version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-ConfigDir = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", envvar="CALLGATE_CONFIG", callback=_folder, help="The folder that holds gateway.toml."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-CONFIG = Path("config")
 SOURCE = "command line"
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
-
-
-class InDoubtError(Exception):
-    """A top-up was sent and not answered; the sentence says how to finish it without booking it twice."""
 
 
 def main() -> None:
@@ -88,11 +78,21 @@ def about_all(
 @app.command()
 def serve(config: ConfigDir = CONFIG) -> None:
     """Gate calls until stopped (SIGTERM, SIGINT, SIGHUP). A stop settles nothing: the PBX keeps its caps."""
-    settings = _load(config)
+    settings = load_settings(config)
+    _refuse_what_is_not_gated(settings)
     logs.configure(settings.log_level)
     for warning in settings.warnings:
         log.warning("config.warning", problem=str(warning))
-    _run(_serve(settings))
+    run(_serve(settings))
+
+
+def _refuse_what_is_not_gated(settings: Settings) -> None:
+    tenants = sorted(tenant.tenant_id for tenant in settings.tenants.values() if tenant.included)
+    if tenants:
+        fail(
+            f"Calls do not spend included minutes yet: remove [[included]] of {', '.join(tenants)} or of the plan, "
+            "else they would pay for what it includes."
+        )
 
 
 async def _serve(settings: Settings) -> None:
@@ -125,7 +125,7 @@ def demo(
     """Watch the gate at work: a simulated PBX, a dozen tenants, an embedded ledger. Proves the books at the end."""
     from gateway.demo.run import run_demo  # noqa: PLC0415 - only this command pays for it
 
-    raise typer.Exit(_run(run_demo(seconds, seed, data_dir)))
+    raise typer.Exit(run(run_demo(seconds, seed, data_dir)))
 
 
 # ------------------------------------------------------------------------------------------------------- the config
@@ -175,8 +175,8 @@ def topup(
     as_json: AsJson = False,
 ) -> None:
     """Add funds to a tenant's account."""
-    settings = _load(config)
-    owner = _tenant(settings, tenant)
+    settings = load_settings(config)
+    owner = tenant_named(settings, tenant)
     micros = _amount(amount)
     given_id = _topup_id(topup_id)
     words = ["callgate", "topup", tenant, amount, "--id", given_id]
@@ -188,7 +188,7 @@ def topup(
             await bootstrap.open_account(ledger, owner)
             return await _book(ledger, owner, given_id, micros, source, again=shlex.join(words))
 
-    done = _run(book(), about=f"top-up {given_id}: ")
+    done = run(book(), about=f"top-up {given_id}: ")
     if as_json:
         paid = {"id": given_id, "tenant": tenant, "currency": owner.currency, "amount_micros": micros}
         print(json.dumps({**paid, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
@@ -200,7 +200,7 @@ def topup(
 
 def _topup_id(given: str | None) -> str:
     if given is not None and not given.strip():
-        _fail("--id is empty; write the payment's id, or leave --id out.")
+        fail("--id is empty; write the payment's id, or leave --id out.")
     return given or f"cli-{uuid.uuid4()}"
 
 
@@ -226,18 +226,18 @@ def balance(
     as_json: AsJson = False,
 ) -> None:
     """Show balances: what is there, what calls hold, what is available."""
-    settings = _load(config)
-    owners = [_tenant(settings, name) for name in tenants or sorted(settings.tenants)]
+    settings = load_settings(config)
+    owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[Any]:
         async with bootstrap.borrowed_ledger(settings) as ledger:
             return [await bootstrap.open_account(ledger, owner) for owner in owners]
 
-    rows = _run(read())
+    rows = run(read())
     if as_json:
         print(json.dumps([{**asdict(row), "available_micros": row.available_micros} for row in rows]))
         return
-    table = Table("tenant", "currency", *[_right(name) for name in ("balance", "held", "available", "calls")])
+    table = Table("tenant", "currency", *[right(name) for name in ("balance", "held", "available", "calls")])
     for row in rows:
         amounts = (row.balance_micros, row.held_micros, row.available_micros)
         table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
@@ -247,17 +247,17 @@ def balance(
 @app.command()
 def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Show the calls whose books are open: what each holds and was granted."""
-    settings = _load(config)
+    settings = load_settings(config)
 
     async def read() -> list[StoredCall]:
         async with bootstrap.borrowed_ledger(settings) as ledger:
             return [call for tenant in sorted(settings.tenants) for call in await ledger.live_calls(tenant)]
 
-    rows = _run(read())
+    rows = run(read())
     if as_json:
         print(json.dumps([{**asdict(row), "meta": json.loads(row.meta)} for row in rows]))
         return
-    table = Table("tenant", "call", "state", "number", *[_right(name) for name in ("granted", "charged", "held")])
+    table = Table("tenant", "call", "state", "number", *[right(name) for name in ("granted", "charged", "held")])
     for row in rows:
         number = json.loads(row.meta).get("e164", "")
         table.add_row(
@@ -272,55 +272,11 @@ def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     Console().print(table)
 
 
-# ------------------------------------------------------------------------------------------------------------- help
-
-
-def _run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
-    """Run it to its end; a failure that people can meet is one sentence, ``about`` what, and exit code 1."""
-    try:
-        return uvloop.run(errand)
-    except LedgerUnavailable as error:  # whatever it was, no money was sent: that would be in doubt
-        _fail(f"{about}{_out_of_reach(error)}")
-    except (*FAILURES, InDoubtError) as error:
-        _fail(f"{about}{error}")
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _out_of_reach(error: LedgerUnavailable) -> str:
-    why = str(error).partition(" The step may")[0].rstrip(".")
-    return f"{why}; start it, or mend redis.url in gateway.toml."
-
-
-def _load(config: Path) -> Settings:
-    try:
-        return load(config)
-    except ConfigErrors as errors:
-        _fail(f"{errors}\nNothing was done. `callgate check` says it again.")
-
-
-def _tenant(settings: Settings, name: str) -> Tenant:
-    owner = settings.tenants.get(name)
-    if owner is None:
-        known = ", ".join(sorted(settings.tenants)) or "none"
-        _fail(f"There is no tenant {name!r}; the config has: {known}.")
-    return owner
-
-
 def _amount(text: str) -> int:
     try:
         micros = parse_amount(text, allow_negative=True)
     except AmountError as error:
-        _fail(str(error))
+        fail(str(error))
     if micros <= 0:
-        _fail(f"{text} adds nothing; write an amount above zero.")
+        fail(f"{text} adds nothing; write an amount above zero.")
     return micros
-
-
-def _right(name: str) -> Column:
-    return Column(name, justify="right")
-
-
-def _fail(sentence: str) -> NoReturn:
-    print(f"callgate: {sentence}", file=sys.stderr)
-    raise typer.Exit(1)

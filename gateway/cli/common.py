@@ -1,0 +1,87 @@
+"""What all commands have in common: their options, and how a failure is told."""
+
+import shlex
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import uvloop
+from rich.table import Column
+
+from gateway.adapters.http import HttpServerError
+from gateway.adapters.redis.embedded import EmbeddedServerError
+from gateway.core.tenant import Tenant
+from gateway.ports import LedgerRejected, LedgerUnavailable
+from gateway.settings import ConfigErrors, Settings, load
+from rating import AmountError
+
+T = TypeVar("T")
+
+
+def config_folder(config: Path) -> Path:
+    """The folder that was named; a file is told at once."""
+    if config.is_file():
+        fail(f"{config} is a file; name the folder that holds it: --config {shlex.quote(str(config.parent))}")
+    return config
+
+
+ConfigDir = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="CALLGATE_CONFIG", callback=config_folder, help="The folder that holds gateway.toml."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CONFIG = Path("config")
+FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
+
+
+class InDoubtError(Exception):
+    """A top-up was sent and not answered; the sentence says how to finish it without booking it twice."""
+
+
+def run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
+    """Run it to its end; a failure that people can meet is one sentence, ``about`` what, and exit code 1."""
+    try:
+        return uvloop.run(errand)
+    except LedgerUnavailable as error:  # whatever it was, no money was sent: that would be in doubt
+        fail(f"{about}{_out_of_reach(error)}")
+    except (*FAILURES, InDoubtError) as error:
+        fail(f"{about}{error}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _out_of_reach(error: LedgerUnavailable) -> str:
+    why = str(error).partition(" The step may")[0].rstrip(".")
+    return f"{why}; start it, or mend redis.url in gateway.toml."
+
+
+def load_settings(config: Path) -> Settings:
+    """The config, or all that is wrong with it and exit code 1."""
+    try:
+        return load(config)
+    except ConfigErrors as errors:
+        fail(f"{errors}\nNothing was done. `callgate check` says it again.")
+
+
+def tenant_named(settings: Settings, name: str) -> Tenant:
+    """The tenant of that name, or which there are and exit code 1."""
+    owner = settings.tenants.get(name)
+    if owner is None:
+        known = ", ".join(sorted(settings.tenants)) or "none"
+        fail(f"There is no tenant {name!r}; the config has: {known}.")
+    return owner
+
+
+def right(name: str) -> Column:
+    """A column of numbers."""
+    return Column(name, justify="right")
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with one sentence on standard error and exit code 1."""
+    print(f"callgate: {sentence}", file=sys.stderr)
+    raise typer.Exit(1)
