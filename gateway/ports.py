@@ -4,7 +4,7 @@ Money is ``int`` micro-units of the account's currency. Times that end in ``_ms`
 the PBX's own clock, ledger times are the ledger's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -136,7 +136,8 @@ class OutboxEvent:
 class Ledger(Protocol):
     """The books. Every step is atomic, idempotent and journalled; see the Redis adapter for the one there is.
 
-    All methods raise LedgerUnavailable; those that say so raise LedgerRejected.
+    All methods raise LedgerUnavailable; those that say so raise LedgerRejected. The steps of a call are sent when they
+    are called, not when they are awaited: they raise then or later.
     """
 
     async def open_account(self, terms: AccountTerms) -> Balance:
@@ -154,20 +155,20 @@ class Ledger(Protocol):
         """
         ...
 
-    async def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Grant | Refused:
+    def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Awaitable[Grant | Refused]:
         """Hold the largest affordable rung of the ladder; refuse when the first is not affordable."""
         ...
 
-    async def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> None:
+    def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
         """Note that the leg is Up: the reservation can be charged from here on.
 
         Rejected: ``unknown_call``, ``bad_state``.
         """
         ...
 
-    async def extend(
+    def extend(
         self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
-    ) -> Grant | Refused:
+    ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
         When Refused the commit stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``,
@@ -175,18 +176,20 @@ class Ledger(Protocol):
         """
         ...
 
-    async def settle(self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool) -> Settled:
+    def settle(
+        self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool
+    ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
 
         Rejected: ``unknown_call``, ``exceeds_grant``, ``bad_state``.
         """
         ...
 
-    async def release(self, key: CallKey) -> Settled:
+    def release(self, key: CallKey) -> Awaitable[Settled]:
         """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing."""
         ...
 
-    async def doubt(self, key: CallKey) -> None:
+    def doubt(self, key: CallKey) -> Awaitable[None]:
         """Mark an expired, unanswered reservation as in doubt; it stays held until the switch was heard."""
         ...
 

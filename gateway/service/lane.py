@@ -6,7 +6,7 @@ goes wrong; a reserve or an extend that got no answer is told at once, and the c
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -52,7 +52,7 @@ class Listener(Protocol):
 class Lane:
     """The steps of one call that are not done."""
 
-    __slots__ = ("_key", "_ledger", "_listener", "_meta", "_steps", "_watch", "_worker")
+    __slots__ = ("_again", "_key", "_ledger", "_listener", "_meta", "_sent", "_steps", "_tries", "_watch")
 
     def __init__(self, key: CallKey, ledger: Ledger, watch: Watch, listener: Listener, meta: Callable[[], str]) -> None:
         """``meta``: what a new process needs to go on with the call; written once, with the reserve."""
@@ -62,7 +62,9 @@ class Lane:
         self._listener = listener
         self._meta = meta
         self._steps: deque[LedgerStep] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._sent: asyncio.Future[Answer | None] | None = None  # of the step at the head
+        self._again: asyncio.TimerHandle | None = None  # sends the head once more
+        self._tries = 0
 
     @property
     def has_to_book(self) -> bool:
@@ -75,58 +77,76 @@ class Lane:
             rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend)]
             self._steps = deque([self._steps[0], *rest])  # what is at the head is on its way already
         self._steps.append(step)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        if self._sent is None and self._again is None:
+            self._send_head()
 
     def stop(self) -> None:
         """Send no more."""
-        if self._worker is not None:
-            self._worker.cancel()
+        for waiting in (self._sent, self._again):
+            if waiting is not None:
+                waiting.cancel()
 
-    async def _work(self) -> None:
-        tries = 0
-        while self._steps:
-            step = self._steps[0]
-            try:
-                answer = await self._send(step)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the step must not vanish with it
-                tries += 1
-                if tries == 1:
-                    self._complain(step, error)
-                if self._is_to_be_sent_again(step, error, tries):
-                    await asyncio.sleep(min(RETRY_FIRST_SECONDS * 2 ** min(tries - 1, 9), RETRY_LONGEST_SECONDS))
-                    continue
-                self._steps.popleft()
-                self._give_up(step)
-            else:
-                self._steps.popleft()
-                if answer is not None:
-                    self._listener.heard(answer)
-            tries = 0
+    def _send_head(self) -> None:
+        self._again = None
+        try:
+            self._sent = asyncio.ensure_future(self._send(self._steps[0]))
+        except Exception as error:  # noqa: BLE001 - it is told a turn later, as all else: who added the step is not done
+            self._sent = asyncio.get_running_loop().create_future()
+            self._sent.set_exception(error)
+        self._sent.add_done_callback(self._done)
 
-    async def _send(self, step: LedgerStep) -> Answer | None:
+    def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:
         ledger, key = self._ledger, self._key
         match step:
             case Reserve():
-                return await ledger.reserve(key, step.ladder, step.validity_ms, self._meta())
+                return ledger.reserve(key, step.ladder, step.validity_ms, self._meta())
             case RecordAnswer():
-                await ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
-                return None
+                return ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
             case Extend():
-                return await ledger.extend(key, step.step, step.committed_micros, step.ladder, step.validity_ms)
+                return ledger.extend(key, step.step, step.committed_micros, step.ladder, step.validity_ms)
             case Settle():
-                return await ledger.settle(
-                    key, step.step, step.charge_micros, step.seconds, is_estimate=step.is_estimate
-                )
+                return ledger.settle(key, step.step, step.charge_micros, step.seconds, is_estimate=step.is_estimate)
             case Release():
-                return await ledger.release(key)
+                return ledger.release(key)
 
-    def _is_to_be_sent_again(self, step: LedgerStep, error: Exception, tries: int) -> bool:
+    def _done(self, sent: "asyncio.Future[Answer | None]") -> None:
+        if sent.cancelled():  # by ``stop``
+            return
+        self._sent = None
+        error = sent.exception()
+        if error is None:
+            self._take(sent.result())
+        else:
+            self._fail(error)
+        if self._steps and self._sent is None and self._again is None:
+            self._send_head()
+
+    def _take(self, answer: Answer | None) -> None:
+        self._steps.popleft()
+        self._tries = 0
+        if answer is not None:
+            self._listener.heard(answer)
+
+    def _fail(self, error: BaseException) -> None:
+        """Whatever it is, the step must not vanish with it."""
+        step = self._steps[0]
+        self._tries += 1
+        if self._tries == 1:
+            self._complain(step, error)
+        if self._is_to_be_sent_again(step, error):
+            seconds = min(RETRY_FIRST_SECONDS * 2 ** min(self._tries - 1, 9), RETRY_LONGEST_SECONDS)
+            self._again = asyncio.get_running_loop().call_later(seconds, self._send_head)
+            return
+        self._steps.popleft()
+        self._tries = 0
+        self._give_up(step)
+
+    def _is_to_be_sent_again(self, step: LedgerStep, error: BaseException) -> bool:
         if isinstance(step, Reserve | Extend):
             return False
         if isinstance(error, LedgerRejected):
             return error.code in SERVER_FAULTS
-        return tries < UNHEARD_RELEASE_TRIES or not self._listener.is_refused
+        return self._tries < UNHEARD_RELEASE_TRIES or not self._listener.is_refused
 
     def _give_up(self, step: LedgerStep) -> None:
         if isinstance(step, Reserve | Extend):
@@ -134,7 +154,7 @@ class Lane:
         else:
             self._listener.given_up(step)
 
-    def _complain(self, step: LedgerStep, error: Exception) -> None:
+    def _complain(self, step: LedgerStep, error: BaseException) -> None:
         facts = {"call": self._key.call_id, "step": type(step).__name__}
         if isinstance(error, LedgerUnavailable):
             log.warning("ledger.unavailable", **facts, problem=str(error))

@@ -7,17 +7,18 @@ sees to it that the server has the functions, and turns replies into the values 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from gateway.adapters import tasks
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.pipe import Pipe, Reply, Word
+from gateway.adapters.redis.pipe import OnReply, Pipe, Reply, Word
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -37,6 +38,7 @@ from rating import Ladder
 LIBRARY: Final = "callgate_1"
 TOPUPS_CHANNEL: Final = "callgate:topups"
 Observer = Callable[[str, float, bool], None]
+Read = Callable[[Any], Any]  # makes the outcome of a reply
 
 _DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
@@ -50,6 +52,20 @@ _NO_FUNCTIONS: Final = (
 def library_code() -> str:
     """Return the Lua source of the function library."""
     return resources.files("gateway.adapters.redis").joinpath("lua/callgate.lua").read_text("utf-8")
+
+
+def _as_it_is(reply: Reply) -> Reply:
+    return reply
+
+
+def _nothing(_: Reply) -> None:
+    return None
+
+
+def _at_once(outcome: Refused) -> asyncio.Future[Refused]:
+    future: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+    future.set_result(outcome)
+    return future
 
 
 class RedisLedger:
@@ -74,6 +90,7 @@ class RedisLedger:
         self._url = url
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
+        self._repairs: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
         """Make sure that the server is there and has the functions.
@@ -86,6 +103,7 @@ class RedisLedger:
 
     async def close(self) -> None:
         """Close the connection."""
+        await tasks.end(*self._repairs)
         await self.pipe.close()
 
     # ------------------------------------------------------------------------------------------ the account
@@ -93,12 +111,12 @@ class RedisLedger:
     async def open_account(self, terms: AccountTerms) -> Balance:
         """Open the account, or apply changed terms to it. Rejected: ``wrong_currency``, ``bad_amount``."""
         keys = wire.account_keys(wire.checked_tenant(terms.tenant))
-        return wire.read_balance(terms.tenant, await self._step("open", keys, *wire.terms_words(terms)))
+        return wire.read_balance(terms.tenant, await self._function("open", keys, *wire.terms_words(terms)))
 
     async def balance(self, tenant: str) -> Balance:
         """Rejected: ``unknown_account``."""
         keys = wire.account_keys(wire.checked_tenant(tenant))
-        return wire.read_balance(tenant, await self._step("balance", keys))
+        return wire.read_balance(tenant, await self._function("balance", keys))
 
     async def top_up(self, tenant: str, topup_id: str, amount_micros: int, currency: str, source: str) -> TopUp:
         """Add funds, once for an id; wakes who listens to ``subscribe_topups``.
@@ -108,34 +126,36 @@ class RedisLedger:
         keys = wire.topup_keys(wire.checked_tenant(tenant), wire.checked_topup_id(topup_id))
         amount = wire.checked_amount(amount_micros, 1)
         words = (topup_id, amount, wire.checked_currency(currency), wire.checked_text(source), self._kept_ms)
-        return wire.read_topup(await self._step("topup", keys, *words))
+        return wire.read_topup(await self._function("topup", keys, *words))
 
     # --------------------------------------------------------------------------------------- a call's steps
 
-    async def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Grant | Refused:
+    # Awaitables, and no coroutines: a step is sent when it is called, and costs its caller no task.
+
+    def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Awaitable[Grant | Refused]:
         """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
 
         Refused ``bad_ask``: the call was released or settled before. Rejected: ``bad_amount``, and
         ``stale_step`` when the call was extended since.
         """
         if not wire.is_tenant(key.tenant):
-            return Refused(Reason.UNKNOWN_TENANT)
+            return _at_once(Refused(Reason.UNKNOWN_TENANT))
         if not wire.is_call_id(key.call_id):
-            return Refused(Reason.BAD_ASK)
+            return _at_once(Refused(Reason.BAD_ASK))
         validity = wire.checked_amount(validity_ms, 1)
         words = (key.call_id, validity, wire.checked_text(meta))
         rungs = wire.ladder_words(ladder)
-        return wire.read_grant(await self._step("reserve", wire.call_keys(key), *words, *rungs))
+        return self._function("reserve", wire.call_keys(key), *words, *rungs, read=wire.read_grant)
 
-    async def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> None:
+    def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
         """Note that the leg is Up. Rejected: ``unknown_call``, ``bad_state`` (closed, or another leg's)."""
         keys = wire.call_keys(wire.checked_call(key))
         at_ms, validity = wire.checked_amount(answered_at_ms, 1), wire.checked_amount(validity_ms, 1)
-        await self._step("answer", keys, key.call_id, wire.checked_text(leg), at_ms, validity)
+        return self._function("answer", keys, key.call_id, wire.checked_text(leg), at_ms, validity, read=_nothing)
 
-    async def extend(
+    def extend(
         self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
-    ) -> Grant | Refused:
+    ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
         Steps count from 1. A refusal uses its step up: ask again with the next one. When Refused the commit
@@ -145,9 +165,11 @@ class RedisLedger:
         keys = wire.call_keys(wire.checked_call(key))
         number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
         words = (number, committed, wire.checked_amount(validity_ms, 1), *wire.ladder_words(ladder))
-        return wire.read_grant(await self._step("extend", keys, key.call_id, *words))
+        return self._function("extend", keys, key.call_id, *words, read=wire.read_grant)
 
-    async def settle(self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool) -> Settled:
+    def settle(
+        self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool
+    ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
 
         Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or
@@ -156,19 +178,19 @@ class RedisLedger:
         keys = wire.call_keys(wire.checked_call(key))
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
         words = (number, charge, wire.checked_amount(seconds), int(is_estimate), self._kept_ms)
-        return wire.read_settled(await self._step("settle", keys, key.call_id, *words))
+        return self._function("settle", keys, key.call_id, *words, read=wire.read_settled)
 
-    async def release(self, key: CallKey) -> Settled:
+    def release(self, key: CallKey) -> Awaitable[Settled]:
         """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing.
 
         Rejected: ``bad_state`` when the call was answered or settled; ``unknown_account``.
         """
         keys = wire.call_keys(wire.checked_call(key))
-        return wire.read_settled(await self._step("release", keys, key.call_id, self._kept_ms))
+        return self._function("release", keys, key.call_id, self._kept_ms, read=wire.read_settled)
 
-    async def doubt(self, key: CallKey) -> None:
+    def doubt(self, key: CallKey) -> Awaitable[None]:
         """Mark an expired, unanswered reservation as in doubt; any other call stays as it is."""
-        await self._step("doubt", wire.call_keys(wire.checked_call(key)), key.call_id)
+        return self._function("doubt", wire.call_keys(wire.checked_call(key)), key.call_id, read=_nothing)
 
     # ---------------------------------------------------------------------------------------- what is there
 
@@ -240,32 +262,53 @@ class RedisLedger:
             calls += [wire.read_call(tenant, name, row) for name, row in zip(names, rows, strict=True) if row]
         return calls
 
-    async def _step(self, name: str, keys: Sequence[str], *words: Word) -> bytes:
-        """Run a function that replies in words. Raises LedgerRejected for ``rejected CODE SENTENCE``."""
-        reply: bytes = await self._function(name, keys, *words)
-        if reply.startswith(b"rejected "):
-            raise wire.read_rejection(reply)
-        return reply
+    def _function(self, name: str, keys: Sequence[str], *words: Word, read: Read = _as_it_is) -> asyncio.Future[Any]:
+        """Run a function; the future brings what ``read`` makes of its reply.
 
-    async def _function(self, name: str, keys: Sequence[str], *words: Word) -> Reply:
-        started, ok = time.perf_counter(), False
-        command = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
-        try:
-            try:
-                reply = await self.pipe.call(*command)
-            except ResponseError as error:
-                # A server that was emptied, or another one behind the same address: give it the functions.
-                if "function not found" not in str(error).lower():
-                    raise
-                await self._load_functions()
-                reply = await self.pipe.call(*command)
-            ok = True
-        except ResponseError as error:
-            raise _complaint(error) from error
-        finally:
+        It raises LedgerUnavailable, and LedgerRejected for ``rejected CODE SENTENCE``.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        started = time.perf_counter()
+
+        def settle(reply: Reply | Exception) -> None:
+            outcome = _outcome(reply, read)
+            is_fault = isinstance(reply, Exception)
             if self._observe is not None:
-                self._observe(name, time.perf_counter() - started, ok)
-        return reply
+                self._observe(name, time.perf_counter() - started, not is_fault)
+            if future.done():  # its caller gave up
+                return
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        command = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
+
+        def take(reply: Reply | Exception) -> None:
+            if isinstance(reply, ResponseError) and "function not found" in str(reply).lower():
+                self._repair(command, settle)
+            else:
+                settle(reply)
+
+        try:
+            self.pipe.send(command, take)
+        except LedgerUnavailable as error:
+            settle(error)
+        return future
+
+    def _repair(self, command: Sequence[Word], on_reply: OnReply) -> None:
+        """A server that was emptied, or another one behind the same address: give it the functions, send again."""
+
+        async def repair() -> None:
+            try:
+                await self._load_functions()
+                self.pipe.send(command, on_reply)
+            except (LedgerUnavailable, LedgerRejected) as error:
+                on_reply(error)
+
+        task = asyncio.get_running_loop().create_task(repair())
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
 
     async def _told(self, *command: Word) -> Reply:
         try:
@@ -294,6 +337,22 @@ class RedisLedger:
                 f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
                 f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
             )
+
+
+def _outcome(reply: Reply | Exception, read: Read) -> Any:
+    """What a function's reply means: a value, or the exception to raise."""
+    if isinstance(reply, ResponseError):
+        error = _complaint(reply)
+        error.__cause__ = reply
+        return error
+    if isinstance(reply, Exception):
+        return reply
+    if isinstance(reply, bytes) and reply.startswith(b"rejected "):
+        return wire.read_rejection(reply)
+    try:
+        return read(reply)
+    except Exception as error:  # noqa: BLE001 - a reply that makes no sense is its caller's to hear of
+        return error
 
 
 def _complaint(error: ResponseError) -> LedgerUnavailable:

@@ -2,7 +2,7 @@
 
 A pool costs 166 to 190 µs of CPU a command (measured) and fails under load with errors of its own; commands
 that leave together cost a seventh of that. So there is no pool, no lock and no task between a caller and the
-socket: what the callers of one turn ask leaves as one write, and the bytes that come back resolve the futures
+socket: what the callers of one turn ask leaves as one write, and the bytes that come back are given to them
 in the same order. redis-py connects (TLS, AUTH, SELECT) and then hands its socket over; the one task here
 waits for a link to be lost and makes the next.
 
@@ -14,7 +14,7 @@ idempotent: send the same step again, or the step that ends the call.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from gateway.ports import LedgerUnavailable
 
 Word = str | bytes | int
 Reply = Any  # what RESP2 has: bytes, int, None, or a list of these
+OnReply = Callable[[Reply | Exception], None]  # called once, from the event loop: must not raise
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -47,14 +48,25 @@ _STATE_WORDS: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 
 
 class _Slot:
-    """One command: its bytes until they are sent, its caller's future, and when that caller gives up."""
+    """One command: its bytes, and who is told what came of it until when."""
 
-    __slots__ = ("deadline", "future", "packed")
+    __slots__ = ("_on_reply", "deadline", "packed")
 
-    def __init__(self, packed: bytes, future: asyncio.Future[Reply], deadline: float) -> None:
+    def __init__(self, packed: bytes, on_reply: OnReply, deadline: float) -> None:
         self.packed = packed
-        self.future = future
         self.deadline = deadline
+        self._on_reply: OnReply | None = on_reply
+
+    @property
+    def is_done(self) -> bool:
+        """Its caller was told; a reply that still comes only keeps the order."""
+        return self._on_reply is None
+
+    def settle(self, reply: Reply | Exception) -> None:
+        """Tell the caller, once."""
+        on_reply, self._on_reply = self._on_reply, None
+        if on_reply is not None:
+            on_reply(reply)
 
 
 class _Link(asyncio.Protocol):
@@ -98,13 +110,7 @@ class _Link(asyncio.Protocol):
             # LOADING, NOAUTH and such: the server does not want this connection.
             raise reply if is_error else InvalidResponse("it answered what nobody asked")
         self.replies += 1
-        future = self.sent.popleft().future
-        if future.done():
-            return  # its caller gave up; the reply only keeps the order
-        if is_error:
-            future.set_exception(_judged(reply))
-        else:
-            future.set_result(reply)
+        self.sent.popleft().settle(_judged(reply) if is_error else reply)
 
     def eof_received(self) -> None:
         """End at once; the transport would first write what is left."""
@@ -154,9 +160,24 @@ class Pipe:
         await self.call("PING")
 
     def call(self, *command: Word) -> asyncio.Future[Reply]:
-        """Send a command with the next write; the future brings its reply.
+        """Send a command; the future brings its reply, or raises what ``send`` would tell. Raises as ``send`` does."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
-        The future raises LedgerUnavailable, or ResponseError for what the server says of the command itself.
+        def settle(reply: Reply | Exception) -> None:
+            if future.done():  # its caller gave up
+                return
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        self.send(command, settle)
+        return future
+
+    def send(self, command: Sequence[Word], on_reply: OnReply) -> None:
+        """Send a command with the next write; ``on_reply`` is called with its reply, or with what went wrong.
+
+        That is LedgerUnavailable, or ResponseError for what the server says of the command itself.
         Raises LedgerUnavailable at once when too many commands are pending: a queue in front of a server that
         does not keep up would only make every verdict late.
         """
@@ -168,13 +189,11 @@ class Pipe:
             )
         packed = pack_command(command)  # type: ignore[arg-type] # its stub knows tuples of one word only
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
-        self._unsent.append(_Slot(packed, future, loop.time() + self._timeout_seconds))
+        self._unsent.append(_Slot(packed, on_reply, loop.time() + self._timeout_seconds))
         if not self._is_flush_due:
             # It runs when this turn of the loop is over: what the turn issues leaves in one write.
             self._is_flush_due = True
             loop.call_soon(self._flush)
-        return future
 
     async def close(self) -> None:
         """End the connection; what is pending fails with LedgerUnavailable."""
@@ -196,7 +215,7 @@ class Pipe:
             if self._runner is None:
                 self._runner = asyncio.get_running_loop().create_task(self._run(), name="callgate-ledger-pipe")
         elif self._link.has_room:
-            batch = [slot for slot in self._unsent if not slot.future.done()]  # nobody waits for the others
+            batch = [slot for slot in self._unsent if not slot.is_done]  # nobody waits for the others
             self._unsent.clear()
             if batch:
                 self.writes += 1
@@ -264,8 +283,7 @@ class Pipe:
         for slot in chain(self._sent, self._unsent):
             if slot.deadline > now:
                 break
-            if not slot.future.done():
-                slot.future.set_exception(_unavailable(f"The ledger gave no answer in {self._timeout_seconds:g} s."))
+            slot.settle(_unavailable(f"The ledger gave no answer in {self._timeout_seconds:g} s."))
         # A reply that is twice as late as allowed: the link is dead, or its server hangs. Try another.
         if self._link is not None and self._sent and self._sent[0].deadline + self._timeout_seconds <= now:
             self._link.end(ConnectionError("it fell silent"))
@@ -273,11 +291,11 @@ class Pipe:
             self._schedule_sweep()
 
     def _fail_all(self, sentence: str) -> None:
-        for slots in (self._sent, self._unsent):
-            for slot in slots:
-                if not slot.future.done():
-                    slot.future.set_exception(_unavailable(sentence))
-            slots.clear()
+        failed = [*self._sent, *self._unsent]  # whoever is told may send again at once
+        self._sent.clear()
+        self._unsent.clear()
+        for slot in failed:
+            slot.settle(_unavailable(sentence))
 
 
 def _unavailable(sentence: str) -> LedgerUnavailable:
