@@ -1,10 +1,15 @@
-"""Well-shaped events to facts. Every value is checked here; a value that cannot be raises ValueError."""
+"""Well-shaped events to facts.
+
+What a value must be is told once, in VALUES: ``check`` holds an event that is read in full against it, and
+``layouts`` makes it a part of the pattern of those that come after. So whoever makes a fact need not look again.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.adapters.ami.shapes import AUTHORIZE, SILENCE, UNIQUEID
+from gateway.adapters.ami.shapes import ANY, AUTHORIZE, SILENCE, UNIQUEID
 from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Fact, LegAnswered, LegDialled
 
 UP = "6"  # AST_STATE_UP, include/asterisk/channelstate.h
@@ -12,19 +17,31 @@ MAX_CAUSE_Q850 = 127
 _MICROSECOND_DIGITS = 6  # append_event in main/manager.c: %06ld
 _MAX_SECONDS_DIGITS = 11
 
-_NUMBER = re.compile(r"[0-9+*#]{1,64}")
-_CLI = re.compile(r"[0-9+]{0,64}")
 _TENANT = re.compile(r"[A-Za-z0-9._-]{0,64}")
-_NONCE = re.compile(r"[0-9]{1,40}")
-_CAUSE = re.compile(r"[0-9]{1,3}")
-# All that is read here of any event.
-HEADERS = frozenset(
-    {
-        "Timestamp", "Uniqueid", "Linkedid", "AccountCode", "ChannelState", "Nonce", "Number", "Tenant", "CLI",
-        "Decision", "DestUniqueid", "DestLinkedid", "DestChannel", "DialString", "DialStatus", "Cause",
-    }
-)  # fmt: skip
 _DECISIONS = {"refuse": False, "continue": True}
+_UNIQUEID = UNIQUEID.pattern
+_NONCE = r"[0-9]{1,40}"
+_TIMESTAMP = rf"[0-9]{{1,{_MAX_SECONDS_DIGITS}}}\.[0-9]{{{_MICROSECOND_DIGITS}}}"
+# All that is read here of any event, and what it must be, as patterns; a header that an event lacks is not looked at.
+VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+    "FullyBooted": {},
+    AUTHORIZE: {
+        "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Linkedid": _UNIQUEID, "Nonce": _NONCE,
+        "Number": r"[0-9+*#]{1,64}", "Tenant": _TENANT.pattern, "CLI": r"[0-9+]{0,64}", "AccountCode": ANY,
+    },
+    SILENCE: {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Nonce": _NONCE, "Decision": ANY},
+    "DialBegin": {
+        "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "DestUniqueid": _UNIQUEID, "DestLinkedid": _UNIQUEID,
+        "DestChannel": ANY, "DialString": ANY,
+    },
+    "DialEnd": {"Timestamp": _TIMESTAMP, "DestUniqueid": _UNIQUEID, "DialStatus": ANY},
+    "Newstate": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "ChannelState": ANY},
+    "Hangup": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Cause": r"[0-9]{1,3}"},
+}  # fmt: skip
+_CHECKS = {
+    kind: [(header, re.compile(value)) for header, value in values.items() if value is not ANY]
+    for kind, values in VALUES.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +62,23 @@ def timestamp_us(text: str) -> int:
     return int(digits)
 
 
+def check(kind: str, headers: Mapping[str, str]) -> None:
+    """Raises ValueError for a value that cannot be."""
+    for header, pattern in _CHECKS[kind]:
+        value = headers.get(header)
+        if value is not None and pattern.fullmatch(value) is None:
+            raise ValueError(f"a {header} that cannot be")
+
+
 class Interpreter:
-    """Makes facts of one switch's events; ``now_ms`` stands in where the PBX sends no Timestamp."""
+    """Makes facts of one switch's checked events; ``now_ms`` stands in where the PBX sends no Timestamp."""
 
     def __init__(self, switch: str, now_ms: Callable[[], int], tell_no_timestamps: Callable[[], None]) -> None:
         self._switch = switch
         self._now_ms = now_ms
         self._tell_no_timestamps = tell_no_timestamps
-        self._makers: dict[str, Callable[[dict[str, str]], Fact | None]] = {
+        self._makers: dict[str, Callable[[Mapping[str, str]], Reading | None]] = {
+            "FullyBooted": lambda _: Booted(),
             AUTHORIZE: self._ask,
             SILENCE: self._silence,
             "DialBegin": self._dial_begin,
@@ -61,76 +87,67 @@ class Interpreter:
             "Hangup": self._hangup,
         }
 
-    def __call__(self, kind: str, headers: dict[str, str]) -> Reading | None:
-        """None when the event tells nothing that matters. Raises ValueError for a value that cannot be."""
-        if kind == "FullyBooted":
-            return Booted()
+    def __call__(self, kind: str, headers: Mapping[str, str]) -> Reading | None:
+        """None when the event tells nothing that matters. Raises ValueError for an event that makes no sense."""
         return self._makers[kind](headers)
 
-    def _at_ms(self, headers: dict[str, str]) -> int:
+    def _at_ms(self, headers: Mapping[str, str]) -> int:
         text = headers.get("Timestamp")
         if text is None:
             self._tell_no_timestamps()
             return self._now_ms()
-        return timestamp_us(text) // 1000
+        return int(text.replace(".", "")) // 1000
 
-    def _ask(self, headers: dict[str, str]) -> Ask:
+    def _ask(self, headers: Mapping[str, str]) -> Ask:
         accountcode = headers["AccountCode"]
         return Ask(
             switch=self._switch,
-            uniqueid=_checked(UNIQUEID, headers, "Uniqueid"),
-            nonce=_checked(_NONCE, headers, "Nonce"),
-            number=_checked(_NUMBER, headers, "Number"),
-            tenant=_checked(_TENANT, headers, "Tenant"),
+            uniqueid=headers["Uniqueid"],
+            nonce=headers["Nonce"],
+            number=headers["Number"],
+            tenant=headers["Tenant"],
             # An accountcode that names no tenant is no forgery: an admin may use it for something else.
             accountcode=accountcode if _TENANT.fullmatch(accountcode) else "",
-            cli=_checked(_CLI, headers, "CLI"),
+            cli=headers["CLI"],
             at_ms=self._at_ms(headers),
-            linkedid=_checked(UNIQUEID, headers, "Linkedid"),
+            linkedid=headers["Linkedid"],
         )
 
-    def _silence(self, headers: dict[str, str]) -> AskSilenced:
+    def _silence(self, headers: Mapping[str, str]) -> AskSilenced:
         continued = _DECISIONS.get(headers["Decision"])
         if continued is None:
             raise ValueError("a CallGateSilence with a Decision that is neither refuse nor continue")
         return AskSilenced(
-            uniqueid=_checked(UNIQUEID, headers, "Uniqueid"),
-            nonce=_checked(_NONCE, headers, "Nonce"),
+            uniqueid=headers["Uniqueid"],
+            nonce=headers["Nonce"],
             continued=continued,
             at_ms=self._at_ms(headers),
         )
 
-    def _dial_begin(self, headers: dict[str, str]) -> LegDialled:
+    def _dial_begin(self, headers: Mapping[str, str]) -> LegDialled:
         # No caller: an Originate. The session decides what to do with a leg that nobody asked for.
         return LegDialled(
-            caller=_checked(UNIQUEID, headers, "Uniqueid") if "Uniqueid" in headers else "",
-            leg=_checked(UNIQUEID, headers, "DestUniqueid"),
+            caller=headers.get("Uniqueid") or "",
+            leg=headers["DestUniqueid"],
             leg_name=headers["DestChannel"],
             dial_string=headers["DialString"],
             at_ms=self._at_ms(headers),
-            linkedid=_checked(UNIQUEID, headers, "DestLinkedid"),
+            linkedid=headers["DestLinkedid"],
         )
 
-    def _dial_end(self, headers: dict[str, str]) -> LegAnswered | None:
+    def _dial_end(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["DialStatus"] != "ANSWER":
             return None
-        return LegAnswered(leg=_checked(UNIQUEID, headers, "DestUniqueid"), at_ms=self._at_ms(headers))
+        return LegAnswered(leg=headers["DestUniqueid"], at_ms=self._at_ms(headers))
 
-    def _newstate(self, headers: dict[str, str]) -> LegAnswered | None:
+    def _newstate(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["ChannelState"] != UP:
             return None
-        return LegAnswered(leg=_checked(UNIQUEID, headers, "Uniqueid"), at_ms=self._at_ms(headers))
+        return LegAnswered(leg=headers["Uniqueid"], at_ms=self._at_ms(headers))
 
-    def _hangup(self, headers: dict[str, str]) -> ChannelEnded:
+    def _hangup(self, headers: Mapping[str, str]) -> ChannelEnded:
         return ChannelEnded(
-            uniqueid=_checked(UNIQUEID, headers, "Uniqueid"),
-            cause_q850=min(int(_checked(_CAUSE, headers, "Cause")), MAX_CAUSE_Q850),
+            uniqueid=headers["Uniqueid"],
+            cause_q850=min(int(headers["Cause"]), MAX_CAUSE_Q850),
             at_ms=self._at_ms(headers),
         )
-
-
-def _checked(pattern: re.Pattern[str], headers: dict[str, str], header: str) -> str:
-    value = headers[header]
-    if pattern.fullmatch(value) is None:
-        raise ValueError(f"a {header} that cannot be")
-    return value

@@ -2,14 +2,16 @@
 
 A PBX writes an event type in one or two layouts, so nearly every event is of one that was read in full before. What
 ``shapes.event_fault`` judges is kept in the pattern letter by letter: the type, the privilege, every header's name and
-place, and the mark where it stood. What fits is thus what ``event_fault`` has nothing against, and splits into the
-very lines of the layout, since no value in it holds a CR. Everything else is read in full.
+place, and the mark where it stood; and so is what a value must be (``facts.VALUES``). What fits is thus what
+``event_fault`` and ``facts.check`` have nothing against, and splits into the very lines of the layout, since no value
+in it holds a CR. Everything else is read in full.
 """
 
 import re
+from collections.abc import Mapping
 
 from gateway.adapters.ami.messages import Message
-from gateway.adapters.ami.shapes import is_told_mark
+from gateway.adapters.ami.shapes import ANY, is_told_mark
 
 # A genuine stream has two of a type (UserEvent). Those that an attacker makes up are not worth a further one.
 MOST_OF_A_TYPE = 8
@@ -18,10 +20,10 @@ _FIXED = frozenset({"Event", "Privilege", "UserEvent"})
 
 
 class Layouts:
-    """What one connection has seen; ``wanted`` names the headers that are read from a message of a known layout."""
+    """What one connection has seen; ``values`` names the headers that are read of each kind, and what they must be."""
 
-    def __init__(self, wanted: frozenset[str], mark: str) -> None:
-        self._wanted = wanted
+    def __init__(self, values: Mapping[str, Mapping[str, str]], mark: str) -> None:
+        self._values = values
         self._mark = mark
         self._known: dict[bytes, list[tuple[re.Pattern[str], str]]] = {}  # by the line that names the type
 
@@ -38,12 +40,13 @@ class Layouts:
         return None
 
     def learn(self, kind: str, message: Message) -> None:
-        """Keep the layout of a message of a known kind that ``event_fault`` has nothing against."""
+        """Keep the layout of a message of a known kind that was found genuine, its values too."""
         known = self._known.setdefault(f"Event: {message.headers['Event']}".encode(), [])
         if len(known) < MOST_OF_A_TYPE and len(message.pairs) <= MOST_LINES:
-            known.append((re.compile("\r\n".join(self._line(name, value) for name, value in message.pairs)), kind))
+            lines = [self._line(name, value, self._values[kind]) for name, value in message.pairs]
+            known.append((re.compile("\r\n".join(lines)), kind))
 
-    def _line(self, name: str, value: str) -> str:
+    def _line(self, name: str, value: str, wanted: Mapping[str, str]) -> str:
         if name in _FIXED or is_told_mark(name, value, self._mark):
             return re.escape(f"{name}: {value}")
-        return f"{re.escape(name)}: " + (f"(?P<{name}>[^\r]*+)" if name in self._wanted else "[^\r]*+")
+        return f"{re.escape(name)}: " + (f"(?P<{name}>{wanted[name]})" if name in wanted else ANY)

@@ -21,6 +21,7 @@ from gateway.adapters.ami.messages import Message
 MARK_VARIABLE = "CALLGATE_MARK"
 # AST_MAX_PUBLIC_UNIQUEID is 149 (include/asterisk/channel.h).
 UNIQUEID = re.compile(r"[A-Za-z0-9_.-]{1,138}\.[0-9]{1,10}")
+ANY = r"[^\r]*+"  # a value that a fact may hold as it is
 _NAMED = re.compile(rb"(?:^|\r\n)[A-Za-z]*Uniqueid: ([A-Za-z0-9_.-]{1,138}\.[0-9]{1,10})(?=\r\n|$)")
 
 CHANNEL = (

@@ -29,9 +29,9 @@ in principle make a head, a forged event and a tail that are all whole. Against 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from gateway.adapters.ami.facts import HEADERS, Reading
+from gateway.adapters.ami.facts import VALUES, Reading, check
 from gateway.adapters.ami.layouts import Layouts
 from gateway.adapters.ami.messages import Message
 from gateway.adapters.ami.shapes import event_fault, is_known, kind_of, named_uniqueids
@@ -48,13 +48,13 @@ MAX_DOUBTED = 64  # uniqueids in one Doubt; more make another one, none is lost
 class Judge:
     """Reads the events of one connection and gives out those facts that are believed.
 
-    ``interpret`` makes a fact of a well-shaped event (None: nothing to tell; ValueError: a value that cannot
-    be).
+    ``interpret`` makes a fact of a well-shaped event whose values were checked (None: nothing to tell; ValueError: it
+    makes no sense).
     """
 
     def __init__(
         self,
-        interpret: Callable[[str, dict[str, str]], Reading | None],
+        interpret: Callable[[str, Mapping[str, str]], Reading | None],
         give_out: Callable[[Reading], None],
         stats: LinkStats,
         mark: str = "",
@@ -63,7 +63,7 @@ class Judge:
         self._give_out = give_out
         self._stats = stats
         self._mark = mark
-        self._layouts = Layouts(HEADERS, mark)
+        self._layouts = Layouts(VALUES, mark)
         self._held: deque[tuple[int, bytes, Reading]] = deque()
         self._asks: list[tuple[int, bytes, Reading]] = []
         self._tainted_until = -1
@@ -94,11 +94,16 @@ class Judge:
             if kind != PASSES_THE_FILTER:
                 self._stats.unfiltered += 1
             return
+        try:
+            check(kind, message.headers)
+        except ValueError as error:
+            self.broken(start, frame, str(error))
+            return
         self._layouts.learn(kind, message)
         self._genuine(start, frame, kind, message.headers)
 
-    def _genuine(self, start: int, frame: bytes, kind: str, headers: dict[str, str]) -> None:
-        """A message that has the shape of its kind; its values may still be none."""
+    def _genuine(self, start: int, frame: bytes, kind: str, headers: Mapping[str, str]) -> None:
+        """A message that has the shape of its kind, and the values; they may still make no sense."""
         try:
             fact = self._interpret(kind, headers)
         except ValueError as error:
