@@ -36,7 +36,6 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     out = _Patient(target)
     render = _renderers(is_terminal=target.isatty())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -56,9 +55,10 @@ class _Patient:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
+        try:
             return self._stream.write(text)
-        return 0
+        except (OSError, ValueError):
+            return 0
 
     def flush(self) -> None:
         with suppress(OSError, ValueError):
