@@ -47,7 +47,6 @@ class Reader:
 
     def fall_quiet(self) -> "Reader":
         """Nothing came for long enough."""
-        self.protocol._quiet_at = 0.0
         self.protocol._quiet()
         return self
 

@@ -23,8 +23,7 @@ from gateway.adapters.ami.suspicion import QUIET_SECONDS, Judge
 MAX_PENDING = 4_096
 MAX_LIST_ITEMS = 200_000
 KEPT_LATE = 1_024  # ids of actions that timed out: an answer that still comes is no forgery
-SWEEP_SECONDS = 0.1
-# uvloop counts in whole milliseconds: a timer set to the very end of the quiet comes before it, again and again.
+# uvloop counts in whole milliseconds: a timer set to the very end of a time comes before it, again and again.
 TIMER_SLACK_SECONDS = 0.002
 
 Take = Callable[[Message], Any]  # makes something of one item of a list, or raises ValueError
@@ -59,7 +58,7 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
         self._pending: dict[str, _Pending] = {}
         self._late: OrderedDict[str, None] = OrderedDict()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._quiet_at = 0.0
+        self._sweep_at = 0.0
         self._quiet_timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[str] = self._loop.create_future()
 
@@ -108,8 +107,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
             self._pending[action_id] = _Pending(on_reply, deadline, take)
         self._stats.pending = len(self._pending)
         self.transport.write(data)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        if self._sweeper is None or deadline < self._sweep_at:
+            self._await_late(deadline)
         return ""
 
     def _forget(self, action_id: str) -> _Pending:
@@ -120,7 +119,15 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
     def _why_not(self) -> str:
         return self.lost.result() if self.lost.done() else f"{MAX_PENDING} actions wait for an answer already"
 
+    def _await_late(self, deadline: float) -> None:
+        """One timer for all actions, set to the first deadline: in nearly all cases it finds newer ones only."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._sweep_at = deadline
+        self._sweeper = self._loop.call_at(deadline + TIMER_SLACK_SECONDS, self._sweep)
+
     def _sweep(self) -> None:
+        self._sweeper = None
         now = self._loop.time()
         for action_id in [name for name, entry in self._pending.items() if entry.deadline <= now]:
             entry = self._forget(action_id)
@@ -129,7 +136,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
             if len(self._late) > KEPT_LATE:
                 self._late.popitem(last=False)
             entry.on_reply(Reply(lost="no answer in time"))
-        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._pending else None
+        if self._pending:
+            self._await_late(min(entry.deadline for entry in self._pending.values()))
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -239,24 +247,20 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk is untyped
     # ------------------------------------------------------------------------------------------------- quiet
 
     def _await_quiet(self) -> None:
-        self._quiet_at = time.monotonic() + QUIET_SECONDS
-        if self._quiet_timer is None:
-            self._wake_at_quiet(QUIET_SECONDS)
-
-    def _wake_at_quiet(self, seconds: float) -> None:
-        self._quiet_timer = self._loop.call_later(seconds + TIMER_SLACK_SECONDS, self._quiet)
+        """Set the timer anew with every chunk: under load nearly none rings, and to ring is what costs (tests/load)."""
+        if self._quiet_timer is not None:
+            self._quiet_timer.cancel()
+        self._quiet_timer = self._loop.call_later(QUIET_SECONDS + TIMER_SLACK_SECONDS, self._quiet)
 
     def _quiet(self) -> None:
         assert self._judge is not None
         self._quiet_timer = None
         if not self._judge.awaits_quiet or self.lost.done():
             return
-        if not self._framer.is_empty:  # an unfinished message: what is held may be a part of the same event
-            self._await_quiet()
-        elif (rest := self._quiet_at - time.monotonic()) > 0:  # more came since the timer was set
-            self._wake_at_quiet(rest)
-        else:
+        if self._framer.is_empty:
             self._judge.quiet()
+        else:  # an unfinished message: what is held may be a part of the same event
+            self._await_quiet()
 
     # --------------------------------------------------------------------------------------------------- end
 

@@ -40,7 +40,8 @@ OnReply = Callable[[Reply | Exception], None]  # called once, from the event loo
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
-_SWEEPS_PER_TIMEOUT: Final = 10
+# uvloop counts in whole milliseconds: a timer set to the very end of a time-out comes before it, again and again.
+_TIMER_SLACK_SECONDS: Final = 0.002
 # Error replies that tell of the server's state, not of the command: the same step is right again later.
 # MASTERDOWN and CLUSTERDOWN share a class. LOADING arrives as a connection fault.
 _STATES: Final = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MovedError, TryAgainError)
@@ -209,7 +210,7 @@ class Pipe:
         if not self._unsent:
             return
         if self._sweeper is None:
-            self._schedule_sweep()
+            self._sweep_at(self._unsent[0].deadline)
         if self._link is None:
             self._wake.set()
             if self._runner is None:
@@ -272,9 +273,8 @@ class Pipe:
 
     # -------------------------------------------------------------------------------------- what never came
 
-    def _schedule_sweep(self) -> None:
-        seconds = self._timeout_seconds / _SWEEPS_PER_TIMEOUT
-        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+    def _sweep_at(self, when: float) -> None:
+        self._sweeper = asyncio.get_running_loop().call_at(when + _TIMER_SLACK_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
         """One timer for all commands, and none while nothing is pending: the oldest is first to be late."""
@@ -287,8 +287,11 @@ class Pipe:
         # A reply that is twice as late as allowed: the link is dead, or its server hangs. Try another.
         if self._link is not None and self._sent and self._sent[0].deadline + self._timeout_seconds <= now:
             self._link.end(ConnectionError("it fell silent"))
-        if self._sent or self._unsent:
-            self._schedule_sweep()
+        due = [slot.deadline for slot in chain(self._sent, self._unsent) if not slot.is_done][:1]
+        if self._sent:
+            due.append(self._sent[0].deadline + self._timeout_seconds)
+        if due:
+            self._sweep_at(max(min(due), now))
 
     def _fail_all(self, sentence: str) -> None:
         failed = [*self._sent, *self._unsent]  # whoever is told may send again at once
