@@ -52,7 +52,18 @@ class Listener(Protocol):
 class Lane:
     """The steps of one call that are not done."""
 
-    __slots__ = ("_again", "_key", "_ledger", "_listener", "_meta", "_sent", "_steps", "_tries", "_watch")
+    __slots__ = (
+        "_again",
+        "_is_stopped",
+        "_key",
+        "_ledger",
+        "_listener",
+        "_meta",
+        "_sent",
+        "_steps",
+        "_tries",
+        "_watch",
+    )
 
     def __init__(self, key: CallKey, ledger: Ledger, watch: Watch, listener: Listener, meta: Callable[[], str]) -> None:
         """``meta``: what a new process needs to go on with the call; written once, with the reserve."""
@@ -65,6 +76,7 @@ class Lane:
         self._sent: asyncio.Future[Answer | None] | None = None  # of the step at the head
         self._again: asyncio.TimerHandle | None = None  # sends the head once more
         self._tries = 0
+        self._is_stopped = False
 
     @property
     def has_to_book(self) -> bool:
@@ -81,7 +93,8 @@ class Lane:
             self._send_head()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more, and tell no more."""
+        self._is_stopped = True
         for waiting in (self._sent, self._again):
             if waiting is not None:
                 waiting.cancel()
@@ -110,7 +123,7 @@ class Lane:
                 return ledger.release(key)
 
     def _done(self, sent: "asyncio.Future[Answer | None]") -> None:
-        if sent.cancelled():  # by ``stop``
+        if self._is_stopped or sent.cancelled():
             return
         self._sent = None
         error = sent.exception()
