@@ -5,7 +5,7 @@ from the same line of arithmetic (`charge`).
 """
 
 from rating.calendar import MOST_HOLIDAYS, Calendar, CalendarError
-from rating.call_classes import CLASSES_BY_WORD, DOMESTIC_CLASSES, INTERNATIONAL_CLASSES, CallClass
+from rating.call_classes import CLASSES_BY_WORD, DOMESTIC_CLASSES, INTERNATIONAL_CLASSES, CallClass, dearer_class
 from rating.charge import (
     Ladder,
     affordable_seconds,
@@ -83,6 +83,7 @@ __all__ = [
     "billed_seconds",
     "charge_micros",
     "charge_with_included",
+    "dearer_class",
     "explain",
     "format_amount",
     "format_rate",

@@ -47,6 +47,23 @@ CLASSES_BY_WORD: Final[Mapping[str, frozenset[CallClass]]] = MappingProxyType(
 )
 """What an admin may write where classes are meant: each by its name, and `domestic` and `international` for both."""
 
+_DEAREST_LAST: Final = (
+    CallClass.DOMESTIC_FIXED,
+    CallClass.DOMESTIC_MOBILE,
+    CallClass.TOLL_FREE,
+    CallClass.SHARED_COST,
+    CallClass.INTERNATIONAL_FIXED,
+    CallClass.INTERNATIONAL_MOBILE,
+    CallClass.PREMIUM,
+    CallClass.SATELLITE,
+)
+
+
+def dearer_class(one: CallClass, other: CallClass) -> CallClass:
+    """Return the dearer of two classes of E.164 numbers. Raises ValueError for a class that has none."""
+    return max(one, other, key=_DEAREST_LAST.index)
+
+
 CLASS_AT_HOME: Final[Mapping[NumberType, CallClass]] = MappingProxyType(
     {
         NumberType.PREMIUM: CallClass.PREMIUM,

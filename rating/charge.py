@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rating.money import MAX_MICROS
+from rating.money import MAX_MICROS, AmountError
 from rating.schedule import last_border_within
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_
     first block that ends after them); the last is the first block border at or beyond
     `granted_seconds + quantum_seconds`. Between them stands every border when there is room, else
     the first ones and then steps that double, so that a grant leaves at most a step unsold, and the ladder
-    that follows sells the rest down to a single block. At the longest call there are no rungs.
+    that follows sells the rest down to a single block. At the longest call there are no rungs, and none costs
+    more than `MAX_MICROS`.
 
     Seconds granted at the dearest price (`Price.first_ladder`) may end within a block of the schedule that the
     answer made certain. That block is paid whole by then, and the first rung is its end, at no more cost.
@@ -119,7 +120,6 @@ def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_
     Raises:
         ValueError: `granted_seconds` is negative, `quantum_seconds` is less than 1, or `most_rungs` is less
             than 2.
-        AmountError: the last rung's charge is beyond `MAX_MICROS`.
     """
     _refuse_negative(granted_seconds)
     ends_at = schedule.ends_at_seconds
@@ -133,8 +133,14 @@ def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_
     first = schedule.blocks_begun(max(granted_seconds, schedule.free_seconds) + 1)
     wanted_seconds = granted_seconds + quantum_seconds
     last = schedule.blocks_begun(wanted_seconds if ends_at is None else min(wanted_seconds, ends_at))
-    charges = (schedule.charge(first + offset) for offset in _block_offsets(max(0, last - first), most_rungs))
-    return Ladder(fee_micros, tuple([(seconds, micros - fee_micros) for seconds, micros in charges]))
+    rungs = []
+    for offset in _block_offsets(max(0, last - first), most_rungs):
+        try:
+            seconds, micros = schedule.charge(first + offset)
+        except AmountError:  # no account has as much: the rungs end before it
+            break
+        rungs.append((seconds, micros - fee_micros))
+    return Ladder(fee_micros, tuple(rungs))
 
 
 def whole_fee_micros(schedule: Schedule) -> int:

@@ -18,12 +18,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from rating.charge import Ladder, charge_micros, ladder, longest_seconds, whole_fee_micros
+from rating.money import AmountError
 from rating.schedule import Schedule, schedule_of
 
 if TYPE_CHECKING:
     from rating.rate import Rate
 
 MOST_DEAREST_RUNGS: Final = 16
+
+MOST_TAKEOVERS: Final = 50
+"""How often rows may take over from each other within a call: the price ends there. It is kept with each live call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,11 @@ def _dearest(schedules: list[Schedule], quantum_seconds: int, most_rungs: int) -
         for schedule in schedules
     )
     fee_micros = max(map(whole_fee_micros, distinct))
-    charges = (max(charge_micros(schedule, seconds) for schedule in distinct) for seconds in borders)
-    return Ladder(
-        fee_micros, tuple((seconds, charge - fee_micros) for seconds, charge in zip(borders, charges, strict=True))
-    )
+    rungs = []
+    for seconds in borders:
+        try:
+            charge = max(charge_micros(schedule, seconds) for schedule in distinct)
+        except AmountError:  # no account has as much: the rungs end before it
+            break
+        rungs.append((seconds, charge - fee_micros))
+    return Ladder(fee_micros, tuple(rungs))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rating._quote import quoted
 from rating.money import MAX_RATE
-from rating.price import Price
+from rating.price import MOST_TAKEOVERS, Price
 from rating.rate import MOST_STEPS, TARIFF_CLASSES, Rate, RateStep
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from rating.call_classes import CallClass
 
-MOST_TAKEOVERS: Final = 1_000
 
 _MOST_CHARACTERS: Final = 200
 _MOST: Final = 2**53 - 1

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rating.price import Price
+from rating.price import MOST_TAKEOVERS, Price
 from rating.rate import MOST_INCREMENT_SECONDS, Rate, is_prefix
 
 if TYPE_CHECKING:
@@ -215,6 +215,9 @@ def _price(covering: Covering, from_ms: int, to_ms: int) -> Price | None:
     for at_ms in _instants_ms(covering, from_ms, ends_at_ms):
         rate = _in_effect(covering, at_ms)
         if rate is None:
+            ends_at_ms = at_ms
+            break
+        if len(takeovers_ms) == MOST_TAKEOVERS:
             ends_at_ms = at_ms
             break
         if rates and rate is not rates[-1]:

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from gateway import bootstrap, logs
@@ -31,6 +30,7 @@ from gateway.cli.common import (
     load_settings,
     right,
     run,
+    show,
     tenant_named,
 )
 from gateway.core.tenant import Tenant
@@ -241,7 +241,7 @@ def balance(
     for row in rows:
         amounts = (row.balance_micros, row.held_micros, row.available_micros)
         table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
-    Console().print(table)
+    show(table)
 
 
 @app.command()
@@ -269,7 +269,7 @@ def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
             format_amount(row.charged_micros),
             format_amount(row.held_micros),
         )
-    Console().print(table)
+    show(table)
 
 
 def _amount(text: str) -> int:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
 from gateway.core.call import Terms
-from gateway.core.decide import Deny, Pass, decide
+from gateway.core.decide import Deny, Pass, classified, decide
 from gateway.core.facts import Ask
 from gateway.core.tenant import Included, Tenant
 from gateway.settings import ConfigErrors, load_tariff
@@ -100,10 +99,10 @@ def rates(
         print(text.getvalue(), end="")
         return
     used = [name for name in LIST_COLUMNS if any(row[name] for row in rows)]
-    table = Table(*used)
+    table = Table(*(Column(name, no_wrap=True, overflow="fold") for name in used))
     for row in rows:
         table.add_row(*(row[name] for name in used))
-    Console().print(table)
+    show(table)
 
 
 # ------------------------------------------------------------------------------------------------- what is quoted
@@ -140,7 +139,7 @@ def _of_tenant(number: str, name: str | None, config: Path, at_ms: int, *, as_js
         number = destination.e164
         return Subject(number, destination.call_class, decision.price, at_ms, tenant.currency, tenant, pool)
     try:
-        call_class = tenant.plan.resolve(number).call_class
+        call_class = classified(tenant, number, at_ms)[0].call_class
     except NumberError as error:
         fail(f"{error.sentence} ({error.reason_code})")
     if isinstance(decision, Deny):
@@ -184,7 +183,7 @@ def _show_charge(subject: Subject, seconds: int, *, as_json: bool) -> None:
     if account.fee:
         table.add_row("", "", "", "", format_rate(account.fee), "connect fee")
     if account.runs or account.fee:
-        Console().print(table)
+        show(table)
     for sentence in _limits(account, subject):
         print(sentence)
     print(f"exactly {format_rate(account.exact_charge)}, charged {_money(account.charge_micros, subject)}")
@@ -253,7 +252,10 @@ def _show_price(subject: Subject, config: Path, *, as_json: bool) -> None:
     longest: int | None = None
     if available_micros is not None:
         schedule = subject.price.schedule(subject.at_ms)
-        longest = affordable_with_included(schedule, available_micros, subject.included_seconds)
+        try:
+            longest = affordable_with_included(schedule, available_micros, subject.included_seconds)
+        except AmountError as error:
+            fail(str(error))
     if as_json:
         credit = {} if available_micros is None else {"available_micros": available_micros, "longest_seconds": longest}
         print(json.dumps({**_facts(subject), "row": {**_row_facts(rate), **cells}, **credit}))

@@ -49,6 +49,7 @@ class Terms:
     tenant: Tenant
     destination: Destination
     price: Price
+    latest_answer_ms: int  # the end of the longest ringing: until then the price is held for
     dial_number: str  # what the dialplan was told to dial
     verdict_deadline_ms: int
 
@@ -91,7 +92,17 @@ class Call:
     def answer_at(self, at_ms: int) -> None:
         """Start the clock, and fix what each block costs."""
         self.answered_at_ms = at_ms
-        self._schedule = self.terms.price.schedule(at_ms)
+        self._schedule = self.terms.price.schedule(self._priced_at_ms)
+
+    @property
+    def _priced_at_ms(self) -> int:
+        """The instant whose price holds: the answer, or, before it, the ask.
+
+        An answer that is told for an instant outside of the longest ringing (a second trunk that rang too, a
+        clock that was set, a leg found late) has the price of its border: no other is held for.
+        """
+        earliest, latest = self.terms.ask.at_ms, self.terms.latest_answer_ms
+        return max(earliest, min(self.answered_at_ms, latest))
 
     @property
     def cap_at_ms(self) -> int:
@@ -136,7 +147,7 @@ class Call:
     def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:
         """The record of the closed call."""
         terms = self.terms
-        rate = terms.price.rate_at(self.answered_at_ms or terms.ask.at_ms)
+        rate = terms.price.rate_at(self._priced_at_ms)
         was_cut = self.billed_seconds > 0 and self.ended_at_ms >= self.armed_until_ms - CUT_EARLY_MS
         is_longest = was_cut and self.granted_seconds == longest_seconds(self.schedule)
         return CallRecord(

@@ -7,7 +7,7 @@ from gateway.core.call import Terms
 from gateway.core.facts import Ask
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
-from rating import MOST_CALL_SECONDS, Destination, NumberError, Price
+from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,9 @@ def decide(
     if tenant is None:
         return Pass("", ask.number) if is_emergency(ask.number) else Deny(Reason.UNKNOWN_TENANT, "")
     try:
-        destination = tenant.plan.resolve(ask.number)
+        destination, price = classified(tenant, ask.number, ask.at_ms)
     except NumberError:
         return Deny(Reason.BAD_NUMBER, tenant.tenant_id)
-    price = _price(ask, tenant, destination)
-    if price is not None and price.rates[0].call_class is not None:  # the tariff knows its prefixes best
-        destination = replace(destination, call_class=price.rates[0].call_class)
     if destination.call_class in tenant.barred_classes:
         return Deny(Reason.BARRED, tenant.tenant_id)
     number = dial_number(tenant, destination)
@@ -56,17 +53,31 @@ def decide(
         tenant=tenant,
         destination=destination,
         price=price,
+        latest_answer_ms=_latest_answer_ms(tenant, ask.at_ms),
         dial_number=number,
         verdict_deadline_ms=verdict_deadline_ms,
     )
 
 
-def _price(ask: Ask, tenant: Tenant, destination: Destination) -> Price | None:
-    """What the call costs, from now to the end of the longest call; None where no row covers it."""
+def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Price | None]:
+    """Where a call goes, and what it costs from an instant to the end of the longest call; None where no row covers it.
+
+    The class that a tariff gives to a prefix counts where it is the dearer one: a tariff makes no call cheaper than
+    the number plan and the tenant's own overrides say. Raises NumberError.
+    """
+    destination = tenant.plan.resolve(number)
     if not destination.e164:
-        return None
-    latest_ms = ask.at_ms + tenant.dial_timeout_seconds * 1000 + MOST_CALL_SECONDS * 1000
-    return tenant.tariffs.price(destination.e164, ask.at_ms, latest_ms)
+        return destination, None
+    latest_ms = _latest_answer_ms(tenant, at_ms) + MOST_CALL_SECONDS * 1000
+    price = tenant.tariffs.price(destination.e164, at_ms, latest_ms)
+    of_row = price.rates[0].call_class if price is not None else None
+    if of_row is not None:
+        destination = replace(destination, call_class=dearer_class(destination.call_class, of_row))
+    return destination, price
+
+
+def _latest_answer_ms(tenant: Tenant, asked_at_ms: int) -> int:
+    return asked_at_ms + tenant.dial_timeout_seconds * 1000
 
 
 def call_id(ask: Ask) -> str:

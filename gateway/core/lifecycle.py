@@ -67,10 +67,10 @@ class UndefinedTransition(Exception):  # noqa: N818 - named as the table names i
 def begin(call: Call) -> Effects:
     """The first effects of a new call: hold the first quantum, at the dearest that any answer may make it."""
     terms, asked_at_ms = call.terms, call.terms.ask.at_ms
-    ring_ms = terms.tenant.dial_timeout_seconds * 1000
-    offered = terms.price.first_ladder(asked_at_ms, asked_at_ms + ring_ms, terms.tenant.quantum_seconds)
+    offered = terms.price.first_ladder(asked_at_ms, terms.latest_answer_ms, terms.tenant.quantum_seconds)
     if not offered.rungs:  # the price ends while the phone may still ring
         return _refuse(call, Reason.NO_RATE)
+    ring_ms = terms.latest_answer_ms - asked_at_ms
     return (Reserve(offered, ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS),)
 
 

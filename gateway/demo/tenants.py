@@ -105,7 +105,7 @@ ping_interval_ms = 1000
 
 _TENANT: Final = """\
 currency = "{currency}"
-tariff = "prices-{scale}.csv"
+tariff = "{currency}.csv"
 
 [numbers]
 home_country = "{country}"
@@ -137,13 +137,12 @@ def write_config(folder: Path, *, switch: str, port: int, secret: str, webhook_u
         (folder / sub).mkdir(parents=True, exist_ok=True)
     gateway = _GATEWAY.format(switch=switch, port=port, secret=json.dumps(secret))
     _write(folder / "gateway.toml", gateway)
-    for scale in {tenant.scale for tenant in TENANTS}:
-        _write(folder / "tariffs" / f"prices-{scale}.csv", _tariff(scale))
+    for currency, scale in {(tenant.currency, tenant.scale) for tenant in TENANTS}:
+        _write(folder / "tariffs" / f"{currency}.csv", _tariff(scale))
     for tenant in TENANTS:
         text = _TENANT.format(
             name=tenant.name,
             currency=tenant.currency,
-            scale=tenant.scale,
             country=tenant.home.country,
             international=tenant.home.international_prefix,
             trunk=tenant.home.trunk_prefix,

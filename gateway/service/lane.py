@@ -85,6 +85,8 @@ class Lane:
 
     def add(self, step: LedgerStep) -> None:
         """Send it after those before it. A settle drops extends that were not sent: the call has ended."""
+        if self._is_stopped:
+            return
         if isinstance(step, Settle) and len(self._steps) > 1:
             rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend)]
             self._steps = deque([self._steps[0], *rest])  # what is at the head is on its way already
@@ -127,12 +129,14 @@ class Lane:
             return
         self._sent = None
         error = sent.exception()
-        if error is None:
-            self._take(sent.result())
-        else:
-            self._fail(error)
-        if self._steps and self._sent is None and self._again is None:
-            self._send_head()
+        try:
+            if error is None:
+                self._take(sent.result())
+            else:
+                self._fail(error)
+        finally:  # whatever the listener made of it, the steps behind it are booked
+            if self._steps and self._sent is None and self._again is None and not self._is_stopped:
+                self._send_head()
 
     def _take(self, answer: Answer | None) -> None:
         self._steps.popleft()

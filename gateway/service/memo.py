@@ -26,6 +26,7 @@ def write(terms: Terms) -> str:
             "at_ms": ask.at_ms,
             "linkedid": ask.linkedid,
             "deadline_ms": terms.verdict_deadline_ms,
+            "latest_answer_ms": terms.latest_answer_ms,
             "e164": destination.e164,
             "class": destination.call_class,
             "dial": terms.dial_number,
@@ -78,6 +79,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
         price=price_from_json(memo["price"]),
+        latest_answer_ms=memo["latest_answer_ms"],
         dial_number=memo["dial"],
         verdict_deadline_ms=memo["deadline_ms"],
     )

@@ -5,6 +5,7 @@ the end of their grant and marked as an estimate; a later settle or CDR replaces
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 import structlog
@@ -68,6 +69,13 @@ class Reaper:
     async def _estimate(self, stored: StoredCall) -> None:
         """Its validity lies beyond its cap, so the whole grant may have been talked. A session's settle replaces it."""
         charge = stored.charged_micros + stored.held_micros
+        tenant = self._directory.get(stored.key.tenant)
+        # The first quantum is held at the dearest price, and charged by the answer. A memo that cannot be read
+        # tells no price: it is all that was held, then.
+        with contextlib.suppress(ValueError):
+            if tenant is not None:
+                call = memo.restore(stored, tenant)
+                charge = max(stored.charged_micros, min(charge, call.charge_at(call.cap_at_ms)))
         await self._ledger.settle(stored.key, stored.step + 1, charge, stored.granted_seconds, is_estimate=True)
         self._watch.fault("estimate")
         log.warning("call.estimated", call=stored.key.call_id, tenant=stored.key.tenant, seconds=stored.granted_seconds)

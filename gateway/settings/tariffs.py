@@ -4,6 +4,7 @@ The TOML says what the rows cannot: their currency, how prices are written, and 
 """
 
 from dataclasses import dataclass, field, replace
+from math import lcm
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ class Tariffs:
     reading: Reading
     folder: Path
     _known: dict[Path, Known | None] = field(default_factory=dict)
+    _currencies: dict[Path, str] = field(default_factory=dict)
     _rounded: dict[tuple[Path, int], Tariff | None] = field(default_factory=dict)
 
     def find(self, name: str, currency: str, charge_unit_micros: int, asker: Document[Any]) -> Tariff | None:
@@ -48,10 +50,14 @@ class Tariffs:
             what = f"{name} is in {known.currency}, and the tenant's currency is {currency}"
             asker.wrong(("tariff",), what, "name a tariff in the tenant's currency")
             return None
+        first = self._currencies.setdefault(file, currency)
+        if not known.currency and first != currency:
+            what = f"the prices of {name} count as {first} for one tenant and as {currency} for another"
+            asker.warn(("tariff",), what, f'write currency = "{first}" into {file.with_suffix(".toml").name} beside it')
         return self._in_units(file, known.tariff, charge_unit_micros)
 
     def _in_units(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
-        """The tariff with charges rounded up to an account's unit, where its rows have no coarser one."""
+        """The tariff with charges rounded up to whole units of the account, and of the row where that has its own."""
         if unit_micros == 1:
             return tariff
         if (file, unit_micros) not in self._rounded:
@@ -62,7 +68,7 @@ class Tariffs:
         rates = []
         for rate in tariff.rates:
             try:
-                rates.append(replace(rate, charge_unit_micros=max(rate.charge_unit_micros, unit_micros)))
+                rates.append(replace(rate, charge_unit_micros=lcm(rate.charge_unit_micros, unit_micros)))
             except RateError as error:
                 what, _, remedy = str(error).rstrip(".").partition("; ")
                 self.reading.problems.append(Problem(file, rate.line, error.column, what, remedy))
@@ -70,6 +76,10 @@ class Tariffs:
 
     def read(self, file: Path) -> Known | None:
         """A file of any folder; None, and problems noted, when it is wrong."""
+        if not is_file(file):
+            what = "this is no file" if file.exists() else "this file is missing"
+            self.reading.problems.append(Problem(file, None, "", what, "name the CSV of a tariff"))
+            return None
         beside = file.with_suffix(".toml")
         document = self.reading.document(beside, TariffFile, "mend or remove the file") if is_file(beside) else None
         calendar = None if document is None else _calendar(document)

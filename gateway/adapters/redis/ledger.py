@@ -143,7 +143,7 @@ class RedisLedger:
         if not wire.is_call_id(key.call_id):
             return _at_once(Refused(Reason.BAD_ASK))
         validity = wire.checked_amount(validity_ms, 1)
-        words = (key.call_id, validity, wire.checked_text(meta))
+        words = (key.call_id, validity, wire.checked_text(meta, wire.MOST_META))
         rungs = wire.ladder_words(ladder)
         return self._function("reserve", wire.call_keys(key), *words, *rungs, read=wire.read_grant)
 
@@ -305,6 +305,9 @@ class RedisLedger:
                 self.pipe.send(command, on_reply)
             except (LedgerUnavailable, LedgerRejected) as error:
                 on_reply(error)
+            except BaseException:  # who waits must hear of it, whatever ended the repair
+                on_reply(LedgerUnavailable("The functions could not be given to the ledger's server; ask again."))
+                raise
 
         task = asyncio.get_running_loop().create_task(repair())
         self._repairs.add(task)

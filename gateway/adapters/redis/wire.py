@@ -28,6 +28,7 @@ _NAME: Final = re.compile(r"[!-~]{1,200}")  # ids of calls and top-ups: printabl
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold the server up
 _MOST_TEXT: Final = 4096
+MOST_META: Final = 65_536  # a price of 51 rows of 16 steps each
 _FACTS: Final = ("tenant", "amount", "currency", "balance", "held", "available", "trigger", "reason", "call")
 _YES: Final = b"1"
 
@@ -78,10 +79,10 @@ def checked_currency(currency: str) -> str:
     return currency
 
 
-def checked_text(text: str) -> str:
+def checked_text(text: str, most: int = _MOST_TEXT) -> str:
     """Return what is only kept and given back. Rejected: ``bad_state`` when it is too long to keep."""
-    if len(text) > _MOST_TEXT:
-        raise LedgerRejected("bad_state", f"A text of {len(text)} characters is too long; keep it to {_MOST_TEXT}.")
+    if len(text) > most:
+        raise LedgerRejected("bad_state", f"A text of {len(text)} characters is too long; keep it to {most}.")
     return text
 
 

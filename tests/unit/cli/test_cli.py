@@ -229,6 +229,7 @@ def test_an_amount_that_adds_nothing_is_told_what_to_write(config: Path, amount:
 def test_a_changed_currency_is_told_with_its_tenant(config: Path) -> None:
     """One file among many is wrong: the sentence names it, the currency to put back, and the other way out."""
     assert callgate(config, "balance").exit_code == 0
+    (config / "tariffs/default.toml").unlink()  # it says that the prices are in dollars
     change(config / "tenants/acme.toml", 'currency = "USD"', 'currency = "EUR"')
     for words in (("balance",), ("topup", "acme", "5"), ("serve",)):
         result = callgate(config, *words)

@@ -152,3 +152,30 @@ def test_a_price_list_for_people_has_only_the_columns_that_say_something(config:
     words = callgate(config, "rates", "--tenant", "acme").stdout
     assert "France" in words
     assert "maximum" not in words
+
+
+def test_names_are_printed_as_they_are(config: Path) -> None:
+    """What would be markup to a terminal library is a name like any other."""
+    file = config / "tariffs/default.csv"
+    file.write_text(TARIFF.replace(",UK,", ",UK [/] [red]x :smile:,"))
+    for words in (["rates"], ["quote", LONDON, "--seconds", "5"]):
+        result = callgate(config, *words)
+        assert result.exit_code == 0
+        assert "UK [/] [red]x :smile:" in result.stdout
+
+
+def test_figures_are_never_cut(config: Path) -> None:
+    """However many columns there are."""
+    file = config / "tariffs/default.csv"
+    file.write_text(file.read_text().replace("0.4,0.2,60,60,60:0.1/1", "12345.678901,0.123456,60,60,60:0.654321/1"))
+    words = callgate(config, "rates").stdout
+    for figure in ("12345.678901", "0.123456", "60:0.654321/1"):
+        assert figure in words
+
+
+@pytest.mark.parametrize("file", [".", "/"])
+def test_a_folder_is_no_tariff(config: Path, file: str) -> None:
+    """It is told in a sentence."""
+    result = callgate(config, "quote", "+442079460000", "--tariff", file)
+    assert result.exit_code == 1
+    assert "this is no file" in result.stderr

@@ -6,7 +6,7 @@ from gateway.core.books import Grant
 from gateway.core.call import Call, Terms
 from gateway.core.facts import Ask, LegAnswered, LegDialled
 from gateway.core.lifecycle import advance
-from gateway.core.tenant import Tenant
+from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, Tenant
 from rating import CallClass, Destination, NumberPlan, Price, Rate, Tariff, TariffChain
 
 ASKED_AT_MS = 1_000_000
@@ -58,6 +58,7 @@ def call(price: Price | Rate | None = None, **of_tenant: object) -> Call:
             tenant=tenant(**of_tenant),
             destination=Destination("011" + NUMBER, "+" + NUMBER, CallClass.INTERNATIONAL_FIXED),
             price=price if isinstance(price, Price) else Price((price or rate(),)),
+            latest_answer_ms=ASKED_AT_MS + 1000 * int(str(of_tenant.get("dial_timeout_seconds", DIAL_TIMEOUT_SECONDS))),
             dial_number=NUMBER,
             verdict_deadline_ms=ASKED_AT_MS + 2_000,
         )

@@ -1,11 +1,14 @@
 """What becomes of an ask before any money is looked at."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
-from gateway.core.call import Terms
+from gateway.core.call import Call, Terms
 from gateway.core.decide import Deny, Pass, decide
+from gateway.core.effects import SendVerdict
+from gateway.core.lifecycle import begin
 from gateway.core.reasons import Reason
 from gateway.core.tenant import DialFormat
 from gateway.core.verdict import allow, deny, let_pass
@@ -96,3 +99,27 @@ def test_a_row_that_is_not_in_effect_yet_covers_nothing() -> None:
     row = replace(rate(), effective_from_ms=ASKED_AT_MS + 1_000)
     one = tenant(tariffs=TariffChain((Tariff("test", (row,)),)))
     assert decide(ask(), one, DEADLINE_MS, NOBODYS) == Deny(Reason.NO_RATE, "acme")
+
+
+@pytest.mark.parametrize(
+    ("of_row", "counts"),
+    [
+        (CallClass.DOMESTIC_FIXED, CallClass.INTERNATIONAL_FIXED),
+        (CallClass.TOLL_FREE, CallClass.INTERNATIONAL_FIXED),
+        (CallClass.SATELLITE, CallClass.SATELLITE),
+    ],
+)
+def test_a_row_makes_no_class_cheaper(of_row: CallClass, counts: CallClass) -> None:
+    """A slip in the class column makes no dear call free."""
+    row = replace(rate(), call_class=of_row)
+    terms = decide(ask(), tenant(tariffs=TariffChain((Tariff("test", (row,)),))), DEADLINE_MS, NOBODYS)
+    assert isinstance(terms, Terms)
+    assert terms.destination.call_class is counts
+
+
+def test_a_charge_that_no_account_can_hold_is_refused_for_want_of_a_rung() -> None:
+    """Not by an exception in the midst of a verdict."""
+    row = replace(rate(initial=86_400, increment=86_400), per_minute=Fraction(100_000_000))
+    terms = decide(ask(), tenant(tariffs=TariffChain((Tariff("test", (row,)),))), DEADLINE_MS, NOBODYS)
+    assert isinstance(terms, Terms)
+    assert isinstance(begin(Call(terms))[0], SendVerdict)

@@ -350,6 +350,17 @@ def test_a_call_is_charged_by_the_instant_at_which_each_block_begins() -> None:
     assert settle.charge_micros == 25 * 10_000 + 15 * 5_000
 
 
+@pytest.mark.parametrize("answered_at_ms", [ASKED_AT_MS - 5_000, ASKED_AT_MS + 300_000])
+def test_an_answer_outside_of_the_longest_ringing_has_the_price_of_its_border(answered_at_ms: int) -> None:
+    """What was held for covers it: a dearer row that takes over later does not."""
+    dear = replace(rate(initial=1, increment=1), per_minute=Fraction(60))
+    price = Price((rate(initial=1, increment=1), dear), (ASKED_AT_MS + 200_000,), ASKED_AT_MS + 10**9)
+    one = answered_call(60, answered_at_ms, tariff_row=price)
+    (settle,) = advance(one, LegEnded(LEG, answered_at_ms + 30_000, 16))
+    assert isinstance(settle, Settle)
+    assert settle.charge_micros == 30 * 10_000
+
+
 def test_a_price_that_ends_while_the_phone_may_ring_refuses_the_call() -> None:
     """Nobody knows what a call would cost that is answered after it."""
     one = call(Price((rate(),), (), ASKED_AT_MS + 60_000))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rating import CLASSES_BY_WORD, OVERRIDING_CLASSES, CallClass, NumberError, NumberPlan, PlanError
+from rating import CLASSES_BY_WORD, OVERRIDING_CLASSES, CallClass, NumberError, NumberPlan, PlanError, dearer_class
 
 
 def plan(home, *classes, patterns=(), emergency=()):
@@ -139,3 +139,11 @@ def test_words_for_classes():
     assert all(CLASSES_BY_WORD[each] == {each} for each in CallClass)
     assert CLASSES_BY_WORD["domestic"] == {CallClass.DOMESTIC_FIXED, CallClass.DOMESTIC_MOBILE}
     assert CLASSES_BY_WORD["international"] == {CallClass.INTERNATIONAL_FIXED, CallClass.INTERNATIONAL_MOBILE}
+
+
+def test_of_two_classes_the_dearer_counts():
+    """In whatever order they are named; one of a call without a number has no price."""
+    assert dearer_class(CallClass.TOLL_FREE, CallClass.DOMESTIC_FIXED) is CallClass.TOLL_FREE
+    assert dearer_class(CallClass.DOMESTIC_FIXED, CallClass.PREMIUM) is CallClass.PREMIUM
+    with pytest.raises(ValueError, match="not in tuple"):
+        dearer_class(CallClass.EMERGENCY, CallClass.PREMIUM)

@@ -207,3 +207,12 @@ def test_grants_go_on_from_the_dearest_first_quantum(price, asked, ringing, data
         granted, micros = data.draw(st.sampled_from(further.rungs))
         held = max(held, further.fee_micros + micros)
         assert further.fee_micros + micros == charge_micros(call, granted)
+
+
+def test_the_dearest_ladder_ends_before_what_no_account_holds():
+    """A row that takes over while it rings costs more than can be charged at all."""
+    dear = replace(PEAK, per_minute=Fraction(100_000_000), initial_increment_seconds=86_400, increment_seconds=86_400)
+    price = Price((dear, replace(dear, line=3)), after(30), NOON_MS + 10**12)
+    assert price.first_ladder(NOON_MS, NOON_MS + 60_000, 60).rungs == ()
+    cheap = Price((PEAK, dear), after(30), NOON_MS + 10**12)
+    assert cheap.first_ladder(NOON_MS, NOON_MS + 60_000, 60).rungs == ()

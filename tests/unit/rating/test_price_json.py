@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rating.numbers import CallClass
-from rating.price import Price
+from rating.price import MOST_TAKEOVERS, Price
 from rating.price_json import price_from_json, price_to_json
 from rating.rate import Rate
 from tests.unit.rating.rates import prices
@@ -64,7 +64,7 @@ def test_a_price_comes_back_as_it_was(price, call_class, text):
         ({"rows": [ROW], "then": [["soon", 0]]}, "no whole number"),
         ({"rows": [ROW], "then": [[2_000, 0], [1_000, 0]]}, "do not rise"),
         ({"rows": [ROW], "ends": 1.5}, "no whole number"),
-        ({"rows": [ROW] * 1_002}, "at most 1001"),
+        ({"rows": [ROW] * (MOST_TAKEOVERS + 2)}, f"at most {MOST_TAKEOVERS + 1}"),
         ({"rows": ["44"]}, "no row"),
         ({"rows": [{"prefix": "44"}]}, "lacks name, fee"),
         ({"rows": [ROW | {"surcharge": "1"}]}, "later version"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rating.calendar import Calendar
+from rating.price import MOST_TAKEOVERS
 from rating.tariff import MOST_INCREMENT_SECONDS, MOST_ROWS_OF_A_PREFIX, Rate, Tariff, TariffChain
 
 PREFIXES = st.from_regex(r"[1-9][0-9]{0,5}", fullmatch=True)
@@ -226,3 +227,13 @@ def test_a_price_has_at_each_instant_what_a_look_up_finds(chain, begins, seconds
         assert price.rate_at(instant) == chain.lookup("+4420", instant) == covering(chain, "+4420", instant)
     if ends_ms < begins_ms + seconds * 1000:
         assert covering(chain, "+4420", ends_ms) is None
+
+
+def test_a_price_ends_where_rows_have_taken_over_as_often_as_can_be_kept_with_a_call():
+    """A calendar of half-hours changes 48 times a day: a call may last a day of them, not a week."""
+    windows = [f"Mon-Sun {hour:02}:00-{hour:02}:30" for hour in range(24)]
+    calendar = Calendar.parse("UTC", {"odd": windows})
+    rows = (replace(make_rate(line=2), band="odd"), make_rate(line=3))
+    price = Tariff("deck", rows, calendar).price("+442079460123", 0, 7 * 86_400_000)
+    assert len(price.takeovers_ms) == MOST_TAKEOVERS
+    assert price.ends_at_ms == price.takeovers_ms[-1] + 1_800_000

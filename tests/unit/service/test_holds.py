@@ -4,8 +4,11 @@ import pytest
 
 from gateway.core.call import State
 from gateway.core.facts import AskSilenced, LegAnswered
-from gateway.ports import ListNotWhole
+from gateway.ports import CallKey, ListNotWhole
+from gateway.service import memo
 from gateway.service.reap import Reaper
+from rating import Ladder
+from tests.unit.core import build
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, House, settled_down, until
 
@@ -136,3 +139,17 @@ async def test_a_leg_whose_dial_was_dropped_as_doubtful_is_found_and_charged(hou
     await until(lambda: bool(session.call.legs))
     house.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
     assert session.call.state is State.ANSWERED
+
+
+async def test_the_reaper_estimates_by_the_price_of_the_answer_and_not_by_what_was_held(house: House) -> None:
+    """The first quantum is held at the dearest that any answer may make it."""
+    await house.top_up(5 * QUANTUM_MICROS)
+    terms = build.call(tenant_id=house.tenant.tenant_id).terms  # 600,000 for the first minute
+    key = CallKey(house.tenant.tenant_id, terms.call_id)
+    await house.books.reserve(key, Ladder(0, ((60, 2_500_000),)), 60_000, memo.write(terms))
+    await house.books.answer(key, LEG, terms.ask.at_ms + 1_000, 1)
+    await settled_down()
+    before = await house.balance()
+    await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally).reap()
+    after = await house.balance()
+    assert (before.balance_micros - after.balance_micros, after.held_micros) == (600_000, 0)

@@ -74,6 +74,23 @@ def test_charges_are_rounded_up_to_the_accounts_unit(folder: Folder) -> None:
     assert rate.schedule.charge(1) == (1, 10_000)
 
 
+def test_a_row_with_a_unit_of_its_own_is_rounded_to_whole_ones_of_both(folder: Folder) -> None:
+    """0.015 is no multiple of a cent: the row rounds to 0.03."""
+    folder.change("tenants/acme.toml", 'plan = "payg.toml"', 'plan = "payg.toml"\ncharge_unit = 0.01')
+    folder.write("tariffs/plan.csv", f"{HEADER},charge_unit\n33,France,0,0.03,1,1,0.015\n")
+    rate = load(folder.root, ENVIRON).tenants["acme"].tariffs.lookup("+33123456789")
+    assert rate is not None
+    assert rate.schedule.charge(1) == (1, 30_000)
+
+
+def test_one_list_of_prices_in_two_currencies_is_warned_of(folder: Folder) -> None:
+    """Until the file beside it says which it is."""
+    folder.write("tenants/globex.toml", TENANT.format(name="globex").replace("USD", "GBP"))
+    problems = [problem for problem in folder.check() if problem.is_warning]
+    assert {problem.key for problem in problems} == {"tariff"}
+    assert 'currency = "USD"' in problems[0].remedy
+
+
 BESIDE = 'time_zone = "America/New_York"\ncurrency = "USD"\n[bands]\npeak = ["Mon-Fri 08:00-18:00"]\n'
 NOON_MS, NIGHT_MS = 1_795_539_600_000, 1_795_579_200_000  # Tuesday 2026-11-24, 12:00 and 23:00 in New York
 
