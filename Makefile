@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench check lab setup image-check lock clean
+.PHONY: help demo test test-full bench bench-rating coverage check lab setup image-check lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -22,6 +22,8 @@ help:
 	@echo 'make test         linters, types, and the tests in their short form (CALLGATE_LAB=auto|required|off)'
 	@echo 'make test-full    the same with every long test'
 	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
+	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
+	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
 
@@ -49,8 +51,16 @@ test: check lab
 test-full: check lab
 	$(PYTEST) -m 'not load' $(ARGS)
 
+# rating/ is small and pure: each line and each branch of it is run.
+coverage: setup
+	$(PYTEST) tests/unit/rating --cov=rating --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
 bench: lab
 	$(BIN)/python -m tests.load.bench $(ARGS)
+
+bench-rating: setup
+	$(BIN)/python -m tests.load.bench_rating
+	$(BIN)/python -m tests.load.bench_numbers
 
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)

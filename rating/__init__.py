@@ -4,7 +4,7 @@ Pure: no I/O, no clock, no log. Money is whole micro-units, rates are exact frac
 from the same line of arithmetic (`charge`).
 """
 
-from rating.calendar import MOST_HOLIDAYS, Calendar, CalendarError
+from rating.calendar import MOST_HOLIDAYS, Calendar, CalendarError, parse_zone
 from rating.call_classes import CLASSES_BY_WORD, DOMESTIC_CLASSES, INTERNATIONAL_CLASSES, CallClass, dearer_class
 from rating.charge import (
     Ladder,
@@ -36,6 +36,7 @@ from rating.money import (
 from rating.number_errors import NumberError, NumberReason, PlanError
 from rating.number_types import preload_number_types
 from rating.numbers import Destination, NumberPlan
+from rating.period import LATEST_MS, Month, month_of
 from rating.price import Price
 from rating.price_json import price_from_json, price_to_json
 from rating.price_list import LIST_COLUMNS, list_cells, price_list
@@ -48,6 +49,7 @@ __all__ = [
     "CLASSES_BY_WORD",
     "DOMESTIC_CLASSES",
     "INTERNATIONAL_CLASSES",
+    "LATEST_MS",
     "LIST_COLUMNS",
     "MAX_MICROS",
     "MICROS",
@@ -63,6 +65,7 @@ __all__ = [
     "Destination",
     "IncludedCharge",
     "Ladder",
+    "Month",
     "NumberError",
     "NumberPlan",
     "NumberReason",
@@ -90,9 +93,11 @@ __all__ = [
     "ladder",
     "list_cells",
     "longest_seconds",
+    "month_of",
     "next_block_border",
     "parse_amount",
     "parse_rate",
+    "parse_zone",
     "preload_number_types",
     "price_from_json",
     "price_list",

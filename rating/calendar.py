@@ -101,7 +101,7 @@ class Calendar:
         days = frozenset(_date(day) for day in holidays)
         if len(days) > MOST_HOLIDAYS:
             raise CalendarError(f"A calendar has at most {MOST_HOLIDAYS} holidays; leave out those long past.")
-        return cls(_zone(zone), windows, days)
+        return cls(parse_zone(zone), windows, days)
 
     def bands_at(self, at_ms: int) -> frozenset[str]:
         """Return the bands that hold at an instant.
@@ -217,7 +217,12 @@ def _instant_ms(text: str, zone: ZoneInfo | None) -> int:
     return instant_ms
 
 
-def _zone(name: str) -> ZoneInfo:
+def parse_zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone of a name such as Europe/Paris.
+
+    Raises:
+        CalendarError: there is none.
+    """
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):  # not a key; not a file of the database; not found

@@ -21,6 +21,7 @@ from gateway.core.facts import Ask
 from gateway.core.tenant import Included, Tenant
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
+    LATEST_MS,
     LIST_COLUMNS,
     MOST_CALL_SECONDS,
     Account,
@@ -35,6 +36,7 @@ from rating import (
     format_amount,
     format_rate,
     list_cells,
+    month_of,
     price_list,
 )
 
@@ -52,6 +54,11 @@ class Subject:
     currency: str = ""
     tenant: Tenant | None = None
     pool: Included | None = None
+
+    @property
+    def month(self) -> str:
+        """The month in whose included time the call is, by the tenant's calendar."""
+        return month_of(self.at_ms, self.tenant.zone).name if self.tenant else ""
 
     @property
     def included_seconds(self) -> int:
@@ -113,8 +120,10 @@ def _instant_ms(text: str | None) -> int:
         instant = datetime.now().astimezone() if text is None else datetime.fromisoformat(text).astimezone()
         at_ms = int(instant.timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
+        at_ms = -1
+    if not 0 <= at_ms < LATEST_MS - MOST_CALL_SECONDS * 1000:
         fail(f"{text!a} is no time; write one such as 2027-01-31T18:00, with an offset where it is not this machine's.")
-    return max(0, at_ms)
+    return at_ms
 
 
 def _tenant(name: str | None, config: Path) -> Tenant:
@@ -172,7 +181,7 @@ def _show_charge(subject: Subject, seconds: int, *, as_json: bool) -> None:
     except AmountError as error:
         fail(str(error))
     if as_json:
-        print(json.dumps({**_facts(subject), **_account(account)}))
+        print(json.dumps({**_facts(subject), **_account(account, subject)}))
         return
     _print_subject(subject)
     billed = "" if account.billed_seconds == seconds else f", billed as {account.billed_seconds} s"
@@ -211,11 +220,11 @@ def _limits(account: Account, subject: Subject) -> list[str]:
         said.append(f"lowered to the maximum charge of {format_rate(account.maximum_charge)}")
     if subject.pool is not None:
         name, left = subject.pool.name, subject.pool.seconds
-        said.append(f"{account.included_seconds} s of {name} used, of {left} s that a month includes")
+        said.append(f"{account.included_seconds} s of {name} used, of {left} s that {subject.month} includes")
     return said
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account(account: Account, subject: Subject) -> dict[str, Any]:
     return {
         "seconds": account.seconds,
         "billed_seconds": account.billed_seconds,
@@ -237,6 +246,7 @@ def _account(account: Account) -> dict[str, Any]:
         "minimum_charge": _or_none(account.minimum_charge),
         "maximum_charge": _or_none(account.maximum_charge),
         "included_seconds": account.included_seconds,
+        "month": subject.month or None,
         "exact_charge": format_rate(account.exact_charge),
         "charge_micros": account.charge_micros,
     }

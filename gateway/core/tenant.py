@@ -12,11 +12,14 @@ import binascii
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, TariffChain
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
 DEFAULT_METERED = frozenset(CallClass) - NEVER_METERED - DOMESTIC_CLASSES
+
+UTC = ZoneInfo("UTC")
 
 QUANTUM_SECONDS = 60
 EXTEND_LEAD_MS = 5_000
@@ -62,6 +65,7 @@ class Tenant:
     metered_classes: frozenset[CallClass] = DEFAULT_METERED
     barred_classes: frozenset[CallClass] = frozenset()
     included: tuple[Included, ...] = ()
+    zone: ZoneInfo = UTC  # its months are those of this clock
     accountcodes: tuple[str, ...] = ()
     dial_format: DialFormat = DialFormat.DIALLED
     dial_prefix: str = ""

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, DialFormat
+from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat
 from gateway.settings.currencies import CURRENCIES
 from rating import (
     CLASSES_BY_WORD,
@@ -29,8 +30,10 @@ from rating import (
     MOST_HOLIDAYS,
     OVERRIDING_CLASSES,
     AmountError,
+    CalendarError,
     CallClass,
     parse_amount,
+    parse_zone,
 )
 
 NAME_PATTERN: Final = r"[A-Za-z0-9._-]{1,64}"
@@ -74,6 +77,14 @@ def _overriding_class(value: object) -> CallClass:
         words = ", ".join(sorted(OVERRIDING_CLASSES))
         raise wrong(f"{ascii(value)[:60]} is no class that a prefix can have", f"write one of {words}")
     return CallClass(value)
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        return parse_zone(str(value))
+    except CalendarError as error:
+        what, _, remedy = str(error).rstrip(".").partition("; ")
+        raise wrong(what, remedy) from error
 
 
 def _redis_url(value: str) -> str:
@@ -137,6 +148,9 @@ Currency = Annotated[str, AfterValidator(_currency)]
 Classes = frozenset[Annotated[str, BeforeValidator(_class_word)]]
 
 
+Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+
+
 def key(description: str, example: str, default: Any = ..., **bounds: Any) -> Any:
     """A field that can say what belongs into it."""
     return Field(default, description=description, examples=[example], **bounds)
@@ -145,7 +159,9 @@ def key(description: str, example: str, default: Any = ..., **bounds: Any) -> An
 class Section(BaseModel):
     """What all sections have in common."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False, arbitrary_types_allowed=True
+    )
 
 
 # --------------------------------------------------------------------------------------------- gateway.toml
@@ -369,6 +385,7 @@ class TenantFile(TermsSection):
     """The whole of a tenant's file; its name is the tenant's."""
 
     currency: Currency = key("the currency's three capitals of ISO 4217", '"USD"')
+    time_zone: Zone = key("an IANA time zone: whose months included minutes are for", '"Europe/Berlin"', UTC)
     plan: PlanName | None = key("the name of a file in the plans' folder that ends in .toml", '"payg.toml"', None)
     accountcodes: tuple[HeaderValue, ...] = key(
         "accountcodes of the endpoints that this tenant pays for", '["acme"]', (), max_length=MOST_ITEMS

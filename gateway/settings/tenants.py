@@ -39,6 +39,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
         metered_classes=terms.metered_classes,
         barred_classes=terms.barred_classes,
         included=terms.included,
+        zone=file.time_zone,
         accountcodes=file.accountcodes,
         dial_format=file.dial.format,
         dial_prefix=file.dial.prefix,

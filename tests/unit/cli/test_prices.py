@@ -93,10 +93,16 @@ def test_without_seconds_the_row_is_shown_and_how_long_the_credit_lasts(config: 
 def test_included_minutes_are_quoted_and_not_served(config: Path) -> None:
     """A call of two minutes within them costs nothing; the gateway says that it does not spend them yet."""
     tenant = config / "tenants/acme.toml"
-    tenant.write_text(tenant.read_text().replace('tariff = "default.csv"', 'plan = "domestic-and-international.toml"'))
-    told = quoted(config, LONDON, "--seconds", "120")
-    assert (told["included_seconds"], told["charge_micros"]) == (120, 0)
-    assert "120 s of international used, of 36000 s" in callgate(config, "quote", LONDON, "--seconds", "120").stdout
+    tenant.write_text(
+        tenant.read_text().replace(
+            'tariff = "default.csv"', 'plan = "domestic-and-international.toml"\ntime_zone = "America/New_York"'
+        )
+    )
+    at = ("--seconds", "120", "--at", "2026-12-01T02:00+00:00")
+    told = quoted(config, LONDON, *at)
+    assert (told["included_seconds"], told["charge_micros"], told["month"]) == (120, 0, "2026-11")
+    words = callgate(config, "quote", LONDON, *at).stdout
+    assert "120 s of international used, of 36000 s that 2026-11 includes" in words
     served = callgate(config, "serve")
     assert served.exit_code == 1
     assert "Calls do not spend included minutes yet" in served.stderr
@@ -116,6 +122,8 @@ def test_a_tariff_can_be_quoted_by_itself(config: Path) -> None:
         (["0118613800138000"], "refused (no_rate)"),
         (["19005551212"], "refused (barred)"),
         ([LONDON, "--at", "noon"], "is no time"),
+        ([LONDON, "--at", "1969-12-31T00:00+00:00"], "is no time"),
+        ([LONDON, "--at", "9999-12-31T23:00+00:00"], "is no time"),
         ([LONDON, "--tenant", "nobody"], "There is no tenant"),
         (["442079460000x", "--tariff", "default.csv"], "is no E.164 number"),
         (["+442079460000", "--tariff", "gone.csv"], "this file is missing"),

@@ -117,6 +117,7 @@ def test_prices_may_be_written_with_a_comma(folder: Folder) -> None:
     ("name", "old", "new", "key", "remedy"),
     [
         ("tenants/acme.toml", '"payg.toml"', '"gold.toml"', "plan", "name another one of that folder"),
+        ("tenants/acme.toml", '"payg.toml"', '"payg.toml"\ntime_zone = "Mars"', "time_zone", "Europe/Paris"),
         ("tenants/acme.toml", '"payg.toml"', '"../payg.toml"', "plan", "ends in .toml"),
         ("plans/payg.toml", '"USD"', '"EUR"', "plan", "name a plan in the tenant's currency"),
         ("plans/payg.toml", '"plan.csv"', '"gone.csv"', "tariff", "write the file"),
