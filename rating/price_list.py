@@ -13,30 +13,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rating.money import format_amount, format_rate
+from rating.tariff_cells import COLUMNS, OPTIONAL_COLUMNS
 
 if TYPE_CHECKING:
     from rating.rate import Rate
     from rating.tariff import TariffChain
 
-LIST_COLUMNS: Final = (
-    "prefix",
-    "destination",
-    "connect_fee",
-    "rate_per_minute",
-    "initial_increment",
-    "increment",
-    "steps",
-    "minimum_charge",
-    "maximum_charge",
-    "at_maximum",
-    "maximum_seconds",
-    "free_seconds",
-    "charge_unit",
-    "class",
-    "band",
-    "effective_from",
-    "effective_to",
-)
+LIST_COLUMNS: Final = (*COLUMNS, *OPTIONAL_COLUMNS)
 
 
 def price_list(chain: TariffChain) -> list[Rate]:
