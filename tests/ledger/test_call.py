@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from gateway.adapters.redis import wire
 from gateway.core.reasons import Reason
-from gateway.ports import CallKey, Grant, Refused, Settled
+from gateway.ports import CallKey, Grant, LedgerRejected, Refused, Settled
 from rating import MAX_MICROS, Ladder
 
 from .bank import HOUR_MS, Bank, flat
@@ -450,3 +451,15 @@ async def test_a_live_call_takes_less_than_a_kilobyte(bank: Bank) -> None:
     keys = [tag + "live", *(f"{tag}{kind}:{call}" for call in calls for kind in ("call", "meta"))]
     sizes = [await bank.ledger.pipe.call("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys]
     assert sum(sizes) / len(calls) <= 1024
+
+
+async def test_the_longest_memo_of_a_call_is_given_back_as_it_was(bank: Bank) -> None:
+    """A price of many rows fits; one beyond all prices is refused, and holds nothing."""
+    await bank.open(credit=1000)
+    memo = "x" * wire.MOST_META
+    await bank.ledger.reserve(bank.key("pbx/1.1/n"), flat((60, 100)), 60_000, memo)
+    (stored,) = await bank.ledger.live_calls(bank.tenant)
+    assert stored.meta == memo
+    with pytest.raises(LedgerRejected):
+        await bank.ledger.reserve(bank.key("pbx/1.2/n"), flat((60, 100)), 60_000, memo + "x")
+    assert len(await bank.ledger.live_calls(bank.tenant)) == 1

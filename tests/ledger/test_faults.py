@@ -40,6 +40,22 @@ async def test_lost_functions_are_loaded_again(own_server: EmbeddedServer) -> No
     await ledger.close()
 
 
+async def test_who_waits_for_functions_that_are_being_loaded_hears_of_a_close(own_server: EmbeddedServer) -> None:
+    """No step is left waiting for ever."""
+    ledger = RedisLedger(own_server.url)
+    await ledger.connect()
+    bank = Bank(ledger, "acme")
+    await bank.open(credit=5000)
+    await ledger.pipe.call("FUNCTION", "FLUSH")
+    waiting = asyncio.ensure_future(bank.reserve(flat((60, 1))))
+    async with asyncio.timeout(5):
+        while not ledger._repairs:
+            await asyncio.sleep(0)
+        await ledger.close()
+        with pytest.raises(LedgerUnavailable):
+            await waiting
+
+
 async def test_another_library_of_the_same_name_is_refused(own_server: EmbeddedServer) -> None:
     """A server with other code under the library's name is a version error, not a guess."""
     ledger = RedisLedger(own_server.url)

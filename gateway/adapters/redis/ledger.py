@@ -300,18 +300,19 @@ class RedisLedger:
         """A server that was emptied, or another one behind the same address: give it the functions, send again."""
 
         async def repair() -> None:
-            try:
-                await self._load_functions()
-                self.pipe.send(command, on_reply)
-            except (LedgerUnavailable, LedgerRejected) as error:
+            await self._load_functions()
+            self.pipe.send(command, on_reply)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            """Whoever waits hears of it, whatever ended the repair, also before it began."""
+            self._repairs.discard(task)
+            error = _closing() if task.cancelled() else task.exception()
+            if isinstance(error, Exception):
                 on_reply(error)
-            except BaseException:  # who waits must hear of it, whatever ended the repair
-                on_reply(LedgerUnavailable("The functions could not be given to the ledger's server; ask again."))
-                raise
 
         task = asyncio.get_running_loop().create_task(repair())
         self._repairs.add(task)
-        task.add_done_callback(self._repairs.discard)
+        task.add_done_callback(ended)
 
     async def _told(self, *command: Word) -> Reply:
         try:
@@ -340,6 +341,10 @@ class RedisLedger:
                 f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
                 f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
             )
+
+
+def _closing() -> LedgerUnavailable:
+    return LedgerUnavailable("The connection to the ledger was closed before its server had the functions.")
 
 
 def _outcome(reply: Reply | Exception, read: Read) -> Any:

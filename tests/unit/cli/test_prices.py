@@ -187,3 +187,13 @@ def test_a_folder_is_no_tariff(config: Path, file: str) -> None:
     result = callgate(config, "quote", "+442079460000", "--tariff", file)
     assert result.exit_code == 1
     assert "this is no file" in result.stderr
+
+
+def test_a_refused_call_is_named_by_the_class_that_the_gate_goes_by(config: Path) -> None:
+    """The tariff makes it premium, and the tenant bars that."""
+    tenant = config / "tenants/acme.toml"
+    tenant.write_text(tenant.read_text().replace("# barred_classes = []", 'barred_classes = ["premium"]'))
+    (config / "tariffs/default.csv").write_text(
+        "prefix,destination,connect_fee,rate_per_minute,initial_increment,increment,class\n44,UK,0,1,1,1,premium\n"
+    )
+    assert f"{LONDON}, premium: such a call is refused (barred)" in callgate(config, "quote", LONDON).stderr

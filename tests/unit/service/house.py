@@ -161,7 +161,7 @@ class House:
 
     def __init__(self, ledger: RedisLedger, tenant_id: str, **of_tenant: object) -> None:
         tariffs = TariffChain((Tariff("test", (build.rate(initial=1, increment=1),)),))
-        self.tenant: Tenant = build.tenant(tenant_id=tenant_id, tariffs=tariffs, **of_tenant)
+        self.tenant: Tenant = build.tenant(**{"tenant_id": tenant_id, "tariffs": tariffs} | of_tenant)
         self.books = Books(ledger)
         self.switch = FakeSwitch()
         self.tally = Tally()
