@@ -6,8 +6,10 @@ sees to it that the server has the functions, and turns replies into the values 
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any, Final
 
@@ -16,9 +18,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from gateway.adapters import tasks
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.pipe import OnReply, Pipe, Reply, Word
+from gateway.adapters.redis.pipe import Line, Pipe, Reply, Word
+from gateway.adapters.redis.router import Router
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -85,25 +87,25 @@ class RedisLedger:
         ids_kept_days: int = 400,
         observe: Observer | None = None,
     ) -> None:
-        """Take a ``redis://``, ``rediss://`` or ``unix://`` URL. Nothing is sent before the first call."""
-        self.pipe: Final = Pipe(url, timeout_seconds=timeout_seconds, most_pending=most_pending)
-        self._url = url
+        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
+
+        Nothing is sent before the first call.
+        """
+        make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
+        self.pipe: Final = Router(url, make, _load_functions, timeout_seconds=timeout_seconds)
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
-        self._repairs: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
-        """Make sure that the server is there and has the functions.
+        """Make sure that the server is there, or every primary of the cluster, and has the functions.
 
         Raises LedgerUnavailable; steps may be sent all the same later, the connection comes back by itself.
-        Rejected: ``no_functions``, ``version``.
+        Rejected: ``no_functions``, ``version``, ``no_cluster``.
         """
         await self.pipe.connect()
-        await self._load_functions()
 
     async def close(self) -> None:
         """Close the connection."""
-        await tasks.end(*self._repairs)
         await self.pipe.close()
 
     # ------------------------------------------------------------------------------------------ the account
@@ -220,9 +222,10 @@ class RedisLedger:
         Yields "" after every (re)connect: what happened before is not known, look at all tenants.
         """
         pause_seconds = 0.0
-        while True:
+        for turn in itertools.count():
+            urls = self.pipe.urls  # a cluster's nodes tell each other what is published
             try:
-                async with contextlib.aclosing(self._listen()) as heard:
+                async with contextlib.aclosing(self._listen(urls[turn % len(urls)])) as heard:
                     async for tenant in heard:
                         pause_seconds = 0.0
                         yield tenant
@@ -232,10 +235,10 @@ class RedisLedger:
 
     # ----------------------------------------------------------------------------------------------- asking
 
-    async def _listen(self) -> AsyncGenerator[str, None]:
+    async def _listen(self, url: str) -> AsyncGenerator[str, None]:
         no_retry = Retry(NoBackoff(), 0)  # a silent reconnect would hide that messages may be lost
         async with (
-            Redis.from_url(self._url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
+            Redis.from_url(url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
             client.pubsub() as subscription,
         ):
             await subscription.subscribe(TOPUPS_CHANNEL)
@@ -244,6 +247,8 @@ class RedisLedger:
                 message = await subscription.get_message(timeout=_QUIET_SECONDS)
                 if message is None and was_pinged:
                     raise ConnectionError("the server fell silent")
+                if message is None and url not in self.pipe.urls:
+                    raise ConnectionError("the server left the cluster, and hears of nothing")
                 was_pinged = message is None
                 if message is None:
                     await subscription.ping()
@@ -282,37 +287,11 @@ class RedisLedger:
             else:
                 future.set_result(outcome)
 
-        command = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
-
-        def take(reply: Reply | Exception) -> None:
-            if isinstance(reply, ResponseError) and "function not found" in str(reply).lower():
-                self._repair(command, settle)
-            else:
-                settle(reply)
-
         try:
-            self.pipe.send(command, take)
+            self.pipe.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
         except LedgerUnavailable as error:
             settle(error)
         return future
-
-    def _repair(self, command: Sequence[Word], on_reply: OnReply) -> None:
-        """A server that was emptied, or another one behind the same address: give it the functions, send again."""
-
-        async def repair() -> None:
-            await self._load_functions()
-            self.pipe.send(command, on_reply)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            """Whoever waits hears of it, whatever ended the repair, also before it began."""
-            self._repairs.discard(task)
-            error = _closing() if task.cancelled() else task.exception()
-            if isinstance(error, Exception):
-                on_reply(error)
-
-        task = asyncio.get_running_loop().create_task(repair())
-        self._repairs.add(task)
-        task.add_done_callback(ended)
 
     async def _told(self, *command: Word) -> Reply:
         try:
@@ -320,31 +299,33 @@ class RedisLedger:
         except ResponseError as error:
             raise _complaint(error) from error
 
-    async def _load_functions(self) -> None:
-        code = library_code()
-        try:
-            await self.pipe.call("FUNCTION", "LOAD", code)
-        except ResponseError as error:
-            if "already exists" in str(error):
-                await self._compare_functions(code)
-            elif isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
-                raise LedgerRejected("no_functions", f"{_NO_FUNCTIONS} (it said: {error}).") from error
-            else:
-                raise _complaint(error) from error
 
-    async def _compare_functions(self, code: str) -> None:
-        libraries = await self._told("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
-        stored = dict(zip(libraries[0][::2], libraries[0][1::2], strict=True)) if libraries else {}
-        if stored.get(b"library_code") != code.encode():
-            raise LedgerRejected(
-                "version",
-                f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
-                f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
-            )
+async def _load_functions(line: Line) -> None:
+    """Give one server the functions, or see that it has them."""
+    code = library_code()
+    try:
+        await line.call("FUNCTION", "LOAD", code)
+    except ResponseError as error:
+        if "already exists" in str(error):
+            await _compare_functions(line, code)
+        elif isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
+            raise LedgerRejected("no_functions", f"{_NO_FUNCTIONS} (it said: {error}).") from error
+        else:
+            raise _complaint(error) from error
 
 
-def _closing() -> LedgerUnavailable:
-    return LedgerUnavailable("The connection to the ledger was closed before its server had the functions.")
+async def _compare_functions(line: Line, code: str) -> None:
+    try:
+        libraries = await line.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+    except ResponseError as error:
+        raise _complaint(error) from error
+    stored = dict(zip(libraries[0][::2], libraries[0][1::2], strict=True)) if libraries else {}
+    if stored.get(b"library_code") != code.encode():
+        raise LedgerRejected(
+            "version",
+            f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
+            f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
+        )
 
 
 def _outcome(reply: Reply | Exception, read: Read) -> Any:
