@@ -4,6 +4,7 @@ A URL may name several hosts, ``redis://user:word@a:7000,b:7000/0``: any one of 
 others. Each key belongs to one of 16,384 slots by its hash tag, and each slot to one primary.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 Address = tuple[str, int]  # host and port; of a unix socket, its path and 0
 
 _PORT: Final = 6379
+_OF_HOSTS: Final = re.compile(r"(rediss?://(?:[^/?#]*@)?)([^/?#]*)(.*)")
 # Commands without a key, of those that have any business here: any primary may answer them.
 _KEYLESS: Final = frozenset(
     ("ACL", "CLIENT", "CLUSTER", "CONFIG", "ECHO", "FUNCTION", "INFO", "PING", "PUBLISH", "TIME", "WAIT", "WAITAOF")
@@ -38,11 +40,8 @@ class Range:
 
 def seeds(url: str) -> list[str]:
     """Split a URL of several hosts into one URL each."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return [url]
-    user, at, hosts = parts.netloc.rpartition("@")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
+    parts = _OF_HOSTS.fullmatch(url)
+    return [f"{parts[1]}{host}{parts[3]}" for host in parts[2].split(",")] if parts else [url]
 
 
 def address_of(url: str) -> Address:
@@ -85,13 +84,13 @@ def read_slots(reply: Any, asked: Address) -> list[Range]:
     try:
         return [_read_range(row, asked) for row in reply]
     except (TypeError, IndexError, AttributeError) as error:
-        raise ValueError("CLUSTER SLOTS told nothing that can be read.") from error
+        raise ValueError("slots that cannot be read") from error
 
 
 def _read_range(row: Any, asked: Address) -> Range:
     first, last, *nodes = row
     if not 0 <= first <= last < SLOTS:
-        raise ValueError(f"CLUSTER SLOTS told of slots {first} to {last}.")
+        raise ValueError(f"slots {first} to {last}")
     (primary, *replicas) = _addresses(nodes, asked)
     return Range(first, last, primary, tuple(replicas))
 

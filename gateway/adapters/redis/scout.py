@@ -16,7 +16,7 @@ _STAGGER_SECONDS: Final = 0.1  # a node that is silent holds a look up for so lo
 
 
 class NoClusterError(Exception):
-    """The server is one of its own, or its user may not ask for the slots."""
+    """The server is one of its own, or its user may not ask for the slots, or what it tells makes no sense."""
 
 
 async def look(urls: Sequence[str], timeout_seconds: float) -> list[Range]:
@@ -48,12 +48,10 @@ async def _ask(url: str, timeout_seconds: float) -> list[Range]:
     address = cluster.address_of(url)
     try:
         ranges = cluster.read_slots(await pipe.call("CLUSTER", "SLOTS"), address)
-    except ResponseError as error:
+    except (ResponseError, ValueError) as error:
         raise NoClusterError(
             f"{address[0]}:{address[1]} is no node of a cluster (it said: {error}); name one server, or nodes of one."
         ) from error
-    except ValueError as error:
-        raise LedgerUnavailable(str(error)) from error
     finally:
         await pipe.close()
     if not ranges:
