@@ -49,7 +49,7 @@ class _Node:
 
 
 class _Errand:
-    """One command on its way, which may lead over several nodes. A stray is one that its first node refused."""
+    """A command that its first node refused, or that no node was known for. Waiting or sent again, it is a stray."""
 
     __slots__ = (
         "_on_reply",
@@ -64,12 +64,14 @@ class _Errand:
         "was_equipped",
     )
 
-    def __init__(self, router: "Router", node: _Node | None, command: Sequence[Word], on_reply: OnReply) -> None:
+    def __init__(
+        self, router: "Router", node: _Node | None, command: Sequence[Word], on_reply: OnReply, sent_at: float
+    ) -> None:
         self._router = router
         self._on_reply: OnReply | None = on_reply
         self.node = node
         self.command = command
-        self.deadline = asyncio.get_running_loop().time() + router.timeout_seconds
+        self.deadline = sent_at + router.timeout_seconds
         self.end: asyncio.TimerHandle | None = None  # a stray's
         self.next_try: asyncio.TimerHandle | None = None
         self.pause = _SHORTEST_PAUSE_SECONDS
@@ -158,12 +160,12 @@ class Router(Line):
         if len(self._strays) >= self._most_strays:
             raise LedgerUnavailable(f"{self._most_strays} commands wait for the ledger's cluster; see CLUSTER INFO.")
         node = self._node_for(command)
-        errand = _Errand(self, node, command, on_reply)
+        now = asyncio.get_running_loop().time()
         if node is None:
             self._refresh()
-            self._wait(errand)
+            self._wait(_Errand(self, node, command, on_reply, now))
         else:
-            node.line.send(command, errand.take)
+            node.line.send(command, partial(self._take, node, command, on_reply, now))
 
     async def close(self) -> None:
         """End all lines; what is pending fails with LedgerUnavailable."""
@@ -186,6 +188,15 @@ class Router(Line):
         return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
     # ------------------------------------------------------------------------------------------------ errands
+
+    def _take(
+        self, node: _Node, command: Sequence[Word], on_reply: OnReply, sent_at: float, reply: Reply | Exception
+    ) -> None:
+        """Pass a first reply on. What there is to know of a command is put together for the few that were refused."""
+        if isinstance(reply, Exception):
+            self.refused(_Errand(self, node, command, on_reply, sent_at), reply)
+        else:
+            on_reply(reply)
 
     def refused(self, errand: _Errand, error: Exception) -> None:
         """Send again what a node refused and another, or the same one later, will not; tell of all else."""
