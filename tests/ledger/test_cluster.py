@@ -249,6 +249,23 @@ async def hear_a_topup(bank: Bank, heard: list[str]) -> None:
     await until(is_heard, "a top-up to be heard")
 
 
+async def test_a_subscription_leaves_a_node_that_left_the_cluster(
+    three: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a node hears of nothing any more, and is no longer listened to; of what was missed it tells by a ""."""
+    monkeypatch.setattr("gateway.adapters.redis.ledger._QUIET_SECONDS", 0.05)
+    ledger = RedisLedger(three.primaries[0].url)
+    async with listening(ledger) as heard:
+        await _more(heard, 1)
+        ledger.pipe._seeds = [three.primaries[1].url]
+        await _more(heard, 1)
+        bank = bank_at(ledger)
+        await bank.open()
+        await hear_a_topup(bank, heard)
+    assert heard[:2] == ["", ""]
+    await ledger.close()
+
+
 class Load:
     """Short calls of one tenant, ten at once; it knows which of them a replica had when they were acknowledged."""
 
