@@ -113,7 +113,7 @@ async def test_two_nodes_that_point_at_each_other_are_given_up(fakes: list[Fake]
         fake.answers = [b"-MOVED %d 127.0.0.1:%d\r\n" % (K, other.port)] * 1000
         fake.own_all()
     router = router_to(fakes[0].url)
-    with pytest.raises(LedgerUnavailable, match="No server of the cluster took the step"):
+    with pytest.raises(LedgerUnavailable, match="point at each other"):
         await router.call("GET", "k")
     assert 4 <= sum(fake.count(b"GET") for fake in fakes) <= 40
     await router.close()
@@ -184,7 +184,7 @@ async def test_slots_that_nobody_has_are_unavailable(fakes: list[Fake]) -> None:
     fake.spans = [(0, 100, fake.port)]
     router = router_to(fake.url)
     await router.connect()
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="no primary is known"):
         await router.call("GET", "k")
     waiting = router.call("GET", "k")
     fake.own_all()
@@ -254,7 +254,7 @@ async def test_several_servers_that_are_no_cluster_are_refused(fakes: list[Fake]
     with pytest.raises(LedgerRejected, match="no node of a cluster") as caught:
         await router.connect()
     assert caught.value.code == "no_cluster"
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="no node of a cluster"):
         await router.call("GET", "k")
     assert sum(fake.count(b"GET") for fake in fakes) == 0
     await router.close()

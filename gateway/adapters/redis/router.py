@@ -34,6 +34,8 @@ Equip = Callable[[Line], Coroutine[Any, Any, None]]  # gives one server the func
 _LOOK_PAUSE_SECONDS: Final = 0.2
 _SHORTEST_PAUSE_SECONDS: Final = 0.005  # before what was refused is sent again; it doubles
 _MOST_HOPS: Final = 2  # from node to node without a pause: two that point at each other must not play ball
+_CLOSED: Final = "The connection to the ledger is closed; nothing more can be asked."
+_NOBODY_HAS_IT: Final = "no primary is known for it"
 _RETIRED_FOR: Final = 2  # time-outs; after that nobody waits for the line's replies
 
 
@@ -62,6 +64,7 @@ class _Errand:
         "node",
         "pause",
         "was_equipped",
+        "why",
     )
 
     def __init__(
@@ -77,6 +80,7 @@ class _Errand:
         self.pause = _SHORTEST_PAUSE_SECONDS
         self.hops = 0
         self.was_equipped = False
+        self.why = "it was sent on, and not answered"
 
     @property
     def is_done(self) -> bool:
@@ -124,6 +128,7 @@ class Router(Line):
         self._scout: asyncio.Task[None] | None = None
         self._looks = 0
         self._look_at = 0.0
+        self._fault = _NOBODY_HAS_IT  # why a command waits for the map
         self._is_closed = False
         addresses = [cluster.address_of(seed) for seed in self._seeds]
         if len(addresses) == 1:
@@ -156,14 +161,14 @@ class Router(Line):
     def send(self, command: Sequence[Word], on_reply: OnReply) -> None:
         """Send a command to the primary of its first key; one without a key goes to any primary."""
         if self._is_closed:
-            raise LedgerUnavailable("The connection to the ledger is closed; nothing more can be asked.")
+            raise LedgerUnavailable(_CLOSED)
         if len(self._strays) >= self._most_strays:
             raise LedgerUnavailable(f"{self._most_strays} commands wait for the ledger's cluster; see CLUSTER INFO.")
         node = self._node_for(command)
         now = asyncio.get_running_loop().time()
         if node is None:
             self._refresh()
-            self._wait(_Errand(self, node, command, on_reply, now))
+            self._wait(_Errand(self, node, command, on_reply, now), self._fault)
         else:
             node.line.send(command, partial(self._take, node, command, on_reply, now))
 
@@ -206,10 +211,10 @@ class Router(Line):
         elif isinstance(cause, AskError):
             self._redirect(errand, cause)
         elif isinstance(cause, TryAgainError):
-            self._wait(errand)
+            self._wait(errand, str(cause))
         elif isinstance(cause, ClusterDownError) and not isinstance(cause, MasterDownError):
             self._refresh()
-            self._wait(errand)
+            self._wait(errand, str(cause))
         elif isinstance(cause, ResponseError):
             if "function not found" in str(cause).lower() and not errand.was_equipped:
                 self._send_equipped(errand)
@@ -235,7 +240,7 @@ class Router(Line):
     def _give_up(self, errand: _Errand) -> None:
         errand.settle(
             LedgerUnavailable(
-                f"No server of the cluster took the step in {self.timeout_seconds:g} s; see CLUSTER INFO. "
+                f"No server of the cluster took the step in {self.timeout_seconds:g} s ({errand.why}). "
                 "The step may or may not have been carried out; send it again."
             )
         )
@@ -248,12 +253,13 @@ class Router(Line):
             self._learn(told.slot_id, node)
         errand.hops += 1
         if errand.hops > _MOST_HOPS:
-            self._wait(errand)
+            self._wait(errand, "its nodes point at each other")
         else:
             self._forward(errand, node, is_asking=is_asking)
 
-    def _wait(self, errand: _Errand) -> None:
+    def _wait(self, errand: _Errand, why: str) -> None:
         self._stray(errand)
+        errand.why = why
         errand.next_try = asyncio.get_running_loop().call_later(errand.pause, self._again, errand)
         errand.pause *= 2
 
@@ -266,7 +272,7 @@ class Router(Line):
         node = self._node_for(errand.command)
         if node is None:
             self._refresh()
-            self._wait(errand)
+            self._wait(errand, self._fault)
         else:
             self._forward(errand, node)
 
@@ -356,7 +362,9 @@ class Router(Line):
         await asyncio.sleep(self._look_at - loop.time())
         try:
             await self._look()
-        except (LedgerUnavailable, LedgerRejected):
+            self._fault = _NOBODY_HAS_IT
+        except (LedgerUnavailable, LedgerRejected) as error:
+            self._fault = str(error).partition(" The step may")[0].rstrip(".")
             return  # whoever waits for the map asks for the next look
         finally:
             self._look_at = loop.time() + _LOOK_PAUSE_SECONDS
@@ -370,7 +378,10 @@ class Router(Line):
         urls = self.urls
         start = self._looks % len(urls)
         try:
-            self._apply(await scout.look([*urls[start:], *urls[:start]], self.timeout_seconds))
+            ranges = await scout.look([*urls[start:], *urls[:start]], self.timeout_seconds)
+            if self._is_closed:
+                raise LedgerUnavailable(_CLOSED)
+            self._apply(ranges)
         except NoClusterError as error:
             if len(self._seeds) > 1:
                 raise LedgerRejected("no_cluster", str(error)) from error
