@@ -33,6 +33,7 @@ Equip = Callable[[Line], Coroutine[Any, Any, None]]  # gives one server the func
 
 _LOOK_PAUSE_SECONDS: Final = 0.2
 _SHORTEST_PAUSE_SECONDS: Final = 0.005  # before what was refused is sent again; it doubles
+_LONGEST_PAUSE_SECONDS: Final = 0.1
 _MOST_HOPS: Final = 2  # from node to node without a pause: two that point at each other must not play ball
 _CLOSED: Final = "The connection to the ledger is closed; nothing more can be asked."
 _NOBODY_HAS_IT: Final = "no primary is known for it"
@@ -261,7 +262,7 @@ class Router(Line):
         self._stray(errand)
         errand.why = why
         errand.next_try = asyncio.get_running_loop().call_later(errand.pause, self._again, errand)
-        errand.pause *= 2
+        errand.pause = min(_LONGEST_PAUSE_SECONDS, errand.pause * 2)
 
     def _again(self, errand: _Errand) -> None:
         """Start from the map once more."""
