@@ -14,6 +14,7 @@ from gateway.adapters.http import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
@@ -25,6 +26,7 @@ from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
+from gateway.service.unsettled import Arrears
 from gateway.settings import Settings, SwitchSettings
 from rating import preload_number_types
 
@@ -74,8 +76,12 @@ class Gateway:
         notifier = await self._stack.enter_async_context(WebhookNotifier())
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch)
         self._stack.callback(self.deliverer.stop)
+        self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
+        self._stack.push_async_callback(self.queue.close)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings)
+        self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
+        await self.arrears.load()
         await self._take_back_calls()
         for switch in self.switches:
             switch.start()
@@ -89,7 +95,7 @@ class Gateway:
         self._stack.push_async_callback(self.http.stop)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch)
         settle_memory()
-        for errand in (reaper.run, self.deliverer.run, self._follow_topups):
+        for errand in (self.arrears.run, reaper.run, self.deliverer.run, self._follow_topups):
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def stop(self) -> None:
@@ -141,7 +147,7 @@ class Gateway:
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
         switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
-        world = World(self.ledger, switch, self.watch, self._sink, self.deliverer.wake)
+        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake)
         board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
         self.switches.append(switch)
         self.boards[settings.name] = board
@@ -151,6 +157,8 @@ class Gateway:
         """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""
         for tenant in self.directory:
             for stored in await self.ledger.live_calls(tenant.tenant_id):
+                if stored.key in self.arrears:
+                    continue
                 board = self.boards.get(memo.switch_of(stored))
                 if board is None:
                     log.warning("call.orphan", call=stored.key.call_id, remedy="its switch is not in the config")

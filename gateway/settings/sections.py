@@ -178,6 +178,20 @@ class RedisSection(Section):
     )
 
 
+class LedgerSection(Section):
+    """What must be safe before it is told as booked."""
+
+    sync: StrictBool = key("whether top-ups and settlements wait for the disk, true or false", "true", True)
+    replicas: Annotated[StrictInt, Field(ge=0, le=16)] = key(
+        "how many replicas must have a top-up or a settlement, 0 to 16", "1", 0
+    )
+    queue_dir: FileName = key(
+        "folder of the settlements that the ledger has not taken yet, from the config folder",
+        '"/var/lib/callgate/unsettled"',
+        "../.callgate/unsettled",
+    )
+
+
 class HttpSection(Section):
     """The pages for Prometheus and supervisors."""
 
@@ -242,6 +256,7 @@ class GatewayFile(Section):
     """The whole of gateway.toml."""
 
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
+    ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
     switch: Annotated[tuple[SwitchSection, ...], Field(max_length=MOST_ITEMS)] = key(
         "one section for each Asterisk", "[[switch]]", ()
