@@ -213,18 +213,29 @@ def settle_memory() -> None:
 
 
 @asynccontextmanager
+async def borrowed_server(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the books' server for one command; an embedded one that does not run is started for the moment.
+
+    Raises EmbeddedServerError.
+    """
+    redis = settings.redis
+    if not redis.is_embedded:
+        yield redis.url
+    elif is_in_use(redis.data_dir):
+        yield embedded_url(redis.data_dir)
+    else:
+        async with embedded_server(redis.data_dir) as url:
+            yield url
+
+
+@asynccontextmanager
 async def borrowed_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
     """The ledger for one command: that of the gateway that runs, or the embedded one started for the moment.
 
     Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
     """
-    redis = settings.redis
     async with AsyncExitStack() as stack:
-        url = redis.url
-        if redis.is_embedded:
-            url = embedded_url(redis.data_dir)
-            if not is_in_use(redis.data_dir):
-                url = await stack.enter_async_context(embedded_server(redis.data_dir))
+        url = await stack.enter_async_context(borrowed_server(settings))
         ledger = RedisLedger(url, timeout_seconds=5.0)
         stack.push_async_callback(ledger.close)
         await ledger.connect()

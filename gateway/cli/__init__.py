@@ -20,6 +20,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
+from gateway.cli import doctor as doctors
 from gateway.cli import prices
 from gateway.cli.common import (
     CONFIG,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(prices.quote)
 app.command()(prices.rates)
+app.command()(doctors.doctor)
 log = structlog.get_logger(__name__)
 
 

@@ -14,9 +14,13 @@ from redis.exceptions import ResponseError
 from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.embedded import EmbeddedServer, sync_files
 from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
+from gateway.adapters.redis.losses import Wanted, diagnose
 from gateway.adapters.redis.pipe import Pipe
+from gateway.adapters.redis.survey import survey
 from gateway.adapters.redis.wire import call_keys
 from gateway.ports import LedgerUnavailable
+from tests.lab.build import LabUnavailable
+from tests.lab.redis import redis_program
 from tests.ledger.bank import Bank, flat
 from tests.ledger.servers import Server, ask, calls_of
 from tests.unit.service.house import until
@@ -285,3 +289,34 @@ async def test_replicas_are_waited_for(tmp_path: Path, settings: dict[str, str])
         with pytest.raises(LedgerUnavailable, match="0 of 1 replicas"):
             await alone.call("SET", KEY, "2")
         await alone.close()
+
+
+@pytest.fixture
+def old_redis() -> list[str]:
+    """A real Redis 7.0, which has no WAITAOF; without it the test is skipped, or fails where the lab is required."""
+    mode = os.environ.get("CALLGATE_LAB", "auto")
+    if mode == "off":
+        pytest.skip("the lab is switched off (CALLGATE_LAB=off)")
+    try:
+        return redis_program()
+    except LabUnavailable as problem:
+        if mode == "required":
+            pytest.fail(f"the lab is required (CALLGATE_LAB=required) but {problem}", pytrace=False)
+        pytest.skip(f"{problem}")
+
+
+@pytest.mark.parametrize("policy", ["always", "everysec"])
+async def test_redis_before_waitaof(tmp_path: Path, old_redis: list[str], policy: str) -> None:
+    """Its replies pass at once: with always they come after the sync, else the doctor tells what can be lost."""
+    async with Server(tmp_path / "old", program=old_redis, appendfsync=policy) as server:
+        durable = DurablePipe(server.url)
+        assert await durable.call("SET", KEY, "1") == b"OK"
+        await durable.close()
+        alone = DurablePipe(server.url, timeout_seconds=0.3, replicas=1)
+        with pytest.raises(LedgerUnavailable, match=r"after 0\.3 s 0 of 1 replicas"):
+            await alone.call("SET", KEY, "2")
+        await alone.close()
+        found = diagnose(await survey(server.url), Wanted(sync=True, replicas=0, is_embedded=False))
+        assert [loss.case for loss in found.losses if loss.must_not] == (
+            [] if policy == "always" else ["process killed", "machine lost"]
+        )
