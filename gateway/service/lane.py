@@ -108,7 +108,9 @@ class Lane:
             self._send_head()
 
     def stop(self) -> None:
-        """Send no more, and tell no more."""
+        """Send no more, and tell no more. A settle that is not known to be booked is left to the next process."""
+        if not self._is_stopped:
+            self._keep_settle()
         self._is_stopped = True
         for waiting in (self._sent, self._again):
             if waiting is not None:

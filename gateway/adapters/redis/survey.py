@@ -70,9 +70,7 @@ async def _survey(pipe: Pipe) -> Survey:
     waited = await _asked(pipe, "WAITAOF", 0, 0, 1)
     has_aof = _flag(facts.get("aof_enabled"))
     has_waitaof = not isinstance(waited, Exception)
-    can_be_early = (
-        has_aof and has_waitaof and config["appendfsync"] != "always"
-    )  # there two syncs in a row prove nothing
+    can_be_early = has_aof and has_waitaof and config["appendfsync"] == "everysec"  # always may sync twice in a row
     maxmemory, saving = config["maxmemory"], config["no-appendfsync-on-rewrite"]
     return Survey(
         name="valkey" if "valkey_version" in facts else "redis",

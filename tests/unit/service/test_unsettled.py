@@ -1,5 +1,7 @@
 """What a call is charged outlives the process that could not bring it to the ledger. On the real ledger."""
 
+import asyncio
+
 import pytest
 
 from gateway.adapters.settle_queue import FileSettleQueue
@@ -102,6 +104,39 @@ async def test_a_settle_that_is_taken_at_last_is_kept_no_more(house: House) -> N
     await settled_down(0.5)
     house.books.down = set()
     await until(lambda: len(house.board) == 0)
+    assert house.drawer.told == ["put", "done"]
+    assert (await house.balance()).charges_micros == 9 * SECOND_MICROS
+
+
+async def test_a_settle_that_is_rejected_after_it_was_kept_is_set_aside(house: House) -> None:
+    """Its record was written; the figures stay for a person, and no process sends them again."""
+    await ended_unheard(house)
+    house.books.faults["settle"] = [LedgerRejected("unknown_call", "the ledger lost it")]
+    house.books.down = set()
+    await until(lambda: len(house.board) == 0)
+    assert house.drawer.told == ["put", "set aside"]
+    assert [record.outcome for record in house.tally.records] == ["rejected"]
+
+
+async def test_a_settle_that_is_under_way_when_the_gateway_stops_is_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer came yet, so nobody knows; the next process sends it again, which books nothing twice."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    await house.answered()
+    real = house.books.real.settle
+
+    async def unanswered(*words: object, **more: object) -> None:
+        await real(*words, **more)  # type: ignore[arg-type]
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.books, "settle", unanswered, raising=False)
+    house.hung_up(LEG, ANSWERED_AT_MS + 9_000)
+    await settled_down()
+    assert house.drawer.told == []
+    house.board.stop()
+    monkeypatch.undo()
+    await arrears_of(house)
     assert house.drawer.told == ["put", "done"]
     assert (await house.balance()).charges_micros == 9 * SECOND_MICROS
 
