@@ -91,7 +91,8 @@ class FileSettleQueue:
             except OSError as error:
                 failed.append((entry, str(error)))
         try:
-            self._sync_folder()
+            if self._folder.exists():  # else nothing was ever kept
+                _sync_folder(self._folder)
         except OSError as error:
             failed += [(entry, str(error)) for entry, kind in changes if kind is not None]
         return failed
@@ -104,23 +105,15 @@ class FileSettleQueue:
             pending.unlink(missing_ok=True)
 
     def _write(self, file: Path, entry: Unsettled) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._folder.exists():
+            self._folder.mkdir(parents=True, mode=0o700)
+            _sync_folder(self._folder.parent)
         temporary = file.with_name(f"{file.name}.new")
         with temporary.open("wb") as stream:
             stream.write(_to_json(entry))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
-
-    def _sync_folder(self) -> None:
-        try:
-            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            return  # nothing was ever kept
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _read_all(self) -> tuple[list[Unsettled], list[tuple[Path, str]]]:
         entries, damaged = [], []
@@ -135,6 +128,14 @@ class FileSettleQueue:
                     aside = file
                 damaged.append((aside, f"{type(error).__name__}: {error}"))
         return entries, damaged
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _name(key: CallKey) -> str:

@@ -70,7 +70,7 @@ async def test_what_is_done_before_its_turn_touches_no_disk(folder: Path) -> Non
 
 
 async def test_file_and_folder_are_synced_in_that_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file before it has its name, the folder after."""
+    """The file before it has its name, the folder after; first of all, a new folder's own name."""
     synced = []
 
     def fsync(descriptor: int) -> None:
@@ -80,7 +80,7 @@ async def test_file_and_folder_are_synced_in_that_order(folder: Path, monkeypatc
     queue = FileSettleQueue(folder, Tally())
     queue.put(ENTRY)
     await queue.close()
-    assert synced == [(".new", 0), ("", 1)]
+    assert synced == [("", 0), (".new", 0), ("", 1)]
 
 
 @pytest.mark.parametrize(
