@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.books import Grant, Pool, Refused, Settled
 from gateway.core.cdr import CallRecord
+from gateway.core.effects import RecordAnswer
 from gateway.core.facts import ChannelStatus
 from rating import Ladder
 
@@ -32,11 +33,13 @@ __all__ = [
     "OutboxEvent",
     "Pool",
     "Refused",
+    "SettleQueue",
     "Settled",
     "StoredCall",
     "Switch",
     "SwitchUnavailable",
     "TopUp",
+    "Unsettled",
     "VerdictLate",
     "Watch",
 ]
@@ -161,6 +164,19 @@ class OutboxEvent:
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A settle that the ledger has not taken: all that is needed to send it again, by another process too."""
+
+    key: CallKey
+    step: int
+    charge_micros: int  # of the whole call
+    seconds: int
+    included_seconds: int
+    is_estimate: bool
+    answer: RecordAnswer | None = None  # where the ledger has not taken that either: it comes first
 
 
 class Ledger(Protocol):
@@ -327,6 +343,30 @@ class Ledger(Protocol):
 
     async def outbox_done(self, tenant: str, entry_id: str) -> None:
         """Forget an event that was acknowledged by its receiver."""
+        ...
+
+
+class SettleQueue(Protocol):
+    """Settles that the ledger has not taken, on disk: one entry a call, a later one replaces it.
+
+    The methods never raise and, but for ``pending``, never wait: what they are told is on disk soon, and what cannot be
+    written is told to a person.
+    """
+
+    def put(self, entry: Unsettled) -> None:
+        """Keep it until it is done."""
+        ...
+
+    def done(self, entry: Unsettled) -> None:
+        """The ledger took it: forget it."""
+        ...
+
+    def set_aside(self, entry: Unsettled) -> None:
+        """The ledger will never take it: keep it for a person, and give it out no more."""
+        ...
+
+    async def pending(self) -> Sequence[Unsettled]:
+        """What an earlier process left."""
         ...
 
 

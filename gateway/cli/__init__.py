@@ -18,6 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
+from gateway.cli import doctor as doctors
 from gateway.cli import money, prices
 from gateway.cli.common import (
     CONFIG,
@@ -42,6 +43,7 @@ app.command()(prices.quote)
 app.command()(prices.rates)
 for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
     app.command()(command)
+app.command()(doctors.doctor)
 log = structlog.get_logger(__name__)
 
 

@@ -38,6 +38,16 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """What must be safe before a top-up or a settlement is told as booked; where settlements wait until it is."""
+
+    sync: bool
+    replicas: int
+    queue_dir: Path
+    ids_kept_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchSettings:
     """One Asterisk. Times are milliseconds."""
 
@@ -59,6 +69,7 @@ class Settings:
 
     config_dir: Path
     redis: RedisSettings
+    ledger: LedgerSettings
     http: HttpSection
     switches: tuple[SwitchSettings, ...]
     verdict_deadline_ms: int
@@ -103,6 +114,12 @@ def _settings(reading: Reading) -> Settings | None:
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
+        ledger=LedgerSettings(
+            sync=content.ledger.sync,
+            replicas=content.ledger.replicas,
+            queue_dir=reading.path(content.ledger.queue_dir),
+            ids_kept_days=content.ledger.ids_kept_days,
+        ),
         http=content.http,
         switches=switches,
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -119,6 +136,9 @@ def _check_gateway(document: Document[GatewayFile]) -> None:
         document.warn(("verdict", "deadline_ms"), what, "write 2000, or raise CALLGATE_WAIT on every switch")
     if not content.switch:
         document.warn((), "there is no [[switch]]: nothing will be gated", "add one for each Asterisk")
+    if content.redis.url == EMBEDDED and content.ledger.replicas:
+        what = "the embedded server has no replicas: nothing would ever be told as booked"
+        document.wrong(("ledger", "replicas"), what, "write 0, or the URL of a server that has some")
     if content.redis.url != EMBEDDED and urlsplit(content.redis.url).password:
         line = document.lines.find(("redis", "url"))
         document.reading.warn_if_readable(document.file, line, "redis.url")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
@@ -36,6 +37,10 @@ from rating import Ladder
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
 
+# A top-up that was acknowledged is there, and so is a settlement. A release is not among them: a hold that came back
+# with a lost machine is freed by the reaper.
+_DURABLE: Final = frozenset({"topup", "reverse", "settle"})
+_DISK_SECONDS: Final = 5.0  # a sync a second, and a slow disk
 _DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
@@ -55,7 +60,11 @@ def _at_once(outcome: Refused) -> asyncio.Future[Refused]:
 
 
 class RedisLedger:
-    """Implements ``gateway.ports.Ledger`` on one pipelined connection.
+    """Implements ``gateway.ports.Ledger`` on two connections, or on two to each primary of a cluster.
+
+    Most steps go through a pipe of their own, and verdicts wait for nothing. What books money for good (``_DURABLE``)
+    goes through a durable pipe: its answer comes when the server has it on disk (``sync``), and so many ``replicas``
+    have it; see ``durable`` for what a server can promise, and ``own_sync``.
 
     ``observe`` is told of every function call: its name, its duration in seconds, and whether there was an
     answer (a refusal or a rejection is one). Ids of closed calls and of top-ups are kept for
@@ -69,6 +78,9 @@ class RedisLedger:
         timeout_seconds: float = 1.0,
         most_pending: int = 10_000,
         ids_kept_days: int = 400,
+        sync: bool = True,
+        replicas: int = 0,
+        own_sync: Callable[[], None] | None = None,
         observe: Observer | None = None,
     ) -> None:
         """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
@@ -77,6 +89,16 @@ class RedisLedger:
         """
         make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
         self.pipe: Final = Router(url, make, load_functions, timeout_seconds=timeout_seconds)
+        patience = max(timeout_seconds, _DISK_SECONDS)
+        careful = partial(
+            DurablePipe,
+            timeout_seconds=patience,
+            most_pending=most_pending,
+            sync=sync,
+            replicas=replicas,
+            own_sync=own_sync,
+        )
+        self._durable: Final = Router(url, careful, load_functions, timeout_seconds=patience)
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
 
@@ -89,7 +111,8 @@ class RedisLedger:
         await self.pipe.connect()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        await self._durable.close()
         await self.pipe.close()
 
     # ------------------------------------------------------------------------------------------ the account
@@ -350,8 +373,9 @@ class RedisLedger:
             else:
                 future.set_result(outcome)
 
+        line = self._durable if name in _DURABLE else self.pipe
         try:
-            self.pipe.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
+            line.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
         except LedgerUnavailable as error:
             settle(error)
         return future
