@@ -12,8 +12,8 @@ import structlog
 
 from gateway.core.decide import Pass, decide
 from gateway.core.facts import Ask
-from gateway.core.reconcile import Cdr, Finding, Kind, Reconciliation, Scope, due_seconds, made_at_ms
 from gateway.core.journal import Entry
+from gateway.core.reconcile import Cdr, Finding, Kind, Reconciliation, Scope, due_seconds, made_at_ms
 from gateway.ports import CallKey, Ledger, LedgerRejected, StoredCall
 from gateway.service import memo
 from gateway.service.directory import Directory
