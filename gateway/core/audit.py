@@ -135,6 +135,10 @@ class Auditor:
             self._close_call(first, last)
         self._step.clear()
 
+    def verdict(self, findings: Iterable[Finding]) -> Verdict:
+        """Sum up."""
+        return Verdict(self.first, self.last, self.balance, self.held, tuple(findings))
+
     # ------------------------------------------------------------------------------------------- one entry
 
     def _count(self, entry: Entry) -> None:
@@ -339,7 +343,7 @@ def audit(entries: Iterable[Entry], books: Books | None = None) -> Verdict:
             findings = auditor.compare(books)
     except MisfitError as error:
         findings = [error.finding]
-    return Verdict(auditor.first, auditor.last, auditor.balance, auditor.held, tuple(findings))
+    return auditor.verdict(findings)
 
 
 def _differences(what: str, expected: Mapping[Any, object], found: Mapping[Any, object] | None) -> Iterator[Finding]:
