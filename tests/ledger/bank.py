@@ -86,20 +86,20 @@ class Bank:
         """Re-add the journal and hold it against the account and the live calls."""
         account = await self.ledger.balance(self.tenant)
         live = await self.live()
-        balance = held = credits_ = charges = adjustments = 0
-        for entry in await self.journal():
-            credit, charged = int(entry["credit"]), int(entry["charged"])
-            adjustment = int(entry["adjustment"])
-            credits_, charges, adjustments = credits_ + credit, charges + charged, adjustments + adjustment
-            balance += credit - charged + adjustment
-            held += int(entry["held"])
-            assert int(entry["balance"]) == balance, entry
-            assert int(entry["held_after"]) == held >= 0, entry
-        assert account.balance_micros == balance == credits_ - charges + adjustments
-        assert account.credits_micros == credits_
-        assert account.charges_micros == charges
-        assert account.adjustments_micros == adjustments
-        assert account.held_micros == held == sum(call.held_micros for call in live)
+        sums = dict.fromkeys(("source", "credit", "held", "debt", "revenue", "expired", "adjustment"), 0)
+        for number, entry in enumerate(await self.journal(), 1):
+            deltas = {name: int(entry[name]) for name in sums}
+            assert int(entry["n"]) == number, entry
+            assert sum(deltas.values()) == 0, entry
+            sums = {name: total + deltas[name] for name, total in sums.items()}
+            assert int(entry["balance"]) == sums["credit"] + sums["held"] + sums["debt"], entry
+            assert int(entry["held_after"]) == sums["held"] >= 0, entry
+        assert account.balance_micros == sums["credit"] + sums["held"] + sums["debt"]
+        assert account.credits_micros == -sums["source"]
+        assert account.charges_micros == sums["revenue"]
+        assert account.adjustments_micros == -sums["adjustment"]
+        assert account.expired_micros == sums["expired"]
+        assert account.held_micros == sums["held"] == sum(call.held_micros for call in live)
         assert account.live_calls == len(live)
         assert all(call.held_micros >= 0 for call in live)
 
