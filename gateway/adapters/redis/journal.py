@@ -1,11 +1,10 @@
-"""The journal in Redis: reading its stream, trimming what is archived, and the account that it must add up to."""
+"""Reading the journal in Redis, and the account that it must add up to."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.pipe import Word
 from gateway.core.findings import Books
 from gateway.core.journal import Entry, read_entry
 from gateway.ports import LedgerRejected
@@ -15,39 +14,35 @@ _POOL: Final = "pool:"
 _CALLS_AT_ONCE: Final = 256
 
 
-class PipeLike(Protocol):
-    """What these functions need of a connection."""
-
-    def call(self, *command: Word) -> Awaitable[Any]:
-        """Send a command, and wait for its reply."""
-        ...
+Told = Callable[..., Awaitable[Any]]
+"""Sends a command and waits for its reply. Raises LedgerUnavailable."""
 
 
-async def journal(pipe: PipeLike, tenant: str, after_id: str, most: int) -> list[Entry]:
+async def read_journal(told: Told, tenant: str, after_id: str, most: int) -> list[Entry]:
     """Read the oldest entries after that one ("": from the beginning). Raises LedgerUnavailable, ValueError."""
     key = wire.account_keys(wire.checked_tenant(tenant))[2]
     start = f"({after_id}" if after_id else "-"
-    rows = await pipe.call("XRANGE", key, start, "+", "COUNT", wire.checked_amount(most, 1))
+    rows = await told("XRANGE", key, start, "+", "COUNT", wire.checked_amount(most, 1))
     return [read_entry(_fields(pairs), entry_id.decode()) for entry_id, pairs in rows]
 
 
-async def books(pipe: PipeLike, tenant: str) -> tuple[Books, int]:
+async def read_books(told: Told, tenant: str) -> tuple[Books, int]:
     """Read the account at one instant, then its live calls, then the number of its last entry by then.
 
     Raises LedgerUnavailable. Rejected: ``unknown_account``.
     """
     account_key, live_key = wire.account_keys(wire.checked_tenant(tenant))[:2]
-    account = _fields(await pipe.call("HGETALL", account_key))
+    account = _fields(await told("HGETALL", account_key))
     if not account:
         raise LedgerRejected("unknown_account", "The tenant has no account; open it first.")
-    names = [name.decode() for name in await pipe.call("ZRANGE", live_key, 0, -1)]
+    names = [name.decode() for name in await told("ZRANGE", live_key, 0, -1)]
     held: dict[str, int] = {}
     for start in range(0, len(names), _CALLS_AT_ONCE):
         some = names[start : start + _CALLS_AT_ONCE]
         keys = [wire.stored_keys(tenant, name)[0] for name in some]
-        values = await asyncio.gather(*(pipe.call("HGET", key, "held") for key in keys))
+        values = await asyncio.gather(*(told("HGET", key, "held") for key in keys))
         held |= {name: int(value) for name, value in zip(some, values, strict=True) if value is not None}
-    last = int(await pipe.call("HGET", account_key, "entries") or 0)
+    last = int(await told("HGET", account_key, "entries") or 0)
     return _books(account, held), last
 
 
