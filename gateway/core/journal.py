@@ -64,7 +64,7 @@ def read_entry(fields: Mapping[str, str], entry_id: str) -> Entry:
     more = []
     for name, text in fields.items():
         if name in _INTEGERS:
-            known[name] = None if not text and name in _MAY_LACK else _integer(name, text, entry_id)
+            known[name] = _number(name, text, entry_id)
         elif name not in _TEXTS:
             more.append((name, text))
         elif name != "entry_id":
@@ -84,9 +84,12 @@ def read_line(line: str | bytes) -> Entry:
     for name, value in values.items():
         kind = type(value)
         if name in _INTEGERS:
-            if kind is not int and (value is not None or name not in _MAY_LACK):
+            if kind is str:  # written by a version that did not know it yet, so as the stream had it
+                known[name] = _number(name, value, _shown(line))
+            elif kind is int or (value is None and name in _MAY_LACK):
+                known[name] = value
+            else:
                 raise ValueError(f"{name} of {_shown(line)} is no whole number: {value!r:.40}")
-            known[name] = value
         elif name in _TEXTS:
             if kind is not str:
                 raise ValueError(f"{name} of {_shown(line)} is no text: {value!r:.40}")
@@ -109,7 +112,9 @@ def _made(known: dict[str, Any], more: list[tuple[str, Any]], where: str) -> Ent
     return Entry(**known, more=tuple(more))
 
 
-def _integer(name: str, text: str, where: str) -> int:
+def _number(name: str, text: str, where: str) -> int | None:
+    if not text and name in _MAY_LACK:
+        return None
     if _INTEGER.fullmatch(text) is None:
         raise ValueError(f"{name} of {where} is no whole number: {text!r:.40}")
     return int(text)

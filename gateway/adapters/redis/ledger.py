@@ -18,7 +18,10 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from gateway.adapters import tasks
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.journal import read_books, read_journal
 from gateway.adapters.redis.pipe import OnReply, Pipe, Reply, Word
+from gateway.core.findings import Books
+from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -330,6 +333,19 @@ class RedisLedger:
     async def outbox_done(self, tenant: str, entry_id: str) -> None:
         """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
         await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
+
+    async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
+        """The oldest entries after that one ("": from the beginning). Raises ValueError for what is no entry."""
+        return await read_journal(self._told, tenant, after_id, most)
+
+    async def archived(self, tenant: str, n: int, entry_id: str) -> None:
+        """Forget the journal up to that entry, which is on disk. Rejected: ``unknown_account``."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        await self._function("archived", keys, wire.checked_amount(n, 1), entry_id)
+
+    async def books(self, tenant: str) -> tuple[Books, int]:
+        """The account at one instant, then its live calls, then its last entry's n. Rejected: ``unknown_account``."""
+        return await read_books(self._told, tenant)
 
     async def subscribe_topups(self) -> AsyncGenerator[str, None]:
         """Yield the tenant of each top-up as it happens, from all gateways, without end.

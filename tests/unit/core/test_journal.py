@@ -54,6 +54,13 @@ def test_fields_of_a_later_version_are_kept() -> None:
     assert read_line(to_line(entry)) == entry
 
 
+def test_a_number_that_an_older_version_kept_as_a_text_is_read() -> None:
+    """It did not know the field, and kept what the stream said."""
+    assert read_line('{"n":1,"type":"open","lot":"3","credit":"-5","total":""}') == Entry(1, "open", lot=3, credit=-5)
+    with pytest.raises(ValueError, match=r"credit .* is no whole number"):
+        read_line('{"n":1,"type":"open","credit":"five"}')
+
+
 def test_fields_that_an_older_version_did_not_write_have_defaults() -> None:
     """A number and a type are enough."""
     assert read_line('{"n":1,"type":"open"}') == read_entry({"n": "1", "type": "open"}, "") == Entry(1, "open")
