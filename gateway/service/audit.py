@@ -1,18 +1,11 @@
 """The audit of a tenant on a live system: archive and stream as one journal, and the account at one of its entries."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
-from itertools import takewhile
 
 from gateway.core.audit import Auditor
 from gateway.core.findings import MisfitError, Verdict
-from gateway.core.journal import Entry
 from gateway.ports import JournalReader
-
-ReadArchive = Callable[[int], Iterable[Entry]]
-"""The archive's entries after that n."""
-
-SLICE = 512
+from gateway.service.journal import ReadArchive, whole_journal
 
 
 async def audit_tenant(ledger: JournalReader, tenant: str, read_archive: ReadArchive) -> Verdict:
@@ -25,7 +18,7 @@ async def audit_tenant(ledger: JournalReader, tenant: str, read_archive: ReadArc
     auditor = Auditor()
     moving = set()
     try:
-        async for entry in _entries(ledger, tenant, read_archive, last):
+        async for entry in whole_journal(ledger, tenant, read_archive, last):
             if entry.n <= books.entries:
                 auditor.take(entry)
             else:
@@ -35,23 +28,3 @@ async def audit_tenant(ledger: JournalReader, tenant: str, read_archive: ReadArc
     except MisfitError as error:
         findings = [error.finding]
     return auditor.verdict(findings)
-
-
-async def _entries(ledger: JournalReader, tenant: str, read_archive: ReadArchive, last: int) -> AsyncIterator[Entry]:
-    """All entries up to that one. What leaves the stream meanwhile is in the archive by then: it is looked at again."""
-    n, entry_id = 0, ""
-    while n < last:
-        before = n
-        for entry in takewhile(lambda entry: entry.n <= last, read_archive(n)):
-            yield entry
-            n, entry_id = entry.n, entry.entry_id
-        while n < last:
-            some = await ledger.journal(tenant, entry_id, SLICE)
-            is_gap = bool(n and some) and some[0].n != n + 1
-            if not some or (is_gap and n > before):
-                break
-            for entry in takewhile(lambda entry: entry.n <= last, some):
-                yield entry
-            n, entry_id = some[-1].n, some[-1].entry_id
-        if n == before:
-            return

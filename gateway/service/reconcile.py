@@ -7,6 +7,7 @@ have charged; the ledger books the difference, once. All else is told and left a
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -14,14 +15,20 @@ from gateway.core.decide import Pass, decide
 from gateway.core.facts import Ask
 from gateway.core.journal import Entry
 from gateway.core.reconcile import Cdr, Finding, Kind, Reconciliation, Scope, due_seconds, made_at_ms
-from gateway.ports import CallKey, Ledger, LedgerRejected, StoredCall
+from gateway.ports import CallKey, JournalReader, Ledger, LedgerRejected, StoredCall
 from gateway.service import memo
 from gateway.service.directory import Directory
+from gateway.service.journal import whole_journal
 from rating import AmountError, charge_with_included
 
 log = structlog.get_logger(__name__)
 
-Journal = Callable[[str], AsyncIterator[Entry]]  # a tenant's entries, oldest first
+ReadArchives = Callable[[str, int], Iterable[Entry]]
+"""A tenant's archived entries after that n."""
+
+
+class Source(Ledger, JournalReader, Protocol):
+    """A ledger whose journal can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +50,56 @@ class Result:
     is_applied: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found, and the tenants whose first entries could not be read: where their journal begins."""
+
+    results: tuple[Result, ...]
+    begins_at: dict[str, int]
+
+
 async def reconcile(
-    ledger: Ledger, journal: Journal, directory: Directory, cdrs: Iterable[Cdr], scope: Scope, *, apply: bool
-) -> list[Result]:
+    ledger: Source, read_archives: ReadArchives, directory: Directory, cdrs: Iterable[Cdr], scope: Scope, *, apply: bool
+) -> Report:
     """Compare, and correct estimates where told to. All CDRs are read before anything is booked.
 
-    Raises LedgerUnavailable, and what the journal and the CDRs raise.
+    Raises LedgerUnavailable, ValueError for an entry that cannot be read, and what the archives and the CDRs raise.
     """
     books = Reconciliation(
         scope, is_free=lambda cdr: _is_free(cdr, directory), payer=lambda cdr: _payer(cdr, directory)
     )
+    begins_at = {}
     # All tenants', also where one is asked for: its channel may have asked for another's money.
     for tenant in directory:
-        async for entry in journal(tenant.tenant_id):
+        first = 0
+        async for entry in _journal(ledger, tenant.tenant_id, read_archives):
+            first = first or entry.n
             books.book(tenant.tenant_id, entry)
+        if first > 1:
+            begins_at[tenant.tenant_id] = first
     for cdr in cdrs:
         books.record(cdr)
-    results = []
-    for finding in books.findings():
-        if finding.kind is Kind.ESTIMATE:
-            results.append(await _of_estimate(ledger, directory, finding, apply=apply))
-        else:
-            results.append(Result(finding))
-    return results
+    results = [await _result(ledger, directory, finding, apply=apply) for finding in books.findings()]
+    return Report(tuple(results), begins_at)
+
+
+async def _journal(ledger: Source, tenant: str, read_archives: ReadArchives) -> AsyncIterator[Entry]:
+    try:
+        last = (await ledger.balance(tenant)).journal_entries
+    except LedgerRejected as error:
+        if error.code != "unknown_account":  # a tenant of the config that no gateway has opened yet
+            raise
+        return
+    async for entry in whole_journal(ledger, tenant, lambda n: read_archives(tenant, n), last):
+        yield entry
 
 
 # ------------------------------------------------------------------------------------------------------- estimates
 
 
-async def _of_estimate(ledger: Ledger, directory: Directory, finding: Finding, *, apply: bool) -> Result:
+async def _result(ledger: Ledger, directory: Directory, finding: Finding, *, apply: bool) -> Result:
+    if finding.kind is not Kind.ESTIMATE:
+        return Result(finding)
     assert finding.call is not None, "an estimate is a call's"
     key = CallKey(finding.tenant, finding.call.call_id)
     stored = await ledger.stored_call(key)

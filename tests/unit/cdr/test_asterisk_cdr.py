@@ -76,7 +76,7 @@ def test_rows_of_before_uniqueids_were_logged_are_one_problem() -> None:
 
 def test_a_file_of_another_kind_is_refused_in_one_sentence() -> None:
     """Not a problem for each of its rows."""
-    with pytest.raises(CdrFileError, match="No row of Master.csv is as cdr_csv writes it"):
+    with pytest.raises(CdrFileError, match=r"No row of Master\.csv is as cdr_csv writes it"):
         read(b"calldate,src,dst\n1,2,3\n")
 
 
