@@ -4,7 +4,7 @@ NAMES = (
     "accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata", "start",
     "answer", "end", "duration", "billsec", "disposition", "amaflags", "uniqueid", "userfield",
 )  # fmt: skip
-ANSWERED = {
+ANSWERED: dict[str, str | int] = {
     "accountcode": "acme", "src": "12125550101", "dst": "011442079460000", "dcontext": "phones",
     "clid": '"Acme" <12125550101>', "channel": "PJSIP/acme-00000000", "dstchannel": "PJSIP/trunk-00000001",
     "lastapp": "Dial", "lastdata": "PJSIP/442079460000@trunk,60,iL(10000)", "start": "2026-11-22 23:24:47",
