@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,9 +43,7 @@ def audit(
 
 async def _audit(settings: Settings, names: list[str], folder: Path) -> dict[str, Verdict]:
     async with bootstrap.borrowed_ledger(settings) as ledger:
-        return {
-            name: await audit_tenant(ledger, name, lambda n, of=folder / name: read_archive(of, n)) for name in names
-        }
+        return {name: await audit_tenant(ledger, name, partial(read_archive, folder / name)) for name in names}
 
 
 def _facts(name: str, verdict: Verdict) -> dict[str, object]:
