@@ -179,6 +179,7 @@ class Disk:
         self.number = number
         self.part = part
         self.synced: list[int] = []
+        self.written: list[bytes] = []
         self._fsync = os.fsync
         monkeypatch.setattr(os, "fsync", self.fsync)
         monkeypatch.setattr(archive, "_write", self.write)
@@ -198,6 +199,7 @@ class Disk:
         """Write, or fail with a part written."""
         is_failing = self._step()
         stream.write(data[: self.part] if is_failing else data)  # type: ignore[attr-defined]
+        self.written.append(bytes(data))
         if is_failing:
             raise OSError(self.number, os.strerror(self.number))
 
@@ -223,6 +225,18 @@ def test_a_disk_that_fails_at_any_step_loses_and_doubles_nothing(
                 break
         assert kept(folder) == list(range(1, first + 2))
     assert told == [number] * (disk.calls >= failing)
+
+
+def test_what_a_failed_sync_left_behind_is_written_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a sync that failed, a second one proves nothing of the same bytes: the kernel has let them go."""
+    one = FileArchive(folder, BIG)
+    one.keep(TENANT, entries(1, 2))
+    disk = Disk(monkeypatch, 2, errno.EIO)
+    with pytest.raises(OSError, match="error"):
+        one.keep(TENANT, entries(3, 4))
+    one.keep(TENANT, entries(3, 4))
+    assert disk.written == ["".join(f"{to_line(entry)}\n" for entry in entries(3, 4)).encode()] * 2
+    assert kept(folder) == [1, 2, 3, 4]
 
 
 def test_a_first_attempt_that_fails_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
