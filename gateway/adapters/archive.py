@@ -147,6 +147,7 @@ def _found_end(folder: Path) -> _End:
         end = _checked(file)
         if end.size_bytes:
             _sync_folder(folder)
+            _sync_folder(folder.parent)
             return end
         file.unlink()  # it was made and never filled
     return _End(0, None, 0)
@@ -212,7 +213,8 @@ def _write(stream: BinaryIO, data: bytes) -> None:
 
 def _make(folder: Path) -> None:
     if not folder.is_dir():
-        folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+        _make(folder.parent)
+        folder.mkdir(_FOLDER_MODE, exist_ok=True)
         _sync_folder(folder.parent)
 
 

@@ -20,7 +20,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import prices, reconcile
+from gateway.cli import audit, prices, reconcile
 from gateway.cli.common import (
     CONFIG,
     AsJson,
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 app.command()(prices.quote)
 app.command()(prices.rates)
+app.command()(audit.audit)
 app.command()(reconcile.reconcile)
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from gateway import bootstrap, logs
 from gateway.adapters.archive import read_archive
@@ -39,7 +39,9 @@ def reconcile(
     ] = None,
     switch: Annotated[str | None, typer.Option(help="Whose CDRs these are; not needed where there is one.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Correct the estimates; else nothing is changed.")] = False,
-    archive: Annotated[Path | None, typer.Option(help="The folder of the journal's archive.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="The archive's folder, where it is not that of the config.")
+    ] = None,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -54,6 +56,7 @@ def reconcile(
         to_ms=_instant_ms(to),
         trunks=tuple(trunk or ()),
     )
+    folder = journal or settings.journal.folder
     logs.configure("warning")
     problems: list[CdrProblem] = []
 
@@ -61,7 +64,7 @@ def reconcile(
         async with bootstrap.borrowed_ledger(settings) as ledger:
             return await compare(
                 ledger,
-                lambda name, n: () if archive is None else read_archive(archive / name, n),
+                lambda name, n: read_archive(folder / name, n),
                 Directory(settings.tenants.values()),
                 _rows(cdr, problems),
                 scope,
@@ -138,7 +141,8 @@ def _show(report: Report, problems: list[CdrProblem], currencies: dict[str, str]
     found = _counts(report)
     print(", ".join(f"{name} {count}" for name, count in found.items()))
     names = ("callgate", "CDR", "charged", "by the CDR")
-    table = Table("finding", "tenant", "call", *map(right, names), "why", "CDR in")
+    whole = [Column(name, overflow="fold") for name in ("finding", "tenant", "call")]
+    table = Table(*whole, *map(right, names), "why", Column("CDR in", overflow="fold"))
     told = [result for result in report.results if result.finding.kind is not Kind.MATCHED]
     for result in told:
         table.add_row(*_cells(result, currencies))
@@ -151,7 +155,7 @@ def _show(report: Report, problems: list[CdrProblem], currencies: dict[str, str]
     if len(problems) > _MOST_SHOWN:
         print(f"and {len(problems) - _MOST_SHOWN} rows more that could not be read", file=sys.stderr)
     for tenant, first in report.begins_at.items():
-        where = "entries before it are archived: name the folder by --archive, or compare later calls by --from"
+        where = "entries before it are not here: name their folder by --journal, or compare later calls by --from"
         print(f"{tenant}: the journal begins with entry {first}; {where}.", file=sys.stderr)
 
 

@@ -38,6 +38,15 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """``is_archived``: by this gateway, to ``folder``, in files of about ``file_bytes``."""
+
+    is_archived: bool
+    folder: Path
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchSettings:
     """One Asterisk. Times are milliseconds."""
 
@@ -59,6 +68,7 @@ class Settings:
 
     config_dir: Path
     redis: RedisSettings
+    journal: JournalSettings
     http: HttpSection
     switches: tuple[SwitchSettings, ...]
     verdict_deadline_ms: int
@@ -103,6 +113,7 @@ def _settings(reading: Reading) -> Settings | None:
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
+        journal=_journal(document),
         http=content.http,
         switches=switches,
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -110,6 +121,11 @@ def _settings(reading: Reading) -> Settings | None:
         tenants=MappingProxyType(tenants),
         warnings=tuple(in_order(reading.problems)),
     )
+
+
+def _journal(document: Document[GatewayFile]) -> JournalSettings:
+    section = document.content.journal
+    return JournalSettings(section.archive, document.reading.path(section.dir), section.file_mib * 2**20)
 
 
 def _check_gateway(document: Document[GatewayFile]) -> None:
