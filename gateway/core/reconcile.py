@@ -154,12 +154,10 @@ class Finding:
 
     @property
     def cdr_seconds(self) -> int | None:
-        """The length by the CDR."""
+        """The length by the CDR as it stands there, a menu before the ask included; 0 where nobody answered."""
         if self.cdr is None:
             return None
-        if self.call is None or _is_near(self.call, self.cdr):
-            return self.cdr.billsec if self.cdr.is_answered else 0
-        return talked_seconds(self.cdr, self.call.answered_at_ms)
+        return self.cdr.billsec if self.cdr.is_answered else 0
 
 
 # ---------------------------------------------------------------------------------------------------- the lengths
