@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from gateway import bootstrap, logs
+from gateway import bootstrap
 from gateway.adapters.archive import read_archive
 from gateway.adapters.asterisk_cdr import CdrFileError, CdrProblem, read_files
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
@@ -57,7 +57,6 @@ def reconcile(
         trunks=tuple(trunk or ()),
     )
     folder = journal or settings.journal.folder
-    logs.configure("warning")
     problems: list[CdrProblem] = []
 
     async def errand() -> Report:

@@ -18,7 +18,7 @@ Rules:
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -35,7 +35,7 @@ _EPOCH: Final = re.compile(r"(?:.*-)?([0-9]{1,11})\.[0-9]+")
 class Cdr:
     """One call record of the PBX, as far as it is needed. Texts may be a caller's."""
 
-    where: str  # file and line, for people
+    where: str = field(compare=False)  # file and line, for people
     uniqueid: str  # of the caller's channel
     accountcode: str
     dst: str  # what was dialled
@@ -73,6 +73,7 @@ class BookedCall:
     granted_micros: int = 0  # all that was ever held or charged for it while it ran
     granted_included_seconds: int = 0
     answered_at_ms: int = 0  # ledger clock
+    is_whole: bool = False  # from its first entry on: else more was granted than is known here
 
     @property
     def uniqueid(self) -> str:
@@ -81,7 +82,7 @@ class BookedCall:
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry of the journal."""
-        if entry.type in {"reserve", "extend", "shrink", "register"}:
+        if entry.type in _GRANTS:
             self.granted_micros += entry.held + entry.revenue
             self.granted_included_seconds += entry.included
         elif entry.type == "answer":
@@ -94,6 +95,8 @@ class BookedCall:
             self.seconds = int(entry.note) if entry.note.isdecimal() else 0
 
 
+_BEGINS: Final = frozenset({"reserve", "register"})
+_GRANTS: Final = _BEGINS | {"extend", "shrink"}
 _CLOSES: Final = {"settle": Booked.SETTLED, "estimate": Booked.ESTIMATED, "correct": Booked.CORRECTED}
 
 
@@ -206,14 +209,16 @@ class Reconciliation:
     scope: Scope
     is_free: Callable[[Cdr], bool] = lambda _: False
     payer: Callable[[Cdr], str] = lambda _: ""
+    begins_at: dict[str, int] = field(default_factory=dict)  # a tenant's first entry here
     _calls: dict[tuple[str, str], BookedCall] = field(default_factory=dict)
     _by_uniqueid: dict[str, list[BookedCall]] = field(default_factory=dict)
-    _answered: dict[str, dict[Cdr, Cdr]] = field(default_factory=lambda: defaultdict(dict))
+    _answered: dict[str, list[Cdr]] = field(default_factory=lambda: defaultdict(list))
     _unanswered: dict[str, Cdr] = field(default_factory=dict)
-    _strangers: dict[Cdr, Cdr] = field(default_factory=dict)
+    _strangers: dict[Cdr, None] = field(default_factory=dict)
 
     def book(self, tenant: str, entry: Entry) -> None:
         """Take one entry of a tenant's journal; they come in order."""
+        first_n = self.begins_at.setdefault(tenant, entry.n)
         if entry.type in {"topup", "reverse"} or not entry.call:  # a top-up's id stands where a call's does
             return
         call = self._calls.get((tenant, entry.call))
@@ -221,6 +226,8 @@ class Reconciliation:
             if not self.scope.has_call(entry.call):
                 return
             call = self._calls[tenant, entry.call] = BookedCall(tenant, entry.call)
+            # A journal that lacks its oldest entries may begin within a step.
+            call.is_whole = entry.type in _BEGINS and (entry.n > first_n or entry.n == 1)
             self._by_uniqueid.setdefault(call.uniqueid, []).append(call)
         call.take(entry)
 
@@ -228,14 +235,13 @@ class Reconciliation:
         """Take one CDR. The same one twice (files that overlap) is one."""
         if not self.scope.has_time(cdr.uniqueid) or not self.scope.is_trunk(cdr):
             return
-        itself = replace(cdr, where="")
         if cdr.uniqueid not in self._by_uniqueid:
             if self.scope.trunks and cdr.is_answered:
-                self._strangers.setdefault(itself, cdr)
-        elif cdr.is_answered:
-            self._answered[cdr.uniqueid].setdefault(itself, cdr)
-        else:
+                self._strangers[cdr] = None
+        elif not cdr.is_answered:
             self._unanswered[cdr.uniqueid] = cdr
+        elif cdr not in self._answered[cdr.uniqueid]:
+            self._answered[cdr.uniqueid].append(cdr)
 
     def findings(self) -> Iterator[Finding]:
         """All of them, the matched too, of the tenant that was asked for."""
@@ -245,29 +251,31 @@ class Reconciliation:
 
     def _all(self) -> Iterator[Finding]:
         for uniqueid, calls in self._by_uniqueid.items():
-            yield from self._of_channel(calls, list(self._answered.get(uniqueid, {}).values()))
-        yield from (self._extra(cdr, "") for cdr in self._strangers.values() if not self.is_free(cdr))
+            yield from self._of_channel(calls, self._answered.get(uniqueid, []))
+        yield from (self._extra(cdr, "") for cdr in self._strangers if not self.is_free(cdr))
 
     def _of_channel(self, calls: list[BookedCall], cdrs: list[Cdr]) -> Iterator[Finding]:
         charged = [call for call in calls if call.state in _CHARGED]
+        if len(charged) != len(cdrs):  # the channel may have dialled what passes unmetered, too
+            cdrs = [cdr for cdr in cdrs if not self.is_free(cdr)]
         pairs, is_sure = _paired(charged, cdrs), len(charged) == len(cdrs)
         for call in charged:
             cdr = pairs.get(call.call_id) or self._unanswered.get(call.uniqueid)
             yield _judged(call, cdr, is_sure=is_sure)
-        taken = {id(cdr) for cdr in pairs.values()}
-        left = [cdr for cdr in cdrs if id(cdr) not in taken]
-        uncharged = [call for call in calls if call.state not in _CHARGED]
-        for cdr in left:
-            still_open = next((call for call in uncharged if call.state is Booked.OPEN), None)
-            if still_open is not None:
-                uncharged.remove(still_open)
-                yield Finding(Kind.OPEN, still_open.tenant, still_open, cdr, "not settled yet")
-            elif not self.is_free(cdr):
-                yield self._extra(cdr, calls[0].tenant)
+        taken = list(pairs.values())
+        still_open = [call for call in calls if call.state is Booked.OPEN]
+        for cdr in cdrs:
+            if cdr not in taken:
+                yield _open(still_open.pop(0), cdr) if still_open else self._extra(cdr, calls[0].tenant)
 
     def _extra(self, cdr: Cdr, asker: str) -> Finding:
         why = "its channel asked, and this leg was not charged" if asker else "callgate never saw it"
         return Finding(Kind.EXTRA, asker or self.payer(cdr), None, cdr, why)
+
+
+def _open(call: BookedCall, cdr: Cdr) -> Finding:
+    why = "not settled yet" if call.answered_at_ms else "its answer was never heard"
+    return Finding(Kind.OPEN, call.tenant, call, cdr, why)
 
 
 def _paired(calls: list[BookedCall], cdrs: list[Cdr]) -> Mapping[str, Cdr]:

@@ -9,19 +9,17 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import structlog
-
 from gateway.core.decide import Pass, decide
 from gateway.core.facts import Ask
 from gateway.core.journal import Entry
 from gateway.core.reconcile import Cdr, Finding, Kind, Reconciliation, Scope, due_seconds, made_at_ms
-from gateway.ports import CallKey, JournalReader, Ledger, LedgerRejected, StoredCall
+from gateway.ports import CallKey, JournalReader, Ledger, LedgerRejected
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.journal import whole_journal
 from rating import AmountError, charge_with_included
 
-log = structlog.get_logger(__name__)
+_NO_ESTIMATE = "it is no estimate any more, by another hand or because of its age; run this again"
 
 ReadArchives = Callable[[str, int], Iterable[Entry]]
 """A tenant's archived entries after that n."""
@@ -68,19 +66,14 @@ async def reconcile(
     books = Reconciliation(
         scope, is_free=lambda cdr: _is_free(cdr, directory), payer=lambda cdr: _payer(cdr, directory)
     )
-    begins_at = {}
     # All tenants', also where one is asked for: its channel may have asked for another's money.
     for tenant in directory:
-        first = 0
         async for entry in _journal(ledger, tenant.tenant_id, read_archives):
-            first = first or entry.n
             books.book(tenant.tenant_id, entry)
-        if first > 1:
-            begins_at[tenant.tenant_id] = first
     for cdr in cdrs:
         books.record(cdr)
     results = [await _result(ledger, directory, finding, apply=apply) for finding in books.findings()]
-    return Report(tuple(results), begins_at)
+    return Report(tuple(results), {name: n for name, n in books.begins_at.items() if n > 1})
 
 
 async def _journal(ledger: Source, tenant: str, read_archives: ReadArchives) -> AsyncIterator[Entry]:
@@ -101,34 +94,34 @@ async def _result(ledger: Ledger, directory: Directory, finding: Finding, *, app
     if finding.kind is not Kind.ESTIMATE:
         return Result(finding)
     assert finding.call is not None, "an estimate is a call's"
-    key = CallKey(finding.tenant, finding.call.call_id)
-    stored = await ledger.stored_call(key)
-    if stored is None or stored.state != "estimated":
-        return Result(replace(finding, kind=Kind.CORRECTED, why="since the journal was read, or too old to correct"))
     try:
-        due = _due(finding, stored, directory)
+        due = await _due(ledger, directory, finding)
         if apply:
-            await ledger.settle(
-                key,
-                due.step,
-                due.charge_micros,
-                due.seconds,
-                is_estimate=False,
-                included_seconds=due.included_seconds,
-            )
+            await _apply(ledger, CallKey(finding.tenant, finding.call.call_id), due)
     except (ValueError, AmountError, LedgerRejected) as error:
         return Result(replace(finding, kind=Kind.DIFFERING, why=f"cannot be corrected: {error}"))
-    if apply:
-        log.info("call.corrected", call=key.call_id, tenant=key.tenant, seconds=due.seconds, charge=due.charge_micros)
     return Result(finding, due, is_applied=apply)
 
 
-def _due(finding: Finding, stored: StoredCall, directory: Directory) -> Due:
-    """What a settle would have charged. Raises ValueError, AmountError."""
+async def _apply(ledger: Ledger, key: CallKey, due: Due) -> None:
+    """Raises LedgerUnavailable, LedgerRejected, ValueError."""
+    charge, included = due.charge_micros, due.included_seconds
+    settled = await ledger.settle(key, due.step, charge, due.seconds, is_estimate=False, included_seconds=included)
+    if settled.charged_micros != charge:  # the reply to the very same step of another hand
+        raise ValueError(_NO_ESTIMATE)
+
+
+async def _due(ledger: Ledger, directory: Directory, finding: Finding) -> Due:
+    """What a settle would have charged. Raises LedgerUnavailable, ValueError, AmountError."""
     call, cdr, tenant = finding.call, finding.cdr, directory.get(finding.tenant)
     assert call is not None
     assert cdr is not None
     assert tenant is not None, "its journal was read"
+    if not call.is_whole:
+        raise ValueError("the journal's entries of its beginning are not here")
+    stored = await ledger.stored_call(CallKey(call.tenant, call.call_id))
+    if stored is None or stored.state != "estimated":
+        raise ValueError(_NO_ESTIMATE)
     seconds = due_seconds(cdr, stored.answered_at_ms, stored.granted_seconds)
     if seconds is None:
         raise ValueError("the CDR ends before the call's answer")

@@ -8,7 +8,7 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.journal import Entry
 from gateway.core.reconcile import Cdr, Kind, Scope
 from gateway.core.tenant import Tenant
-from gateway.ports import CallKey, Grant, Pool, StoredCall
+from gateway.ports import CallKey, Grant, Pool, Settled, StoredCall
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.reconcile import Report, Result, reconcile
@@ -137,7 +137,25 @@ async def test_a_settle_between_the_reading_and_the_correction_stands(
 
     monkeypatch.setattr(bank.ledger, "stored_call", settled_before)
     result = only(await reconciled(bank, cdr(42), apply=True))
-    assert (result.finding.kind, result.is_applied) == (Kind.CORRECTED, False)
+    assert (result.finding.kind, result.is_applied) == (Kind.DIFFERING, False)
+    assert "run this again" in result.finding.why
+    assert (await bank.figures())[0] == 960 * CENT
+
+
+async def test_a_settle_of_the_very_same_step_is_told_from_the_correction(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger answers a repeated step with what it booked then: that is not this correction."""
+    await estimated(bank)
+    settle = bank.ledger.settle
+
+    async def settled_before(key: CallKey, step: int, charge: int, seconds: int, **facts: bool) -> Settled:
+        await settle(key, step, 40 * CENT, 40, is_estimate=False)
+        return await settle(key, step, charge, seconds, **facts)
+
+    monkeypatch.setattr(bank.ledger, "settle", settled_before)
+    result = only(await reconciled(bank, cdr(42), apply=True))
+    assert (result.finding.kind, result.is_applied) == (Kind.DIFFERING, False)
     assert (await bank.figures())[0] == 960 * CENT
 
 
@@ -194,6 +212,8 @@ async def test_a_journal_without_its_beginning_is_told(ledger: RedisLedger) -> N
     def archives(_: str, after_n: int) -> list[Entry]:
         return [entry for entry in entries[:3] if entry.n > after_n]
 
+    (cut,) = (await reconciled(bank, cdr(42), apply=True)).results
+    assert (cut.finding.kind, cut.is_applied) == (Kind.DIFFERING, False)  # all that was granted is not known
     whole = await reconcile(ledger, archives, Directory([tenant(bank)]), [cdr(42)], SCOPE, apply=False)
     assert not whole.begins_at
     assert only(whole).finding.kind is Kind.ESTIMATE

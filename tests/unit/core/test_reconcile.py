@@ -192,6 +192,28 @@ def test_a_cdr_that_ends_before_the_answer_is_not_of_that_leg() -> None:
     assert due_seconds(cdr(billsec=4), (ANSWERED_AT_S + 30) * 1000, 60) is None
 
 
+def test_a_leg_that_passes_unmetered_is_not_taken_for_the_calls_own() -> None:
+    """A channel may dial a colleague and then the world: the one CDR that is left is the call's."""
+    colleague = cdr(billsec=59, dst="2001", answer_seconds=ANSWERED_AT_S - 90)
+    for kind, told in (("settle", Kind.MATCHED), ("estimate", Kind.ESTIMATE), ("open", Kind.OPEN)):
+        found = compared(entries(kind=kind), [colleague, cdr()], is_free=lambda each: each.dst == "2001")
+        assert [(finding.kind, finding.cdr_seconds) for finding in found] == [(told, 10)]
+
+
+def test_a_journal_that_begins_within_a_call_knows_not_all_that_was_granted() -> None:
+    """Nor one that begins within the step that began the call: its other lot may be what is missing."""
+    life = entries(kind="estimate")
+    for journal, is_whole in (
+        (life, True),
+        (life[1:], False),
+        (life[2:], False),
+        ([Entry(7, "pay"), *life[1:]], False),
+    ):
+        (finding,) = compared(journal, [cdr()])
+        assert finding.call is not None
+        assert finding.call.is_whole is is_whole
+
+
 def test_the_span_is_of_the_channel_and_so_the_same_on_both_sides() -> None:
     """A call is in the span by the instant in its Uniqueid; no clock and no zone can pull it from its CDR."""
     made_ms = 1_795_389_880_000
