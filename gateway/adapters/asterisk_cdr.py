@@ -100,8 +100,6 @@ def _cdr(row: re.Match[bytes], where: str, uniqueid: str) -> Cdr:
         uniqueid=uniqueid,
         accountcode=_text(row[1]),
         dst=_text(row[3]),
-        dcontext=_text(row[4]),
-        channel=_text(row[6]),
         dstchannel=_text(row[7]),
         lastdata=_text(row[9]),
         is_answered=row[15] == _ANSWERED and bool(answer),

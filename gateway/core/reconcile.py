@@ -39,8 +39,6 @@ class Cdr:
     uniqueid: str  # of the caller's channel
     accountcode: str
     dst: str  # what was dialled
-    dcontext: str
-    channel: str
     dstchannel: str  # empty: no leg was dialled
     lastdata: str  # of a Dial: what it dialled, and its options
     is_answered: bool

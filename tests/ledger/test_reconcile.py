@@ -34,8 +34,6 @@ def cdr(billsec: int, **changes: object) -> Cdr:
         uniqueid=build.CALLER,
         accountcode="",
         dst="011" + build.NUMBER,
-        dcontext="phones",
-        channel="PJSIP/acme-1",
         dstchannel="PJSIP/trunk-2",
         lastdata=f"PJSIP/{build.NUMBER}@trunk,60,iL(60000)",
         is_answered=True,

@@ -53,8 +53,6 @@ def cdr(uniqueid: str = "1795389880.5", billsec: int = 10, **changes: object) ->
         "uniqueid": uniqueid,
         "accountcode": "acme",
         "dst": "011442079460000",
-        "dcontext": "phones",
-        "channel": "PJSIP/acme-1",
         "dstchannel": "PJSIP/trunk-2",
         "lastdata": "PJSIP/442079460000@trunk,60,iL(10000)",
         "is_answered": True,
