@@ -377,6 +377,27 @@ async def test_without_its_archive_the_journal_is_proven_from_where_redis_has_it
     assert (verdict.first, verdict.last, verdict.balance) == (4, 9, 10_000 - 150 - 60)
 
 
+async def test_a_note_that_is_no_text_stops_nothing(bank: Bank, tmp_path: Path) -> None:
+    """Bytes that a person wrote beside the gateway are archived as an escape."""
+    await bank.open(credit=10_000)
+    words = ("n", 3, "type", "terms", "balance", 10_000, "note", b"0 \xff")
+    await bank.ledger.pipe.call("XADD", f"cg:{{{bank.tenant}}}:journal", "*", *words)  # type: ignore[arg-type]
+    await Worker(bank, tmp_path).walk()
+    assert [entry.note for entry in read_archive(tmp_path / bank.tenant)] == ["0  ", "test", "0 \\xff"]
+
+
+async def test_an_entry_that_cannot_be_read_stops_its_tenant_alone(bank: Bank, tmp_path: Path) -> None:
+    """It stays in Redis with all that follows, and the audit names it."""
+    await bank.open(credit=10_000)
+    await bank.ledger.pipe.call("XADD", f"cg:{{{bank.tenant}}}:journal", "9999999999999-0", "n", "three")
+    worker = Worker(bank, tmp_path)
+    await worker.walk()
+    assert worker.tally.faults == ["archive_broken"]
+    await bank.ledger.pipe.call("HSET", f"cg:{{{bank.tenant}}}:account", "entries", 3)
+    (finding,) = (await proven(bank, tmp_path)).findings
+    assert "n of 9999999999999-0 is no whole number: 'three'" in str(finding)
+
+
 async def test_an_archive_that_cannot_be_read_is_a_finding(bank: Bank, tmp_path: Path) -> None:
     """A damaged line is named with its file, and where the proof ended."""
     await bank.open(credit=10_000)

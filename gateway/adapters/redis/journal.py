@@ -64,6 +64,8 @@ def _books(account: dict[str, str], held: dict[str, int]) -> Books:
 
 
 def _fields(pairs: Sequence[bytes]) -> dict[str, str]:
-    # What is no UTF-8 was written by a person: it must not stop the archive.
-    words = [word.decode(errors="backslashreplace") for word in pairs]
-    return dict(zip(words[::2], words[1::2], strict=True))
+    try:
+        words = iter([*map(bytes.decode, pairs)])
+    except UnicodeDecodeError:  # written by a person: it must not stop the archive
+        words = iter([word.decode(errors="backslashreplace") for word in pairs])
+    return dict(zip(words, words, strict=True))
