@@ -17,7 +17,7 @@ from gateway.core.findings import Verdict
 from gateway.core.journal import Entry
 from gateway.ports import AccountTerms, Archive, Grant, LedgerUnavailable, Pool
 from gateway.service import archive as service
-from gateway.service import audit
+from gateway.service import journal
 from gateway.service.archive import Archiver
 from gateway.service.audit import audit_tenant
 from gateway.service.directory import Directory
@@ -98,7 +98,7 @@ def _small_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several reads for one sync, and several syncs for one walk."""
     monkeypatch.setattr(service, "SLICE", 3)
     monkeypatch.setattr(service, "BATCH", 9)
-    monkeypatch.setattr(audit, "SLICE", 4)
+    monkeypatch.setattr(journal, "SLICE", 4)
 
 
 async def test_the_journal_moves_to_disk_and_leaves_redis(bank: Bank, tmp_path: Path) -> None:
