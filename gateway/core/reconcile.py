@@ -7,6 +7,9 @@ Rules:
   gets the one nearest in length, and no estimate is corrected by a guess.
 - A CDR counts from its caller's answer, which on a channel that was answered before it asked (an IVR, DISA) is
   earlier than the leg's (measured: 3 s of menu and 2.3 s of talk are a billsec of 6). The time between is taken off.
+- A leg that was transferred goes on in a CDR of its own Uniqueid, or as the second channel of another's (measured:
+  its asker's CDR ends with the transfer). Such a call lasted to the end of the last of them; as it is put together of
+  whole seconds, no estimate is corrected by it.
 - callgate's seconds are the ceiling of milliseconds, never beyond the grant; billsec is cut to whole seconds
   (measured). So they may differ by one.
 - A CDR's times are local or UTC, as cdr.conf has it, and do not say which: they are used only within a quarter of
@@ -18,15 +21,16 @@ Rules:
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from gateway.core.journal import Entry
 
 TOLERANCE_SECONDS: Final = 1
-# The leg's answer is known to a second only, and, but for an estimate, on the ledger's clock.
-_MENU_TOLERANCE_SECONDS: Final = 2
+# Of what is put together: the leg's answer is known to a second only, and, but for an estimate, on the ledger's clock;
+# and a transfer's CDRs are cut to whole seconds each.
+_LOOSE_TOLERANCE_SECONDS: Final = 2
 _ZONE_SECONDS: Final = 900
 _EPOCH: Final = re.compile(r"(?:.*-)?([0-9]{1,11})\.[0-9]+")
 
@@ -44,6 +48,11 @@ class Cdr:
     is_answered: bool
     answer_seconds: int  # since the epoch, in a zone that is not known; 0: never answered
     billsec: int
+
+    @property
+    def end_seconds(self) -> int:
+        """When it ended, on the clock of ``answer_seconds``."""
+        return self.answer_seconds + self.billsec
 
 
 class Booked(StrEnum):
@@ -71,6 +80,7 @@ class BookedCall:
     granted_micros: int = 0  # all that was ever held or charged for it while it ran
     granted_included_seconds: int = 0
     answered_at_ms: int = 0  # ledger clock
+    leg: str = ""  # Uniqueid of the channel that answered
     is_whole: bool = False  # from its first entry on: else more was granted than is known here
 
     @property
@@ -85,6 +95,7 @@ class BookedCall:
             self.granted_included_seconds += entry.included
         elif entry.type == "answer":
             self.answered_at_ms = entry.at_ms
+            self.leg = entry.note
         elif entry.type == "release":
             self.state = Booked.RELEASED
         elif entry.type in _CLOSES and entry.total is not None:  # on the first entry of a step alone
@@ -169,7 +180,7 @@ def talked_seconds(cdr: Cdr, leg_answered_at_ms: int) -> int:
     if not cdr.is_answered:
         return 0
     before = (leg_answered_at_ms // 1000 - cdr.answer_seconds) % _ZONE_SECONDS
-    if before >= _ZONE_SECONDS - _MENU_TOLERANCE_SECONDS:  # the caller was told after the leg, as it is in common
+    if before >= _ZONE_SECONDS - _LOOSE_TOLERANCE_SECONDS:  # the caller was told after the leg, as it is in common
         before = 0
     return cdr.billsec - before
 
@@ -187,14 +198,16 @@ def _is_near(call: BookedCall, cdr: Cdr) -> bool:
     return cdr.is_answered and abs(cdr.billsec - call.seconds) <= TOLERANCE_SECONDS
 
 
-def _agrees(call: BookedCall, cdr: Cdr) -> bool:
+def _agrees(call: BookedCall, cdr: Cdr, *, is_loose: bool) -> bool:
     if _is_near(call, cdr):
         return True
     talked = talked_seconds(cdr, call.answered_at_ms)
-    return talked < cdr.billsec and abs(talked - call.seconds) <= _MENU_TOLERANCE_SECONDS
+    return (is_loose or talked < cdr.billsec) and abs(talked - call.seconds) <= _LOOSE_TOLERANCE_SECONDS
 
 
 # --------------------------------------------------------------------------------------------------- the comparison
+
+_Span = tuple[int, int, str]
 
 
 @dataclass(slots=True)
@@ -210,9 +223,13 @@ class Reconciliation:
     begins_at: dict[str, int] = field(default_factory=dict)  # a tenant's first entry here
     _calls: dict[tuple[str, str], BookedCall] = field(default_factory=dict)
     _by_uniqueid: dict[str, list[BookedCall]] = field(default_factory=dict)
+    _legs: set[str] = field(default_factory=set)
     _answered: dict[str, list[Cdr]] = field(default_factory=lambda: defaultdict(list))
     _unanswered: dict[str, Cdr] = field(default_factory=dict)
     _strangers: dict[Cdr, None] = field(default_factory=dict)
+    # All answered CDRs, whatever the trunks: (answer, end, uniqueid) by what a transferred leg may be found by.
+    _by_leg: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
+    _by_dstchannel: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
 
     def book(self, tenant: str, entry: Entry) -> None:
         """Take one entry of a tenant's journal; they come in order."""
@@ -228,9 +245,16 @@ class Reconciliation:
             call.is_whole = entry.type in _BEGINS and (entry.n > first_n or entry.n == 1)
             self._by_uniqueid.setdefault(call.uniqueid, []).append(call)
         call.take(entry)
+        self._legs.add(call.leg)
 
     def record(self, cdr: Cdr) -> None:
         """Take one CDR. The same one twice (files that overlap) is one."""
+        if cdr.is_answered:
+            span = (cdr.answer_seconds, cdr.end_seconds, cdr.uniqueid)
+            if cdr.uniqueid in self._legs:
+                self._by_leg[cdr.uniqueid].append(span)
+            if cdr.dstchannel:
+                self._by_dstchannel[cdr.dstchannel].append(span)
         if not self.scope.has_time(cdr.uniqueid) or not self.scope.is_trunk(cdr):
             return
         if cdr.uniqueid not in self._by_uniqueid:
@@ -259,12 +283,24 @@ class Reconciliation:
         pairs, is_sure = _paired(charged, cdrs), len(charged) == len(cdrs)
         for call in charged:
             cdr = pairs.get(call.call_id) or self._unanswered.get(call.uniqueid)
-            yield _judged(call, cdr, is_sure=is_sure)
+            end_seconds = self._leg_end_seconds(call, cdr) if cdr else 0
+            if cdr and end_seconds > cdr.end_seconds:
+                yield _transferred(call, replace(cdr, billsec=end_seconds - cdr.answer_seconds))
+            else:
+                yield _judged(call, cdr, is_sure=is_sure)
         taken = list(pairs.values())
         still_open = [call for call in calls if call.state is Booked.OPEN]
         for cdr in cdrs:
             if cdr not in taken:
                 yield _open(still_open.pop(0), cdr) if still_open else self._extra(cdr, calls[0].tenant)
+
+    def _leg_end_seconds(self, call: BookedCall, cdr: Cdr) -> int:
+        """When the leg's last CDR ended: it was on its way then, in the same zone."""
+        latest = cdr.end_seconds + _LOOSE_TOLERANCE_SECONDS
+        others = [span for span in self._by_dstchannel.get(cdr.dstchannel, ()) if span[2] != cdr.uniqueid]
+        # The names of channels begin anew when the PBX does: one of that name is the same only while it is up.
+        after = [end for answer, end, _ in others if answer <= latest and end > cdr.end_seconds]
+        return max([end for _, end, _ in self._by_leg.get(call.leg, ())] + after, default=0)
 
     def _extra(self, cdr: Cdr, asker: str) -> Finding:
         why = "its channel asked, and this leg was not charged" if asker else "callgate never saw it"
@@ -306,9 +342,20 @@ def _judged(call: BookedCall, cdr: Cdr | None, *, is_sure: bool) -> Finding:
         if is_sure:
             return Finding(Kind.ESTIMATE, call.tenant, call, cdr)
         return Finding(Kind.DIFFERING, call.tenant, call, cdr, "an estimate, and more than one CDR may be its own")
-    if not _agrees(call, cdr):
-        return Finding(Kind.DIFFERING, call.tenant, call, cdr)
-    return Finding(Kind.CORRECTED if call.state is Booked.CORRECTED else Kind.MATCHED, call.tenant, call, cdr)
+    return _compared(call, cdr, "")
+
+
+def _transferred(call: BookedCall, cdr: Cdr) -> Finding:
+    """``cdr``: as long as all of the leg's together."""
+    if call.state is Booked.ESTIMATED:
+        return Finding(Kind.DIFFERING, call.tenant, call, cdr, "an estimate, and its leg was transferred")
+    return _compared(call, cdr, "its leg was transferred")
+
+
+def _compared(call: BookedCall, cdr: Cdr, why: str) -> Finding:
+    if not _agrees(call, cdr, is_loose=bool(why)):
+        return Finding(Kind.DIFFERING, call.tenant, call, cdr, why)
+    return Finding(Kind.CORRECTED if call.state is Booked.CORRECTED else Kind.MATCHED, call.tenant, call, cdr, why)
 
 
 def counts(findings: Iterable[Finding]) -> dict[Kind, int]:

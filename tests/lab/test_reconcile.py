@@ -129,3 +129,25 @@ def test_a_real_switchs_records_agree_and_a_call_past_the_gate_is_extra(
     code, found = reconcile(gate, master, *TRUNK)
     (extra,) = found["findings"]
     assert (code, extra["finding"], extra["tenant"], extra["cdr_seconds"]) == (1, "extra", "acme", 1)
+
+
+def test_a_transferred_leg_lasts_to_its_own_last_record(
+    asterisk: Asterisk, gate: GatewayProcess, master: Path, carrier: MakeCarrier, phone: MakePhone
+) -> None:
+    """The asker's CDR ends with the transfer; callgate meters the leg on, and so do its own CDRs."""
+    for number, step in enumerate(("Answer()", "Wait(3)"), 1):
+        asterisk.cli(f"dialplan add extension 7103,{number},{step} into phones")
+    carrier()
+    gate.top_up("acme", "5.00")
+    mark = asterisk.probe.mark()
+    call = phone(LONDON)
+    call.wait_answered()
+    dial = asterisk.probe.wait_event("DialBegin", since=mark)
+    wait_for(lambda: float(asterisk.probe.action("Ping")["Timestamp"]) > dial.at + 2, 5, "two seconds of talk")
+    asterisk.probe.action("BlindTransfer", Channel=dial["Channel"], Context="phones", Exten="7103")
+    (record,) = gate.closed(timeout_seconds=10)
+    assert record["billsec"] >= 5
+    wait_for_cdrs(asterisk, 2)
+    assert asterisk.cdrs()[0].billsec < 4
+    code, found = reconcile(gate, master)
+    assert (code, found["counts"]["matched"]) == (0, 1), (found, master.read_text())

@@ -198,6 +198,31 @@ def test_a_leg_that_passes_unmetered_is_not_taken_for_the_calls_own() -> None:
         assert [(finding.kind, finding.cdr_seconds) for finding in found] == [(told, 10)]
 
 
+# Seen: the asker's CDR ends with the transfer; what follows has the leg's own Uniqueid, or the leg as second channel.
+TRANSFERRED = (
+    cdr("1795389880.6", billsec=30, answer_seconds=ANSWERED_AT_S + 10, dstchannel=""),
+    cdr("1795389870.1", billsec=60, answer_seconds=ANSWERED_AT_S - 20),
+)
+
+
+@pytest.mark.parametrize("after", TRANSFERRED)
+def test_a_leg_that_was_transferred_lasts_to_the_end_of_its_last_cdr(after: Cdr) -> None:
+    """40 s in all: a settle of them agrees, one of the 10 s before it does not, and no estimate is lowered."""
+    two = [cdr(billsec=10), after]
+    (finding,) = compared(entries(seconds=41), two)
+    assert (finding.kind, finding.cdr_seconds) == (Kind.MATCHED, 40)
+    assert kinds(entries(seconds=10), two) == [Kind.DIFFERING]
+    (finding,) = compared(entries(seconds=60, kind="estimate"), two)
+    assert (finding.kind, finding.cdr_seconds) == (Kind.DIFFERING, 40)
+    assert "transferred" in finding.why
+
+
+def test_a_channel_of_the_same_name_at_another_time_is_another() -> None:
+    """Names begin anew with the PBX."""
+    later = cdr("1795399999.1", billsec=30, answer_seconds=ANSWERED_AT_S + 60)
+    assert kinds(entries(kind="estimate", seconds=60), [cdr(billsec=10), later]) == [Kind.ESTIMATE]
+
+
 def test_a_journal_that_begins_within_a_call_knows_not_all_that_was_granted() -> None:
     """Nor one that begins within the step that began the call: its other lot may be what is missing."""
     life = entries(kind="estimate")
