@@ -339,6 +339,10 @@ class Ledger(Protocol):
 class JournalReader(Protocol):
     """A ledger's journal, for its archive and its audit. All methods raise LedgerUnavailable."""
 
+    async def now_ms(self, tenant: str) -> int:
+        """The clock of the ledger, by which its entries have their times."""
+        ...
+
     async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
         """The oldest entries after that one of the stream ("": from its beginning), in order.
 

@@ -7,6 +7,7 @@ Rules, for every entry:
   * A call is reserved once and closed once (CALLS). Closed, it holds nothing, and its revenue and adjustments are the
     ``total`` that the closing step names.
   * A reserve or an extend that takes new money leaves something available: what is held and owed stays in the limit.
+  * Nothing is owed while a lot has free money: the entries ``pay`` see to it, before the next step.
 
 A journal whose oldest entries are elsewhere is proven from what is there: its first entry's balance and held are
 taken as they are, and what was begun before is only followed. Only live calls, open lots, estimates and the ids of
@@ -113,6 +114,8 @@ class Auditor:
             raise _misfit(entry, "its type", "one that this version knows", entry.type)
         self._count(entry)
         if not self._goes_on(entry):
+            if self._step and entry.type != "pay":
+                self._prove_paid(self._step[-1])
             self.end_step()
             self._begin_step(entry)
         self._step.append(entry)
@@ -197,9 +200,12 @@ class Auditor:
             raise _misfit(entry, what, "0 or more", min(lot.free, lot.held))
         if number and lot.is_whole and not (lot.free or lot.held):
             del self._lots[number]
-        used = -self._sums["debt"] - self._lots[0].held
-        if self._is_whole and used < 0:
-            raise _misfit(entry, "what is owed", "0 or more", used)
+        if self._is_whole and self._owed < 0:
+            raise _misfit(entry, "what is owed", "0 or more", self._owed)
+
+    @property
+    def _owed(self) -> int:
+        return -self._sums["debt"] - self._lots[0].held
 
     def _new_lot(self, entry: Entry, number: int) -> _Lot:
         """A top-up makes a lot, and so does a refund where no other lot has money."""
@@ -269,6 +275,10 @@ class Auditor:
             raise _misfit(entry, "its step", f"above {call.step}", step)
         call.step = max(call.step, step)
 
+    def _prove_paid(self, last: Entry) -> None:
+        if self._is_whole and self._owed > 0 and self._sums["credit"] > 0:
+            raise _misfit(last, "what is owed while lots have money", 0, self._owed)
+
     def _prove_grant(self, last: Entry) -> None:
         took = -sum(entry.credit + entry.debt for entry in self._step)
         if took <= 0 or self._limit is None:
@@ -301,6 +311,8 @@ class Auditor:
     def compare(self, books: Books) -> list[Finding]:
         """Hold the account as it is stored against the journal."""
         found = list(self._compare_figures(books))
+        if self._is_whole and self._owed > 0 and self._sums["credit"] > 0:
+            found.append(Finding(0, "", "", "what is owed while lots have money", "0", str(self._owed)))
         if self._is_whole and self.last:
             lots = {number: (lot.free, lot.held) for number, lot in self._lots.items() if number}
             found += _differences("free and held of lot", lots, books.lots)
@@ -323,6 +335,7 @@ class Auditor:
                 ("charges", sums["revenue"], books.charges),
                 ("adjustments", -sums["adjustment"], books.adjustments),
                 ("expired", sums["expired"], books.expired),
+                ("what is owed", self._owed, self._owed if books.owed is None else books.owed),
             ]
         total = books.credits - books.charges + books.adjustments - books.expired
         pairs.append(("credits - charges + adjustments - expired", books.balance, total))

@@ -35,8 +35,8 @@ class Books:
     """The account as the ledger stores it, right after its entry ``entries``. Money is micro-units.
 
     ``moving`` are calls that may have moved between the reading of the account and of themselves: not compared.
-    ``lots`` (free and held of each that has money) and ``pools`` (seconds taken, of each where there are) are compared
-    where they are known.
+    ``owed`` (drawn beyond all lots and charged), ``lots`` (free and held of each that has money) and ``pools`` (seconds
+    taken, of each where there are) are compared where they are known.
     """
 
     entries: int
@@ -48,6 +48,7 @@ class Books:
     expired: int
     held_by_call: Mapping[str, int]
     moving: frozenset[str] = frozenset()
+    owed: int | None = None
     lots: Mapping[int, tuple[int, int]] | None = None
     pools: Mapping[str, int] | None = None
 

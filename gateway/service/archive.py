@@ -5,6 +5,7 @@ and not yet forgotten is compared at the next turn and not written again.
 """
 
 import asyncio
+from itertools import takewhile
 
 import structlog
 
@@ -22,7 +23,10 @@ from gateway.service.directory import Directory
 
 log = structlog.get_logger(__name__)
 
-ARCHIVE_SECONDS = 5.0
+ARCHIVE_SECONDS = 10.0
+LEAST_AGE_MS = (
+    10_000  # a ledger that lost its last seconds (power, fail-over) must not have fewer entries than the disk
+)
 LONGEST_PAUSE_SECONDS = 300.0
 BATCH = 1024  # for one sync
 SLICE = 64  # read at a time: while they are made into entries, no verdict is written
@@ -89,12 +93,15 @@ class Archiver:
             is_more = len(entries) >= BATCH
 
     async def _read(self, tenant: str) -> list[Entry]:
+        """The oldest entries, but for those that are too young."""
         entries: list[Entry] = []
-        while len(entries) < BATCH:
-            some = await self._ledger.journal(tenant, entries[-1].entry_id if entries else "", SLICE)
-            entries += some
-            if len(some) < SLICE:
+        some = await self._ledger.journal(tenant, "", SLICE)
+        latest_ms = await self._ledger.now_ms(tenant) - LEAST_AGE_MS if some else 0
+        while old := [*takewhile(lambda entry: entry.at_ms <= latest_ms, some)]:
+            entries += old
+            if len(old) < SLICE or len(entries) >= BATCH:
                 break
+            some = await self._ledger.journal(tenant, old[-1].entry_id, SLICE)
         return entries
 
     def _tell(self, fault: OSError | None) -> None:

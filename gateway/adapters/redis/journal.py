@@ -58,6 +58,7 @@ def _books(account: dict[str, str], held: dict[str, int]) -> Books:
         adjustments=int(account["adjustments"]),
         expired=int(account.get("expired", "0")),
         held_by_call=held,
+        owed=int(account.get("used", "0")),
         lots={number: (int(words[0]), int(words[1])) for number, words in lots.items() if words[:2] != ["0", "0"]},
         pools={pool: taken for pool, taken in pools.items() if taken},
     )

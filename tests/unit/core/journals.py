@@ -104,6 +104,7 @@ def books_of(entries: Iterable[Entry]) -> Books:
         adjustments=-total("adjustment"),
         expired=total("expired"),
         held_by_call=held,
+        owed=-total("debt") - sum(entry.held for entry in entries if entry.lot == 0),
         lots={number: figures for number, figures in lots.items() if any(figures)},
         pools={pool: taken for pool, taken in pools.items() if taken},
     )

@@ -178,6 +178,8 @@ ESTIMATED = entry("estimate", CALL, 1, lot=1, held=-300, revenue=100, credit=200
         ([entry("extend", CALL, 1, included=5)], "its pool should be named, since included time moves, found none"),
         ([entry("release", OTHER, 0, pool=POOL, included=5)], "what a released call took should be 0, found 5"),
         ([entry("terms", note="much")], "the credit limit in its note should be a whole number, found 'much'"),
+        ([entry("reverse", "t1", lot=0, debt=-5, adjustment=5)],
+         "entry 5 (reverse of t1): what is owed while lots have money should be 0, found 5"),
         ([entry("gift", lot=1, source=-5, credit=5)], "its type should be one that this version knows, found gift"),
         ([entry("extend", CALL, 1, lot=1, held=-301, revenue=301)], "what is held should be 0 or more, found -1"),
     ],
@@ -192,7 +194,7 @@ def test_what_a_type_may_not_do_is_named(wrong: list[Callable[[Scribe], None]], 
 # ------------------------------------------------------------------------------------------- the stored account
 
 
-@pytest.mark.parametrize("name", ["balance", "held", "credits", "charges", "adjustments", "expired", "entries"])
+@pytest.mark.parametrize("name", ["balance", "held", "credits", "charges", "adjustments", "expired", "entries", "owed"])
 def test_an_account_that_differs_is_a_finding(name: str) -> None:
     """Each figure of the account is held against the journal."""
     findings = audit(GOOD, replace(BOOKS, **{name: getattr(BOOKS, name) + 1})).findings
@@ -227,6 +229,13 @@ def test_a_call_that_moved_while_it_was_read_is_not_compared() -> None:
     assert audit(GOOD, moved).findings == ()
 
 
+def test_a_debt_that_was_never_paid_is_a_finding_also_at_the_end() -> None:
+    """The last step's debt is paid by that step, or never."""
+    entries = written(entry("reverse", "t1", lot=0, debt=-5, adjustment=5))
+    (finding,) = audit(entries, books_of(entries)).findings
+    assert str(finding) == "the account: what is owed while lots have money should be 0, found 5"
+
+
 def test_without_lots_and_pools_the_rest_is_compared() -> None:
     """They are left out where nobody read them."""
-    assert audit(GOOD, replace(BOOKS, lots=None, pools=None)).findings == ()
+    assert audit(GOOD, replace(BOOKS, lots=None, pools=None, owed=None)).findings == ()
