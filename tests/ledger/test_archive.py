@@ -263,6 +263,35 @@ async def test_a_full_disk_is_told_once_and_tried_again_with_growing_pauses(
     assert await in_stream(bank) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "event", "faults"),
+    [(LedgerUnavailable("gone"), "archive.postponed", []), (KeyError("bug"), "archive.failed", ["archive"])],
+)
+async def test_a_walk_that_fails_is_told_and_followed_by_the_next(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, event: str, faults: list[str]
+) -> None:
+    """A ledger out of reach is a warning, a fault of the gateway's own an error; neither ends the worker."""
+    await bank.open(credit=10_000)
+    worker = Worker(bank, tmp_path)
+    worker.ledger.before = fault
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            worker.ledger.before = None
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(service, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await worker.archiver.run()
+    assert [line["event"] for line in logs] == [event]
+    assert worker.tally.faults == faults
+    assert pauses == [10, 10, 10]
+    assert await in_stream(bank) == []
+
+
 async def test_every_type_of_entry_is_proven(bank: Bank, tmp_path: Path) -> None:
     """The ledger's own entries of all types are clean, with lots, included time, debt, expiry and a reversal."""
     ledger, pool = bank.ledger, Pool("national", "2027-01", 600)
