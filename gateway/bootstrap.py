@@ -11,6 +11,7 @@ import structlog
 
 from gateway.adapters import tasks
 from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.archive import FileArchive
 from gateway.adapters.http import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
@@ -21,6 +22,7 @@ from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
 from gateway.ports import AccountTerms, Balance, CDRSink, FundsCame, Ledger, LedgerRejected, LedgerUnavailable
 from gateway.service import memo
+from gateway.service.archive import Archiver
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
@@ -96,7 +98,12 @@ class Gateway:
         self._stack.push_async_callback(self.http.stop)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        for errand in (self.arrears.run, reaper.run, self.deliverer.run, self._follow_news):
+        errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        journal = self.settings.journal
+        if journal.is_archived:
+            archive = FileArchive(journal.folder, journal.file_bytes)
+            errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
+        for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def stop(self) -> None:

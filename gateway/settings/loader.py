@@ -48,6 +48,15 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """``is_archived``: by this gateway, to ``folder``, in files of about ``file_bytes``."""
+
+    is_archived: bool
+    folder: Path
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchSettings:
     """One Asterisk. Times are milliseconds."""
 
@@ -70,6 +79,7 @@ class Settings:
     config_dir: Path
     redis: RedisSettings
     ledger: LedgerSettings
+    journal: JournalSettings
     http: HttpSection
     switches: tuple[SwitchSettings, ...]
     verdict_deadline_ms: int
@@ -120,6 +130,7 @@ def _settings(reading: Reading) -> Settings | None:
             queue_dir=reading.path(content.ledger.queue_dir),
             ids_kept_days=content.ledger.ids_kept_days,
         ),
+        journal=_journal(document),
         http=content.http,
         switches=switches,
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -127,6 +138,11 @@ def _settings(reading: Reading) -> Settings | None:
         tenants=MappingProxyType(tenants),
         warnings=tuple(in_order(reading.problems)),
     )
+
+
+def _journal(document: Document[GatewayFile]) -> JournalSettings:
+    section = document.content.journal
+    return JournalSettings(section.archive, document.reading.path(section.dir), section.file_mib * 2**20)
 
 
 def _check_gateway(document: Document[GatewayFile]) -> None:

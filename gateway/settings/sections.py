@@ -253,6 +253,18 @@ class RatingSection(Section):
     )
 
 
+class JournalSection(Section):
+    """Where the ledger's journal is kept for good."""
+
+    archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
+    dir: FileName = key(
+        "folder of the journal's files, from the config folder", '"/var/lib/callgate/journal"', "../.callgate/journal"
+    )
+    file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
+        "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
+    )
+
+
 class LogSection(Section):
     """What is logged."""
 
@@ -271,6 +283,7 @@ class GatewayFile(Section):
     verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
     paths: PathsSection = key("folders", "[paths]", PathsSection())
     rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
+    journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
     log: LogSection = key("what is logged", "[log]", LogSection())
 
 

@@ -15,9 +15,12 @@ from redis.exceptions import ResponseError
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
+from gateway.adapters.redis.journal import read_books, read_journal
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
 from gateway.adapters.redis.router import Router
+from gateway.core.findings import Books
+from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -336,6 +339,19 @@ class RedisLedger:
     async def outbox_done(self, tenant: str, entry_id: str) -> None:
         """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
         await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
+
+    async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
+        """The oldest entries after that one ("": from the beginning). Raises ValueError for what is no entry."""
+        return await read_journal(self._told, tenant, after_id, most)
+
+    async def archived(self, tenant: str, n: int, entry_id: str) -> None:
+        """Forget the journal up to that entry, which is on disk. Rejected: ``unknown_account``."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        await self._function("archived", keys, wire.checked_amount(n, 1), entry_id)
+
+    async def books(self, tenant: str) -> tuple[Books, int]:
+        """The account at one instant, then its live calls, then its last entry's n. Rejected: ``unknown_account``."""
+        return await read_books(self._told, tenant)
 
     def subscribe(self) -> AsyncGenerator[News, None]:
         """Yield news as they happen, from all gateways, without end; see ``news.follow``."""
