@@ -1,0 +1,414 @@
+"""Random steps from several clients, repeated, unanswered and out of order, against the model.
+
+The server's clock cannot be set, and nothing here waits for it: lots end days from now, and what is to lapse gets an
+end in the past by the test's own hand. So a run's outcome does not depend on its speed.
+"""
+
+import asyncio
+import copy
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import count
+from typing import Any, ClassVar, NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.adapters.redis.ledger import RedisLedger
+from gateway.ports import AccountTerms, Balance, Grant, LedgerRejected, LedgerUnavailable, Refused, Settled, TopUp
+
+from .asks import ASKS, Asks, Op
+from .audit import Audit
+from .bank import Bank, fields
+from .model import Model, Outcome
+from .model_books import DAY_MS, NEVER
+
+# Which call: mostly one that is live, or a new one where the step begins one; now and then any other.
+CALLS = st.integers(0, 19).map(lambda pick: ("live" if pick < 16 else "new" if pick < 17 else "old", pick))
+NEW_CALLS = st.integers(0, 19).map(lambda pick: ("new" if pick < 14 else "live" if pick < 17 else "old", pick))
+MOST_LIVE = 6
+TOPUPS = st.sampled_from([f"paid-{letter}" for letter in "abcdefghijklmnop"])
+AMOUNTS = st.sampled_from([40, 100, 100, 300])
+DAYS = st.sampled_from([None, None, 400, 400, 200, 20, 5, -1])
+LIMITS = st.sampled_from([0, 0, 50, 200])
+TRIGGERS = st.sampled_from([None, 30, 100])
+ONE_CALL = {kind: st.tuples(st.just(kind), asks) for kind, asks in ASKS.items()}
+_numbers = count(1)
+
+
+class How(NamedTuple):
+    """How a step is sent: by which clients, one after the other or all before any answer came, or over a cut line."""
+
+    clients: tuple[int, ...]
+    at_once: bool = False
+    is_cut: bool = False
+
+
+HOW = st.sampled_from(
+    [How((0,)), How((1,)), How((0,)), How((1,)), How((2,)), How((0, 0)), How((0, 1)), How((2, 1, 0)), How((1, 2, 2))]
+    + [How((0, 0), at_once=True), How((1, 2), at_once=True), How((0, 1, 2), at_once=True), How((2, 0), is_cut=True)]
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """One tenant, some calls, three clients, every operation of the ledger."""
+
+    runner: ClassVar[asyncio.Runner]
+    ledgers: ClassVar[list[RedisLedger]]
+    steps: ClassVar[int] = 0
+    seen: ClassVar[Counter[str]] = Counter()  # what was answered how often
+
+    def __init__(self) -> None:
+        super().__init__()
+        tenant = f"model-{next(_numbers)}"
+        self.banks = [Bank(ledger, tenant) for ledger in self.ledgers]
+        self.bank = self.banks[0]
+        self.tag = f"cg:{{{tenant}}}:"
+        self.model = Model(now_ms=int(time.time() * 1000))
+        self.audit = Audit()
+        self.read_to = {"journal": "-", "outbox": "-"}
+        self.is_open = False
+
+    # ---------------------------------------------------------------------------------------------- sending
+
+    def wait(self, step: Coroutine[Any, Any, Any]) -> Any:
+        """Run one thing to its end."""
+        return self.runner.run(step)
+
+    def both(self, op: Op, how: How) -> None:
+        """Send a step: its answers are the model's."""
+        written = self.model.written
+        expected = [op.on_model(self.model) for _ in how.clients]
+        self.note(op.kind, expected[0])
+        if expected[0][0] == "granted" and self.model.written > written and op.kind in ("reserve", "extend"):
+            assert 0 <= self.model.held <= self.model.balance + self.model.limit
+        self.wait(self.deliver(op, how, expected))
+
+    async def deliver(self, op: Op, how: How, expected: list[Outcome]) -> None:
+        """Send one step as often as there are clients."""
+        banks = [self.banks[client] for client in how.clients]
+        if how.is_cut:
+            await self.deliver_cut(op, banks, expected)
+        elif how.at_once:  # whoever comes first is the first; the same step came again
+            outcomes = await asyncio.gather(*(told(op.on_bank(bank)) for bank in banks))
+            assert Counter(outcomes) == Counter(expected)
+        else:
+            assert [await told(op.on_bank(bank)) for bank in banks] == expected
+
+    async def deliver_cut(self, op: Op, banks: list[Bank], expected: list[Outcome]) -> None:
+        """Send, cut the line before the answer can be read, send again by another client."""
+        first, second = banks
+        client = await first.ledger.pipe.call("CLIENT", "ID")
+        lost = asyncio.ensure_future(told(op.on_bank(first)))
+        await asyncio.gather(
+            lost, second.ledger.pipe.call("CLIENT", "KILL", "ID", client), return_exceptions=True
+        )  # fmt: skip
+        outcome = await told(op.on_bank(second))
+        assert outcome in expected
+        if not lost.exception():
+            assert lost.result() in expected
+        while True:
+            try:
+                await first.ledger.pipe.call("PING")
+                break
+            except LedgerUnavailable:
+                await asyncio.sleep(0)
+
+    def note(self, kind: str, outcome: Outcome) -> None:
+        """Count what was answered."""
+        word = outcome if isinstance(outcome, str) else outcome[0]
+        word += f" {outcome[1]}" if word == "refused" else ""
+        self.seen[f"{kind}: {word}"] += 1
+
+    # ---------------------------------------------------------------------------------------------- the account
+
+    @initialize(limit=LIMITS, trigger=TRIGGERS, widths=st.lists(st.integers(0, 30), min_size=1, max_size=6))
+    def open(self, limit: int, trigger: int | None, widths: list[int]) -> None:
+        """Open the account."""
+        self.widths = widths
+        self.is_open = True
+        self.change_terms(limit, trigger, How((0,)))
+
+    def asks(self, model: Model) -> Asks:
+        """The asks as this model sees the calls."""
+        return Asks.of(model, self.widths)
+
+    @rule(limit=LIMITS, trigger=TRIGGERS, how=HOW)
+    def change_terms(self, limit: int, trigger: int | None, how: How) -> None:
+        """Open again with other terms, or the same."""
+        terms = AccountTerms(self.bank.tenant, "EUR", limit, trigger, 500)
+        on_model = lambda model: model.open(limit, trigger, 500)  # noqa: E731
+        self.both(Op("open", on_model, lambda bank: bank.ledger.open_account(terms)), how)
+
+    @rule(how=HOW)
+    def look(self, how: How) -> None:
+        """Read the balance."""
+        self.both(Op("balance", Model.balance_reply, lambda bank: bank.ledger.balance(bank.tenant)), how)
+
+    @rule(how=HOW)
+    def close(self, how: How) -> None:
+        """Close the account, if no call is live."""
+        self.both(Op("close", Model.close, lambda bank: bank.ledger.close_account(bank.tenant)), how)
+
+    @precondition(lambda self: self.model.is_closed)
+    @rule(how=HOW)
+    def reopen(self, how: How) -> None:
+        """Open a closed account again."""
+        on_model = lambda model: model.turn("reopen", closed=False)  # noqa: E731
+        self.both(Op("reopen", on_model, lambda bank: bank.ledger.reopen_account(bank.tenant)), how)
+
+    @rule(name=TOPUPS, amount=AMOUNTS, days=DAYS, how=HOW)
+    def top_up(self, name: str, amount: int, days: int | None, how: How) -> None:
+        """Add a lot; few ids, so that they meet again."""
+        ends = None if days is None else self.model.now_ms + days * DAY_MS
+        self.both(
+            Op(
+                "topup",
+                lambda model: model.top_up(name, amount, ends or NEVER, "test"),
+                lambda bank: bank.top_up(amount, name, expires_at_ms=ends),
+            ),
+            how,
+        )
+
+    @rule(name=TOPUPS, how=HOW)
+    def reverse(self, name: str, how: How) -> None:
+        """Take a top-up back."""
+        on_model = lambda model: model.reverse(name, "chargeback")  # noqa: E731
+        self.both(Op("reverse", on_model, lambda bank: bank.reverse(name)), how)
+
+    @rule(how=HOW)
+    def tend(self, how: How) -> None:
+        """Give notice and forget."""
+        self.both(Op("tend", Model.tend, lambda bank: bank.tend()), how)
+
+    # ---------------------------------------------------------------------------------------------------- time
+
+    @precondition(lambda self: self.model.lots)
+    @rule(pick=st.integers(1, 8))
+    def lapse(self, pick: int) -> None:
+        """Let a lot's end be past; nothing happens before the next step."""
+        number = 1 + pick % len(self.model.lots)
+        if self.wait(self.bank.lapse(number)):
+            self.model.lots[number].expires_ms = 1
+
+    @rule(name=TOPUPS)
+    def age(self, name: str) -> None:
+        """Let a top-up be older than ids are kept; it is forgotten when the account is tended next."""
+        known = self.model.topups.get(name)
+        if known is not None and known.age == "kept":
+            self.wait(self.bank.age(name))
+            known.age = "old"
+
+    @rule(call=CALLS)
+    def overdue(self, call: Any) -> None:
+        """Let a call's validity be over."""
+        name = self.pick(call)
+        if self.wait(self.bank.overdue(name)):
+            self.model.calls[name].is_overdue = True
+
+    # --------------------------------------------------------------------------------------------------- calls
+
+    def pick(self, call: tuple[str, int]) -> str:
+        """Name a call of that kind."""
+        kind, number = call
+        live = list(self.model.live)
+        names = live if kind == "live" or (kind == "new" and len(live) >= MOST_LIVE) else list(self.model.calls)
+        if kind == "new" and len(live) < MOST_LIVE or not names:
+            return f"pbx/{len(self.model.calls)}-{len(self.model.calls) % 5}/n"
+        return names[number % len(names)]
+
+    def step(self, call: tuple[str, int] | str, what: tuple[str, tuple[Any, ...]], how: How) -> str:
+        """Send one step of a call; return its name."""
+        name = call if isinstance(call, str) else self.pick(call)
+        self.both(self.asks(self.model).make(name, *what), how)
+        return name
+
+    @rule(call=NEW_CALLS, what=ONE_CALL["reserve"], how=HOW)
+    def reserve(self, call: Any, what: Any, how: How) -> None:
+        """Reserve for a call in any state."""
+        self.step(call, what, how)
+
+    @rule(call=NEW_CALLS, what=ONE_CALL["reserve"], leg=ONE_CALL["answer"], how=HOW)
+    def begin(self, call: Any, what: Any, leg: Any, how: How) -> None:
+        """Reserve and answer, so that more calls get far."""
+        name = self.step(call, what, how)
+        self.the_books_hold()
+        self.step(name, leg, how)
+
+    @rule(call=CALLS, what=ONE_CALL["answer"], how=HOW)
+    def answer(self, call: Any, what: Any, how: How) -> None:
+        """Answer by the right leg, or another."""
+        self.step(call, what, how)
+
+    @rule(call=CALLS, what=ONE_CALL["extend"], how=HOW)
+    def extend(self, call: Any, what: Any, how: How) -> None:
+        """Extend with a step before, at or after the last one."""
+        self.step(call, what, how)
+
+    @rule(call=CALLS, what=ONE_CALL["shrink"], how=HOW)
+    def shrink(self, call: Any, what: Any, how: How) -> None:
+        """Give back what lies ahead."""
+        self.step(call, what, how)
+
+    @rule(call=CALLS, what=ONE_CALL["settle"], how=HOW)
+    def settle(self, call: Any, what: Any, how: How) -> None:
+        """Settle or estimate, within the grant or beyond it."""
+        self.step(call, what, how)
+
+    @rule(call=CALLS, how=HOW)
+    def release(self, call: Any, how: How) -> None:
+        """Release a call in any state."""
+        self.step(call, ("release", ()), how)
+
+    @rule(call=CALLS, how=HOW)
+    def doubt(self, call: Any, how: How) -> None:
+        """Doubt a call in any state."""
+        self.step(call, ("doubt", ()), how)
+
+    @rule(call=NEW_CALLS, what=ONE_CALL["register"], how=HOW)
+    def register(self, call: Any, what: Any, how: How) -> None:
+        """Register a call that is known, closed or lost."""
+        self.step(call, what, how)
+
+    @rule(
+        first=CALLS,
+        second=CALLS | st.none(),
+        asks=st.tuples(st.one_of(list(ONE_CALL.values())), st.one_of(list(ONE_CALL.values()))),
+        clients=st.permutations(range(3)),
+    )
+    def race(self, first: Any, second: Any, asks: Any, clients: list[int]) -> None:
+        """Send two steps at once by two clients: what comes out is one of the two orders."""
+        made = self.asks(self.model)
+        name = self.pick(first)
+        ops = [made.make(name, *asks[0]), made.make(self.pick(second) if second else name, *asks[1])]
+        forth, back = self.model, copy.deepcopy(self.model)
+        expected = [op.on_model(forth) for op in ops], [op.on_model(back) for op in reversed(ops)][::-1]
+        outcomes = self.wait(self.gather(*(op.on_bank(self.banks[c]) for op, c in zip(ops, clients, strict=False))))
+        self.note("race", "forth" if outcomes == expected[0] else "back")
+        assert outcomes in expected
+        snapshot = self.wait(self.snapshot())
+        if outcomes == expected[1] and (outcomes != expected[0] or snapshot != self.wanted(forth)):
+            self.model = back
+        self.compare(snapshot)
+
+    async def gather(self, *steps: Awaitable[Any]) -> list[Outcome]:
+        """Send them all before any answer."""
+        return list(await asyncio.gather(*(told(step) for step in steps)))
+
+    # ----------------------------------------------------------------------------------------------- the books
+
+    @invariant()
+    def the_books_hold(self) -> None:
+        """The account, its lots and pools, the calls, the outbox and the journal are the model's."""
+        if self.is_open:
+            Machine.steps += 1
+            self.compare(self.wait(self.snapshot()))
+
+    def compare(self, snapshot: dict[str, Any]) -> None:
+        """Hold what the server has against the model, and re-add what is new in the journal."""
+        self.model.check()
+        wanted = self.wanted(self.model)
+        for name, part in wanted.items():
+            assert snapshot[name] == part, (name, snapshot[name], part)
+        for entry in self.audit_entries:
+            self.audit.add(entry)
+        self.audit.check_charges()
+        assert (self.audit.balance, self.audit.sums["held"]) == (self.model.balance, self.model.held)
+        self.model.journal.clear()
+        self.model.events.clear()
+        self.audit_entries: list[dict[str, str]] = []
+
+    def wanted(self, model: Model) -> dict[str, Any]:
+        """What the model says that the server has."""
+        figures = {
+            "balance": model.balance, "held": model.held, "limit": model.limit, "credits": model.credits,
+            "charges": model.charges, "adjustments": model.adjustments, "expired": model.expired,
+            "used": model.used, "entries": model.written, "lots": len(model.lots),
+            "armed": int(model.is_armed), "exhausted": int(model.is_exhausted),
+        }  # fmt: skip
+        lots = {
+            number: (lot.free, lot.held, lot.expires_ms, lot.expired, lot.notices)
+            for number, lot in model.lots.items()
+            if lot.free or lot.held or lot.expired
+        }
+        return {
+            "figures": figures,
+            "status": "closed" if model.is_closed else "open",
+            "lots": lots,
+            "drawable": {n: lot.expires_ms or float("inf") for n, lot in model.lots.items() if lot.free},
+            "pools": {key: seconds for key, seconds in model.pools.items() if seconds},
+            "calls": {
+                name: (call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included)
+                for name, call in model.live.items()
+            },
+            "journal": model.journal,
+            "events": model.events,
+        }
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Read all that the server has, without any of the ledger's steps: reading must change nothing."""
+        call = self.bank.ledger.pipe.call
+        account, drawable, journal, outbox, live = await asyncio.gather(
+            call("HGETALL", self.tag + "account"),
+            call("ZRANGE", self.tag + "lots", 0, -1, "WITHSCORES"),
+            call("XRANGE", self.tag + "journal", self.read_to["journal"], "+"),
+            call("XRANGE", self.tag + "outbox", self.read_to["outbox"], "+"),
+            self.bank.live(),
+        )
+        for name, entries in (("journal", journal), ("outbox", outbox)):
+            self.read_to[name] = "(" + entries[-1][0].decode() if entries else self.read_to[name]
+        self.audit_entries = [fields(pairs) for _, pairs in journal]
+        stored = fields(account)
+        lots = {int(name[4:]): tuple(map(int, row.split())) for name, row in stored.items() if name.startswith("lot:")}
+        kept = ("type", "reason", "call")
+        return {
+            "figures": {name: int(stored[name]) for name in FIGURES},
+            "status": stored["status"],
+            "lots": lots,
+            "drawable": {int(n): float(score) for n, score in zip(drawable[::2], drawable[1::2], strict=True)},
+            "pools": {name[5:]: int(s) for name, s in stored.items() if name.startswith("pool:") and s != "0"},
+            "calls": {
+                c.key.call_id: (
+                    c.state, c.step, c.leg, c.granted_seconds, c.charged_micros, c.held_micros, c.included_seconds,
+                )
+                for c in live
+            },
+            "journal": [{k: v for k, v in entry.items() if k != "at_ms"} for entry in self.audit_entries],
+            "events": [
+                {k: event[k] for k in (("type", "lot", "amount", "days") if "lot" in event else kept)}
+                for event in (fields(pairs) for _, pairs in outbox)
+            ],
+        }  # fmt: skip
+
+
+FIGURES = (
+    "balance", "held", "limit", "credits", "charges", "adjustments", "expired", "used", "entries", "lots", "armed",
+    "exhausted",
+)  # fmt: skip
+
+
+async def told(step: Awaitable[Any]) -> Outcome:
+    """The answer in the model's words."""
+    try:
+        value = await step
+    except LedgerRejected as error:
+        return error.code
+    match value:
+        case Grant():
+            return ("granted", value.granted_seconds, value.held_micros, value.available_micros, value.is_short,
+                    value.has_outbox, value.included_seconds)  # fmt: skip
+        case Refused():
+            return ("refused", value.reason.value, value.has_outbox)
+        case Settled():
+            return ("settled", value.charged_micros, value.seconds, value.balance_micros, value.is_estimate,
+                    value.has_outbox)  # fmt: skip
+        case TopUp():
+            return ("booked", value.balance_micros, value.is_repeat, value.has_outbox)
+        case Balance():
+            return ("balance", "closed" if value.is_closed else "open", value.balance_micros, value.held_micros,
+                    value.credit_limit_micros, value.credits_micros, value.charges_micros, value.adjustments_micros,
+                    value.expired_micros, value.live_calls, value.entries)  # fmt: skip
+        case None:
+            return ("done",)
+    return ("tended", bool(value))
