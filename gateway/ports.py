@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.core.books import Grant, Refused, Settled
+from gateway.core.books import Grant, Pool, Refused, Settled
 from gateway.core.cdr import CallRecord
 from gateway.core.facts import ChannelStatus
 from rating import Ladder
@@ -28,6 +28,7 @@ __all__ = [
     "ListNotWhole",
     "Notifier",
     "OutboxEvent",
+    "Pool",
     "Refused",
     "Settled",
     "StoredCall",
@@ -48,8 +49,9 @@ class LedgerUnavailable(Exception):  # noqa: N818 - a state of the world, not a 
 class LedgerRejected(Exception):  # noqa: N818
     """The ledger refused a step that should have been right; ``code`` says why, stable for programs.
 
-    Codes: ``unknown_call``, ``unknown_account``, ``stale_step``, ``exceeds_grant``, ``wrong_currency``,
-    ``id_reused``, ``bad_amount``, ``account_closed``, ``bad_state``, ``no_functions``, ``version``.
+    Codes: ``unknown_call``, ``unknown_account``, ``unknown_topup``, ``stale_step``, ``exceeds_grant``,
+    ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``, ``account_closed``, ``bad_state``,
+    ``no_functions``, ``version``.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -78,27 +80,35 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """An account at one instant. Invariant: credits - charges + adjustments = balance; 0 <= held."""
+    """An account at one instant. Invariant: credits - charges + adjustments - expired = balance; 0 <= held."""
 
     tenant: str
     currency: str
+    is_closed: bool
     balance_micros: int
     held_micros: int
     credit_limit_micros: int
     credits_micros: int  # all top-ups
     charges_micros: int  # all charges
-    adjustments_micros: int  # corrections, either sign
+    adjustments_micros: int  # corrections and reversed top-ups, either sign
+    expired_micros: int  # of lots that were not spent in time
     live_calls: int
+    journal_entries: int  # written so far: the number of the last one
 
     @property
     def available_micros(self) -> int:
         """What a new reservation may take: balance - held + credit limit."""
         return self.balance_micros - self.held_micros + self.credit_limit_micros
 
+    @property
+    def debt_micros(self) -> int:
+        """What is owed beyond the credit limit; it blocks every new grant."""
+        return max(0, -self.available_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class TopUp:
-    """The outcome of a top-up; ``is_repeat`` when this id was booked before with the same amount."""
+    """The outcome of a top-up or of its reversal; ``is_repeat`` when it was booked before."""
 
     balance_micros: int
     is_repeat: bool
@@ -119,6 +129,8 @@ class StoredCall:
     answered_at_ms: int  # PBX clock; 0 before the answer
     valid_until_ms: int  # ledger clock
     meta: str  # the gateway's own JSON, given to reserve()
+    included_seconds: int = 0  # taken from its pool
+    pool: str = ""  # name|period
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +139,7 @@ class OutboxEvent:
 
     entry_id: str  # the stream's
     event_id: str
-    type: str  # recharge.requested | balance.exhausted
+    type: str  # recharge.requested | balance.exhausted | credit.expiring
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]
@@ -148,15 +160,49 @@ class Ledger(Protocol):
         """Rejected: ``unknown_account``."""
         ...
 
-    async def top_up(self, tenant: str, topup_id: str, amount_micros: int, currency: str, source: str) -> TopUp:
-        """Add funds, once for an id. Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``bad_amount``.
+    async def now_ms(self, tenant: str) -> int:
+        """The clock of the ledger, by which funds expire."""
+        ...
 
-        Wakes whoever follows top-ups: a final call may go on.
+    async def top_up(
+        self,
+        tenant: str,
+        topup_id: str,
+        amount_micros: int,
+        currency: str,
+        source: str,
+        expires_at_ms: int | None = None,
+    ) -> TopUp:
+        """Add funds, once for an id, as a lot that expires by the ledger's clock, or never.
+
+        Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``,
+        ``account_closed``. Wakes whoever follows top-ups: a final call may go on.
         """
         ...
 
-    def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Awaitable[Grant | Refused]:
-        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable."""
+    async def reverse(self, tenant: str, topup_id: str, reason: str) -> TopUp:
+        """Take a top-up back, once; what is spent already is owed. Rejected: ``unknown_topup``, ``too_old``."""
+        ...
+
+    async def close_account(self, tenant: str) -> Balance:
+        """Sell nothing more to the tenant. Rejected: ``bad_state`` while calls are live."""
+        ...
+
+    async def reopen_account(self, tenant: str) -> Balance:
+        """Sell again."""
+        ...
+
+    async def tend(self, tenant: str) -> bool:
+        """Do what is due by the clock alone: expiry and its notices, old ids. True when the outbox has something."""
+        ...
+
+    def reserve(
+        self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str, *, fair: bool = False, pool: Pool | None = None
+    ) -> Awaitable[Grant | Refused]:
+        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
+
+        ``fair``: when credit is short, at most an equal share of what is left among the tenant's live calls.
+        """
         ...
 
     def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
@@ -167,7 +213,15 @@ class Ledger(Protocol):
         ...
 
     def extend(
-        self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        ladder: Ladder,
+        validity_ms: int,
+        *,
+        fair: bool = False,
+        pool: Pool | None = None,
     ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
@@ -176,8 +230,52 @@ class Ledger(Protocol):
         """
         ...
 
+    def shrink(
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        seconds: int,
+        total_micros: int,
+        included_seconds: int,
+        validity_ms: int,
+    ) -> Awaitable[Grant]:
+        """Give back what a call holds beyond its first ``seconds``, which cost ``total_micros`` in all.
+
+        The PBX must end the call there before. Wakes final calls. Rejected: ``unknown_call``, ``stale_step``,
+        ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    def register(
+        self,
+        key: CallKey,
+        step: int,
+        granted_seconds: int,
+        total_micros: int,
+        leg: str,
+        answered_at_ms: int,
+        validity_ms: int,
+        meta: str,
+        *,
+        pool: Pool | None = None,
+        included_seconds: int = 0,
+    ) -> Awaitable[None]:
+        """After a fail-over that lost writes: make the call hold again what was granted, past the limit if need be.
+
+        Rejected: ``bad_state`` where the call is closed, ``unknown_account``.
+        """
+        ...
+
     def settle(
-        self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool
+        self,
+        key: CallKey,
+        step: int,
+        charge_micros: int,
+        seconds: int,
+        *,
+        is_estimate: bool,
+        included_seconds: int = 0,
     ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
 
@@ -191,6 +289,10 @@ class Ledger(Protocol):
 
     def doubt(self, key: CallKey) -> Awaitable[None]:
         """Mark an expired, unanswered reservation as in doubt; it stays held until the switch was heard."""
+        ...
+
+    async def stored_call(self, key: CallKey) -> StoredCall | None:
+        """One call that is live or estimated."""
         ...
 
     async def live_calls(self, tenant: str) -> Sequence[StoredCall]:

@@ -37,9 +37,10 @@ DECISIONS: Final = (*REASON_UNSAID, "deny")
 _SAMPLES_A_TURN: Final = 25
 _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
-EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted")
+EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expiring")
 LEDGER_FUNCTIONS: Final = (
-    "open", "balance", "topup", "reserve", "answer", "extend", "settle", "release", "doubt", "live", "expired",
+    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived",
+    "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
 )  # fmt: skip
 FAULT_PLACES: Final = ("doubt", "estimate", "leg_past_cap", "metrics", "undefined_transition", "unpaid_leg")
 

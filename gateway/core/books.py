@@ -9,6 +9,21 @@ from gateway.core.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Included time that a step may draw on before money.
+
+    ``spare_seconds``: None where the blocks are certain. A number where they are not before the answer: a rung is then
+    included as a whole, with so many seconds more for what an answer may make of its last block.
+    """
+
+    name: str
+    period: str  # a month, as 2026-11: what is not used returns to it
+    size_seconds: int
+    spare_seconds: int | None = None
+    covered_micros: int = 0  # what the included seconds of before take off a longer call's charge, without the fee
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """Seconds granted since the start of the call, all of them paid for by what is held or charged."""
 
@@ -17,6 +32,7 @@ class Grant:
     available_micros: int  # balance - held + credit limit, of the account, after this step
     is_short: bool  # less than the ladder's last rung was affordable
     has_outbox: bool  # this step wrote to the outbox
+    included_seconds: int = 0  # taken from the pool for this call, in all
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Opening:
     credits_micros: int
     charges_micros: int
     adjustments_micros: int
+    expired_micros: int = 0
 
 
 def opening(balance: Balance, live: Iterable[StoredCall]) -> Opening:
@@ -32,6 +33,7 @@ def opening(balance: Balance, live: Iterable[StoredCall]) -> Opening:
         credits_micros=balance.credits_micros,
         charges_micros=balance.charges_micros - charged,
         adjustments_micros=balance.adjustments_micros,
+        expired_micros=balance.expired_micros,
     )
 
 
@@ -52,11 +54,12 @@ class TenantBooks:
     cut: int
     refused: int
     faults: tuple[str, ...]
+    expired_micros: int = 0
 
     @property
     def adds_up(self) -> bool:
-        """Opening + top-ups - charges ± adjustments = balance."""
-        moved_micros = self.topups_micros - self.charges_micros + self.adjustments_micros
+        """Opening + top-ups - charges ± adjustments - what expired = balance."""
+        moved_micros = self.topups_micros - self.charges_micros + self.adjustments_micros - self.expired_micros
         return self.opening_micros + moved_micros == self.balance_micros
 
 
@@ -122,6 +125,7 @@ class Witness:
             cut=ends[End.CUT],
             refused=ends[End.DENIED],
             faults=(),
+            expired_micros=end.expired_micros - begun.expired_micros,
         )
         facts = (
             (books.adds_up, "the sum is not the balance"),

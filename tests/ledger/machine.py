@@ -339,7 +339,8 @@ class Machine(RuleBasedStateMachine):
             "drawable": {n: lot.expires_ms or float("inf") for n, lot in model.lots.items() if lot.free},
             "pools": {key: seconds for key, seconds in model.pools.items() if seconds},
             "calls": {
-                name: (call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included)
+                name: (call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included,
+                       call.pool)
                 for name, call in model.live.items()
             },
             "journal": model.journal,
@@ -371,6 +372,7 @@ class Machine(RuleBasedStateMachine):
             "calls": {
                 c.key.call_id: (
                     c.state, c.step, c.leg, c.granted_seconds, c.charged_micros, c.held_micros, c.included_seconds,
+                    c.pool,
                 )
                 for c in live
             },
@@ -408,7 +410,7 @@ async def told(step: Awaitable[Any]) -> Outcome:
         case Balance():
             return ("balance", "closed" if value.is_closed else "open", value.balance_micros, value.held_micros,
                     value.credit_limit_micros, value.credits_micros, value.charges_micros, value.adjustments_micros,
-                    value.expired_micros, value.live_calls, value.entries)  # fmt: skip
+                    value.expired_micros, value.live_calls, value.journal_entries)  # fmt: skip
         case None:
             return ("done",)
     return ("tended", bool(value))

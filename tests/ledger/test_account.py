@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.adapters.redis import wire
+from gateway.adapters.redis.ledger import LIBRARY
 from gateway.ports import AccountTerms, Balance, LedgerRejected, TopUp
 from rating import MAX_MICROS
 
@@ -19,7 +21,7 @@ async def rejected(awaitable: object) -> str:
 async def test_opening_tells_an_empty_account(bank: Bank) -> None:
     """A new account has nothing and holds nothing."""
     opened = await bank.ledger.open_account(AccountTerms(bank.tenant, "EUR", credit_limit_micros=5))
-    assert opened == Balance(bank.tenant, "EUR", 0, 0, 5, 0, 0, 0, 0)
+    assert opened == Balance(bank.tenant, "EUR", False, 0, 0, 5, 0, 0, 0, 0, 0, 1)
     assert opened.available_micros == 5
     assert await bank.outbox() == []
 
@@ -31,7 +33,7 @@ async def test_opening_again_keeps_the_money_and_takes_the_terms(bank: Bank) -> 
     assert (opened.balance_micros, opened.credit_limit_micros) == (100, 7)
     again = await bank.ledger.open_account(AccountTerms(bank.tenant, "EUR", credit_limit_micros=7))
     assert again == opened
-    assert [entry["entry"] for entry in await bank.journal()] == ["open", "topup", "terms"]
+    assert [entry["type"] for entry in await bank.journal()] == ["open", "topup", "terms"]
 
 
 async def test_an_account_keeps_its_currency(bank: Bank) -> None:
@@ -103,9 +105,8 @@ async def test_an_absurd_amount_is_refused(bank: Bank, amount: int) -> None:
 async def test_the_function_itself_refuses_an_absurd_amount(bank: Bank, word: str) -> None:
     """The Lua function takes whole decimal numbers only, whoever calls it."""
     await bank.open()
-    tag = f"cg:{{{bank.tenant}}}:"
-    keys = [tag + name for name in ("account", "live", "journal", "outbox", "topup:x")]
-    reply = await bank.ledger.pipe.call("FCALL", "callgate_1_topup", 5, *keys, "x", word, "EUR", "test", 1000)
+    keys = wire.topup_keys(bank.tenant)
+    reply = await bank.ledger.pipe.call("FCALL", f"{LIBRARY}_topup", len(keys), *keys, "x", word, "EUR", "test", 0)
     assert reply.startswith(b"rejected bad_amount ")
     assert await bank.figures() == (0, 0, 0)
 

@@ -425,16 +425,15 @@ async def test_a_correction_upwards_may_leave_debt(bank: Bank) -> None:
 
 
 async def test_a_closed_call_shrinks_and_expires(bank: Bank) -> None:
-    """What is kept of closed calls, tombstones, refusals and top-up ids is small and has an end."""
+    """What is kept of closed calls, tombstones and refusals is small and has an end."""
     await bank.open(credit=5000)
     await bank.reserve(MINUTES, "settled")
     await bank.answer("settled")
     await bank.settle(1, 1100, call="settled")
     await bank.release("released")
-    await bank.top_up(1, "id")
     tag = f"cg:{{{bank.tenant}}}:"
     days = 400 * 86_400_000
-    for name in ("call:settled", "call:released", "topup:id"):
+    for name in ("call:settled", "call:released"):
         assert days - HOUR_MS < await bank.ledger.pipe.call("PTTL", tag + name) <= days
     assert await bank.ledger.pipe.call("EXISTS", tag + "meta:settled", tag + "meta:released") == 0
     await bank.reserve(flat((60, 10**9)), "refused")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.adapters.redis.embedded import EmbeddedServer
-from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
 from gateway.ports import Grant, LedgerRejected, LedgerUnavailable
 
 from .bank import Bank, flat
@@ -59,7 +59,7 @@ async def test_who_waits_for_functions_that_are_being_loaded_hears_of_a_close(ow
 async def test_another_library_of_the_same_name_is_refused(own_server: EmbeddedServer) -> None:
     """A server with other code under the library's name is a version error, not a guess."""
     ledger = RedisLedger(own_server.url)
-    code = "#!lua name=callgate_1\nredis.register_function('callgate_1_open', function() return 1 end)"
+    code = f"#!lua name={LIBRARY}\nredis.register_function('{LIBRARY}_open', function() return 1 end)"
     await ledger.pipe.call("FUNCTION", "LOAD", code)
     assert await rejected(ledger.connect()) == "version"
     await ledger.close()

@@ -1,6 +1,6 @@
 """The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
 
-The books themselves, with their rules and invariants, are in ``lua/callgate.lua``. This file sends the steps,
+The books themselves, with their rules and invariants, are in ``lua/``. This file sends the steps,
 sees to it that the server has the functions, and turns replies into the values of ``gateway.ports``.
 """
 
@@ -28,6 +28,7 @@ from gateway.ports import (
     LedgerRejected,
     LedgerUnavailable,
     OutboxEvent,
+    Pool,
     Refused,
     Settled,
     StoredCall,
@@ -35,7 +36,8 @@ from gateway.ports import (
 )
 from rating import Ladder
 
-LIBRARY: Final = "callgate_1"
+LIBRARY: Final = "callgate_2"
+_PARTS: Final = ("words", "books", "lots", "offers", "calls", "steps", "account", "register")
 TOPUPS_CHANNEL: Final = "callgate:topups"
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
@@ -51,7 +53,8 @@ _NO_FUNCTIONS: Final = (
 
 def library_code() -> str:
     """Return the Lua source of the function library."""
-    return resources.files("gateway.adapters.redis").joinpath("lua/callgate.lua").read_text("utf-8")
+    folder = resources.files("gateway.adapters.redis").joinpath("lua")
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 
 
 def _as_it_is(reply: Reply) -> Reply:
@@ -118,21 +121,66 @@ class RedisLedger:
         keys = wire.account_keys(wire.checked_tenant(tenant))
         return wire.read_balance(tenant, await self._function("balance", keys))
 
-    async def top_up(self, tenant: str, topup_id: str, amount_micros: int, currency: str, source: str) -> TopUp:
-        """Add funds, once for an id; wakes who listens to ``subscribe_topups``.
+    async def close_account(self, tenant: str) -> Balance:
+        """Sell nothing more to the tenant. Rejected: ``unknown_account``, ``bad_state`` while calls are live."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        return wire.read_balance(tenant, await self._function("close", keys))
 
-        Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``bad_amount``, ``bad_id``.
+    async def reopen_account(self, tenant: str) -> Balance:
+        """Sell again. Rejected: ``unknown_account``."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        return wire.read_balance(tenant, await self._function("reopen", keys))
+
+    async def now_ms(self, tenant: str) -> int:
+        """Return the time of the server that keeps the tenant's books, in UTC epoch milliseconds."""
+        wire.checked_tenant(tenant)
+        seconds, micros = await self._told("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def top_up(
+        self,
+        tenant: str,
+        topup_id: str,
+        amount_micros: int,
+        currency: str,
+        source: str,
+        expires_at_ms: int | None = None,
+    ) -> TopUp:
+        """Add funds, once for an id, as a lot; wakes who listens to ``subscribe_topups``.
+
+        Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``too_old``, ``account_closed``,
+        ``bad_amount`` (funds that have expired already, too), ``bad_id``.
         """
-        keys = wire.topup_keys(wire.checked_tenant(tenant), wire.checked_topup_id(topup_id))
+        keys = wire.topup_keys(wire.checked_tenant(tenant))
         amount = wire.checked_amount(amount_micros, 1)
-        words = (topup_id, amount, wire.checked_currency(currency), wire.checked_text(source), self._kept_ms)
-        return wire.read_topup(await self._function("topup", keys, *words))
+        expires = 0 if expires_at_ms is None else wire.checked_amount(expires_at_ms, 1)
+        words = (wire.checked_topup_id(topup_id), amount, wire.checked_currency(currency), wire.checked_text(source))
+        return wire.read_topup(await self._function("topup", keys, *words, expires))
+
+    async def reverse(self, tenant: str, topup_id: str, reason: str) -> TopUp:
+        """Take a top-up back, once, but for what of it has expired; what is spent is owed.
+
+        Rejected: ``unknown_account``, ``unknown_topup``, ``too_old``, ``bad_id``.
+        """
+        keys = wire.topup_keys(wire.checked_tenant(tenant))
+        words = (wire.checked_topup_id(topup_id), wire.checked_text(reason))
+        return wire.read_topup(await self._function("reverse", keys, *words))
+
+    async def tend(self, tenant: str) -> bool:
+        """Do what is due by the clock: expiry, notices 30 and 7 days before, ids that are forgotten but for a mark.
+
+        True when the outbox has something. Rejected: ``unknown_account``.
+        """
+        keys = wire.topup_keys(wire.checked_tenant(tenant))
+        return bool((await self._function("tend", keys, self._kept_ms)).endswith(b" 1"))
 
     # --------------------------------------------------------------------------------------- a call's steps
 
     # Awaitables, and no coroutines: a step is sent when it is called, and costs its caller no task.
 
-    def reserve(self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str) -> Awaitable[Grant | Refused]:
+    def reserve(
+        self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str, *, fair: bool = False, pool: Pool | None = None
+    ) -> Awaitable[Grant | Refused]:
         """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
 
         Refused ``bad_ask``: the call was released or settled before. Rejected: ``bad_amount``, and
@@ -144,8 +192,8 @@ class RedisLedger:
             return _at_once(Refused(Reason.BAD_ASK))
         validity = wire.checked_amount(validity_ms, 1)
         words = (key.call_id, validity, wire.checked_text(meta, wire.MOST_META))
-        rungs = wire.ladder_words(ladder)
-        return self._function("reserve", wire.call_keys(key), *words, *rungs, read=wire.read_grant)
+        offer = wire.offer_words(ladder, pool, fair=fair, is_first=True)
+        return self._function("reserve", wire.call_keys(key), *words, *offer, read=wire.read_grant)
 
     def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
         """Note that the leg is Up. Rejected: ``unknown_call``, ``bad_state`` (closed, or another leg's)."""
@@ -154,7 +202,15 @@ class RedisLedger:
         return self._function("answer", keys, key.call_id, wire.checked_text(leg), at_ms, validity, read=_nothing)
 
     def extend(
-        self, key: CallKey, step: int, committed_micros: int, ladder: Ladder, validity_ms: int
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        ladder: Ladder,
+        validity_ms: int,
+        *,
+        fair: bool = False,
+        pool: Pool | None = None,
     ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
@@ -164,20 +220,76 @@ class RedisLedger:
         """
         keys = wire.call_keys(wire.checked_call(key))
         number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
-        words = (number, committed, wire.checked_amount(validity_ms, 1), *wire.ladder_words(ladder))
-        return self._function("extend", keys, key.call_id, *words, read=wire.read_grant)
+        words = (key.call_id, number, committed, wire.checked_amount(validity_ms, 1))
+        offer = wire.offer_words(ladder, pool, fair=fair, is_first=False)
+        return self._function("extend", keys, *words, *offer, read=wire.read_grant)
+
+    def shrink(
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        seconds: int,
+        total_micros: int,
+        included_seconds: int,
+        validity_ms: int,
+    ) -> Awaitable[Grant]:
+        """Give back what the call holds beyond its first ``seconds``, which cost ``total_micros`` in all.
+
+        Wakes final calls. Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant`` (also for a grant that does
+        not shrink), ``bad_state``, ``bad_amount``.
+        """
+        keys = wire.call_keys(wire.checked_call(key))
+        words = (wire.checked_amount(step, 1), wire.checked_amount(committed_micros), wire.checked_amount(seconds, 1))
+        rest = map(wire.checked_amount, (total_micros, included_seconds))
+        validity = wire.checked_amount(validity_ms, 1)
+        return self._function("shrink", keys, key.call_id, *words, *rest, validity, read=wire.read_grant)
+
+    def register(
+        self,
+        key: CallKey,
+        step: int,
+        granted_seconds: int,
+        total_micros: int,
+        leg: str,
+        answered_at_ms: int,
+        validity_ms: int,
+        meta: str,
+        *,
+        pool: Pool | None = None,
+        included_seconds: int = 0,
+    ) -> Awaitable[None]:
+        """Make the call hold again what was granted, past the limit if need be: a fail-over had lost it.
+
+        The journal's entry is of type ``register``. Rejected: ``bad_state`` (closed), ``unknown_account``.
+        """
+        keys = wire.call_keys(wire.checked_call(key))
+        granted, total = wire.checked_amount(granted_seconds, 1), wire.checked_amount(total_micros)
+        taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))
+        answered = (wire.checked_text(leg), wire.checked_amount(answered_at_ms), wire.checked_amount(validity_ms, 1))
+        words = (wire.checked_amount(step), granted, total, *taken, *answered, wire.checked_text(meta, wire.MOST_META))
+        return self._function("register", keys, key.call_id, *words, read=_nothing)
 
     def settle(
-        self, key: CallKey, step: int, charge_micros: int, seconds: int, *, is_estimate: bool
+        self,
+        key: CallKey,
+        step: int,
+        charge_micros: int,
+        seconds: int,
+        *,
+        is_estimate: bool,
+        included_seconds: int = 0,
     ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
 
-        Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or
-        closed). Less than was committed is given back by an adjustment: the leg had ended before it was heard.
+        ``included_seconds``: so many of those taken from the pool were used. Rejected: ``unknown_call``,
+        ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or closed). Less than was committed is
+        given back by an adjustment: the leg had ended before it was heard.
         """
         keys = wire.call_keys(wire.checked_call(key))
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
-        words = (number, charge, wire.checked_amount(seconds), int(is_estimate), self._kept_ms)
+        used = map(wire.checked_amount, (seconds, included_seconds))
+        words = (number, charge, *used, int(is_estimate), self._kept_ms)
         return self._function("settle", keys, key.call_id, *words, read=wire.read_settled)
 
     def release(self, key: CallKey) -> Awaitable[Settled]:
@@ -193,6 +305,11 @@ class RedisLedger:
         return self._function("doubt", wire.call_keys(wire.checked_call(key)), key.call_id, read=_nothing)
 
     # ---------------------------------------------------------------------------------------- what is there
+
+    async def stored_call(self, key: CallKey) -> StoredCall | None:
+        """Return a call that is live or estimated; None for any other. Rejected: ``unknown_account``."""
+        found = await self._read_calls(wire.checked_call(key).tenant, [key.call_id.encode()])
+        return found[0] if found else None
 
     async def live_calls(self, tenant: str) -> Sequence[StoredCall]:
         """All reservations that are neither settled, estimated nor released, the first to expire first."""

@@ -6,6 +6,7 @@ not be able to write nonsense either.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.core.reasons import Reason
@@ -16,6 +17,7 @@ from gateway.ports import (
     Grant,
     LedgerRejected,
     OutboxEvent,
+    Pool,
     Refused,
     Settled,
     StoredCall,
@@ -29,7 +31,8 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold the server up
 _MOST_TEXT: Final = 4096
 MOST_META: Final = 65_536  # a price of 51 rows of 16 steps each
-_FACTS: Final = ("tenant", "amount", "currency", "balance", "held", "available", "trigger", "reason", "call")
+_NO_FACTS: Final = frozenset({"id", "type", "at_ms"})
+_POOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _YES: Final = b"1"
 
 # --------------------------------------------------------------------------------------------------- checks
@@ -120,13 +123,32 @@ def terms_words(terms: AccountTerms) -> list[str | int]:
     ]
 
 
+def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool) -> list[str | int]:
+    """Flatten what a step may sell: fairness, included time, the ladder. Rejected: ``bad_amount``, ``bad_id``."""
+    if pool is None:
+        return [int(fair), "", 0, "" if is_first else 0, *ladder_words(ladder)]
+    basis: str | int = checked_amount(pool.covered_micros)
+    if is_first:
+        basis = "" if pool.spare_seconds is None else checked_amount(pool.spare_seconds)
+    return [int(fair), pool_name(pool), checked_amount(pool.size_seconds), basis, *ladder_words(ladder)]
+
+
+def pool_name(pool: Pool) -> str:
+    """Name a pool's period. Rejected: ``bad_id``."""
+    for word in (pool.name, pool.period):
+        if _POOL.fullmatch(word) is None:
+            raise LedgerRejected("bad_id", f"{word[:80]!r} cannot name included time; use letters, digits, . _ and -.")
+    return f"{pool.name}|{pool.period}"
+
+
 # ----------------------------------------------------------------------------------------------------- keys
 
 
-def account_keys(tenant: str) -> list[str]:
+@lru_cache(maxsize=65_536)
+def account_keys(tenant: str) -> tuple[str, ...]:
     """Name the keys that every step gets, in the order in which the functions read them."""
     tag = f"cg:{{{tenant}}}:"
-    return [tag + "account", tag + "live", tag + "journal", tag + "outbox"]
+    return tag + "account", tag + "live", tag + "journal", tag + "outbox", tag + "lots"
 
 
 def call_keys(key: CallKey) -> list[str]:
@@ -134,9 +156,10 @@ def call_keys(key: CallKey) -> list[str]:
     return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id)]
 
 
-def topup_keys(tenant: str, topup_id: str) -> list[str]:
-    """Name the keys of a top-up."""
-    return [*account_keys(tenant), f"cg:{{{tenant}}}:topup:{topup_id}"]
+def topup_keys(tenant: str) -> list[str]:
+    """Name the keys of a top-up, its reversal, and of what becomes of their ids."""
+    tag = f"cg:{{{tenant}}}:"
+    return [*account_keys(tenant), tag + "topups", tag + "ids", tag + "old"]
 
 
 def stored_keys(tenant: str, call_id: str) -> list[str]:
@@ -154,12 +177,12 @@ def read_rejection(reply: bytes) -> LedgerRejected:
 
 
 def read_grant(reply: bytes) -> Grant | Refused:
-    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX`` or ``refused REASON HAS_OUTBOX``."""
+    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED`` or ``refused REASON HAS_OUTBOX``."""
     what, *words = reply.split(b" ")
     if what == b"refused":
         return Refused(Reason(words[0].decode()), has_outbox=words[1] == _YES)
     seconds, held, available = map(int, words[:3])
-    return Grant(seconds, held, available, is_short=words[3] == _YES, has_outbox=words[4] == _YES)
+    return Grant(seconds, held, available, words[3] == _YES, words[4] == _YES, int(words[5]))
 
 
 def read_settled(reply: bytes) -> Settled:
@@ -176,14 +199,14 @@ def read_topup(reply: bytes) -> TopUp:
 
 
 def read_balance(tenant: str, reply: bytes) -> Balance:
-    """Read ``balance CURRENCY BALANCE HELD LIMIT CREDITS CHARGES ADJUSTMENTS LIVE``."""
-    _, currency, *figures = reply.decode().split(" ")
-    return Balance(tenant, currency, *map(int, figures))
+    """Read ``balance CURRENCY STATUS BALANCE HELD LIMIT CREDITS CHARGES ADJUSTMENTS EXPIRED LIVE ENTRIES``."""
+    _, currency, status, *figures = reply.decode().split(" ")
+    return Balance(tenant, currency, status == "closed", *map(int, figures))
 
 
 def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
     """Read the fields of a live call, in the order of STORED in the Lua file, and its meta."""
-    state, step, granted, charged, held, leg, answered_at, valid_until, meta = values
+    state, step, granted, charged, held, leg, answered_at, valid_until, included, pool, meta = values
     return StoredCall(
         key=CallKey(tenant, call_id),
         state=state.decode(),
@@ -194,6 +217,8 @@ def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
         leg=leg.decode(),
         answered_at_ms=int(answered_at),
         valid_until_ms=int(valid_until),
+        included_seconds=int(included),
+        pool=pool.decode(),
         meta=meta.decode(),
     )
 
@@ -203,5 +228,5 @@ def read_event(entry: Sequence[Any]) -> OutboxEvent:
     entry_id, pairs = entry
     words = [word.decode() for word in pairs]
     fields = dict(zip(words[::2], words[1::2], strict=True))
-    facts = {name: fields[name] for name in _FACTS}
+    facts = {name: value for name, value in fields.items() if name not in _NO_FACTS}
     return OutboxEvent(entry_id.decode(), fields["id"], fields["type"], fields["tenant"], int(fields["at_ms"]), facts)

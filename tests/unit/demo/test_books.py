@@ -17,13 +17,16 @@ BEGUN = Opening(balance_micros=1_000_000, credits_micros=5_000_000, charges_micr
 END = Balance(
     tenant="acme",
     currency="USD",
+    is_closed=False,
     balance_micros=2_700_000,
     held_micros=0,
     credit_limit_micros=0,
     credits_micros=7_000_000,
     charges_micros=4_300_000,
     adjustments_micros=0,
+    expired_micros=0,
     live_calls=0,
+    journal_entries=1,
 )
 RECORD = CallRecord(
     call_id="demo/1.1/77",

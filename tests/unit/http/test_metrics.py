@@ -3,7 +3,6 @@
 import re
 import threading
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import pairwise
 
 import pytest
@@ -11,6 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.adapters.metrics import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS, PrometheusWatch
+from gateway.adapters.redis.ledger import library_code
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
 from gateway.ports import Watch
@@ -120,8 +120,7 @@ def test_series_exist_from_the_start() -> None:
 
 def test_the_ledger_functions_are_those_of_the_library() -> None:
     """Each function that the ledger's Lua library registers has its series from the start, and no other has."""
-    library = files("gateway.adapters.redis") / "lua" / "callgate.lua"
-    registered = re.findall(r"^register\('(\w+)'", library.read_text(), re.MULTILINE)
+    registered = re.findall(r"^register\('(\w+)'", library_code(), re.MULTILINE)
     assert registered
     assert set(LEDGER_FUNCTIONS) == set(registered)
 

@@ -1,0 +1,213 @@
+-- =========================================================================================== the account
+
+local NOTICE_DAYS = { 30, 7 }
+local DAY_MS = 86400000
+
+local function balance_of(books, live_key)
+  local account = books.account
+  return reply('balance', account.currency, account.status, account.balance, account.held, account.limit,
+    account.credits, account.charges, account.adjustments, account.expired, redis.call('ZCARD', live_key),
+    account.entries)
+end
+
+local function balance(keys)
+  local books = open_books(keys)
+  announce_expiry(books)
+  write(books)
+  return balance_of(books, keys[2])
+end
+
+-- currency, credit limit, trigger or '', recharge amount or ''
+local function open(keys, args)
+  local currency, limit = args[1], whole(args[2], 0)
+  local trigger = args[3] ~= '' and text(whole(args[3], 0)) or ''
+  local recharge = args[4] ~= '' and text(whole(args[4], 1)) or ''
+  local terms = reply(limit, trigger, recharge)
+  local is_new = redis.call('EXISTS', keys[1]) == 0
+  if is_new then
+    redis.call('HSET', keys[1], 'version', text(VERSION), 'currency', currency, 'status', 'open', 'balance', 0,
+      'held', 0, 'limit', 0, 'credits', 0, 'charges', 0, 'adjustments', 0, 'expired', 0, 'used', 0, 'entries', 0,
+      'lots', 0, 'events', 0, 'trigger', '', 'recharge', '', 'armed', 1, 'exhausted', 0, 'terms', '')
+  end
+  local books = open_books(keys)
+  local account = books.account
+  if account.currency ~= currency then
+    reject('wrong_currency', 'the account is kept in ' .. account.currency .. ', not in ' .. currency)
+  end
+  account.version = math.max(account.version, VERSION)
+  if is_new or redis.call('HGET', keys[1], 'terms') ~= terms then
+    account.limit, account.trigger = limit, tonumber(trigger)
+    table.insert(books.changed, 'trigger')
+    table.insert(books.changed, trigger)
+    change(books, 'recharge', recharge)
+    change(books, 'terms', terms)
+    enter(books, is_new and 'open' or 'terms', '', '', { note = terms })
+    if not is_new then announce(books, '') end
+  end
+  write(books)
+  return balance_of(books, keys[2])
+end
+
+local function set_status(keys, status, kind)
+  local books = open_books(keys)
+  if books.account.status == status then return balance_of(books, keys[2]) end
+  if status == 'closed' and redis.call('ZCARD', books.live_key) > 0 then
+    reject('bad_state', 'calls of this account are live; wait until they have ended')
+  end
+  announce_expiry(books)
+  enter(books, kind, '', '')
+  change(books, 'status', status)
+  write(books)
+  return balance_of(books, keys[2])
+end
+
+local function close(keys)
+  return set_status(keys, 'closed', 'close')
+end
+
+local function reopen(keys)
+  return set_status(keys, 'open', 'reopen')
+end
+
+-- ---------------------------------------------------------------------------------------------- top-ups
+-- KEYS beyond a step's five: topups (hash: id -> "AMOUNT LOT IS_REVERSED"), ids (sorted by time), old (marks of ids
+-- that were forgotten: 16 digits of their SHA-1, kept for ever, so that a repeat is never booked again).
+
+local function mark_of(id)
+  return redis.sha1hex(id):sub(1, 16)
+end
+
+local function known_topup(keys, id)
+  local booked = redis.call('HGET', keys[6], id)
+  if booked then
+    local amount, lot, is_reversed = booked:match('^(%d+) (%d+) (%d)$')
+    return { amount = tonumber(amount), lot = tonumber(lot), is_reversed = is_reversed == '1' }
+  end
+  if redis.call('SISMEMBER', keys[8], mark_of(id)) == 1 then
+    reject('too_old', 'this id was booked longer ago than ids are kept; use a new id')
+  end
+end
+
+local function booked_reply(books, is_repeat)
+  return reply('booked', books.account.balance, flag(is_repeat), flag(#books.events > 0))
+end
+
+-- id, amount, currency, source, expires at (ledger ms; 0: never)
+local function topup(keys, args)
+  local books, id, amount, currency = open_books(keys), args[1], whole(args[2], 1), args[3]
+  local account, expires = books.account, whole(args[5], 0)
+  if account.currency ~= currency then
+    reject('wrong_currency', 'the account is kept in ' .. account.currency .. ', not in ' .. currency)
+  end
+  local known = known_topup(keys, id)
+  if known and known.amount ~= amount then
+    reject('id_reused', 'this id was booked before with ' .. text(known.amount) .. ' micro-units; use a new id')
+  end
+  if known then return booked_reply(books, true) end
+  if account.status == 'closed' then reject('account_closed', 'the account is closed; reopen it first') end
+  if expires > 0 and expires <= books.now then reject('bad_amount', 'these funds would have expired already') end
+
+  enter(books, 'topup', id, '', { note = args[4] })
+  local number = new_lot(books, amount, expires == 0 and NEVER or expires)
+  move(books, number, { source = -amount, credit = amount })
+  pay(books)
+  change(books, 'armed', '1')
+  if available(account) > 0 then change(books, 'exhausted', '0') end
+  announce(books, '')
+  local words = booked_reply(books, false)
+  write(books)
+  redis.call('HSET', keys[6], id, reply(amount, number, 0))
+  redis.call('ZADD', keys[7], text(books.now), id)
+  -- pcall: it only wakes calls in their final grant, and the money is booked whether or not anyone may hear it.
+  redis.pcall('PUBLISH', 'callgate:topups', books.tenant)
+  return words
+end
+
+-- id of a top-up, reason. A chargeback: what has expired of the lot left the account before, and is not taken twice.
+local function reverse(keys, args)
+  local books, id = open_books(keys), args[1]
+  local known = known_topup(keys, id) or reject('unknown_topup', 'no top-up was booked with this id')
+  if known.is_reversed then return booked_reply(books, true) end
+  local lot = changed_lot(books, known.lot)
+  local amount = math.max(0, known.amount - lot.expired)
+  lot.expires = NEVER -- what live calls hold of it comes back to pay what is owed, not to expire
+  local free = math.min(amount, lot.free)
+  enter(books, 'reverse', id, '', { note = args[2] })
+  if free > 0 then
+    move(books, known.lot, { credit = -free, adjustment = free })
+    lot.free = lot.free - free
+  end
+  owe(books, amount - free)
+  pay(books)
+  announce(books, '')
+  local words = booked_reply(books, false)
+  write(books)
+  redis.call('HSET', keys[6], id, reply(known.amount, known.lot, 1))
+  return words
+end
+
+-- --------------------------------------------------------------------------------------------- upkeep
+
+local function notices_due(lot, now)
+  local due = 0
+  for i, days in ipairs(NOTICE_DAYS) do
+    if lot.expires - now <= days * DAY_MS then due = i end
+  end
+  return due
+end
+
+local function notify_expiry(books)
+  local soon = text(books.now + NOTICE_DAYS[1] * DAY_MS)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', books.lots_key, '-inf', soon)) do
+    local number = tonumber(member)
+    local due = notices_due(lot_of(books, number), books.now)
+    if books.lots[number].free > 0 and due > books.lots[number].notices then
+      local lot = changed_lot(books, number)
+      lot.notices = due
+      emit(books, 'credit.expiring', { 'amount', text(lot.free), 'lot', text(number), 'expires_at_ms', text(lot.expires),
+        'days', text(NOTICE_DAYS[due]) })
+    end
+  end
+end
+
+-- ids kept in ms. What is due by the clock alone: expiry and its notices, and ids that are forgotten but for a mark.
+local function tend(keys, args)
+  local books, kept_ms = open_books(keys), whole(args[1], 1)
+  announce_expiry(books)
+  notify_expiry(books)
+  write(books)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys[7], '-inf', text(books.now - kept_ms), 'LIMIT', 0, 100)) do
+    redis.call('SADD', keys[8], mark_of(id))
+    redis.call('HDEL', keys[6], id)
+    redis.call('ZREM', keys[7], id)
+  end
+  return reply('tended', flag(#books.events > 0))
+end
+
+-- n, entry id: the journal up to there is on disk elsewhere, and leaves.
+local function archived(keys, args)
+  if not read_account(keys[1]) then reject('unknown_account', 'the tenant has no account; open it first') end
+  local ms, number = args[2]:match('^(%d+)-(%d+)$')
+  if not ms then reject('bad_state', args[2] .. ' is no id of a journal\'s entry') end
+  redis.call('HSET', keys[1], 'archived', text(whole(args[1], 0)))
+  redis.call('XTRIM', keys[3], 'MINID', ms .. '-' .. text(tonumber(number) + 1))
+  return reply('done')
+end
+
+-- --------------------------------------------------------------------------------------------- reading
+
+-- KEYS: calls, each followed by its meta. A list each: STORED and the meta, or nothing where the call is closed.
+local function live(keys)
+  local calls = {}
+  for i = 1, #keys, 2 do
+    local values, meta = redis.call('HMGET', keys[i], unpack(STORED)), redis.call('GET', keys[i + 1])
+    table.insert(values, meta)
+    table.insert(calls, meta and values or {})
+  end
+  return calls
+end
+
+-- KEYS: live. The ids of those whose validity has run out, the longest gone first.
+local function expired(keys)
+  return redis.call('ZRANGEBYSCORE', keys[1], '-inf', text(now_ms()))
+end

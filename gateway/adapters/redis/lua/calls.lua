@@ -1,0 +1,66 @@
+-- ================================================================================================== calls
+--[[
+A call's states
+  reserved -> answered -> settled                      the common life
+  reserved -> in_doubt -> answered|settled|released    its validity ran out and nobody answered: held, not charged
+  reserved -> released                                 a tombstone; so is the release of a call that never was
+  answered -> estimated -> settled                     an estimate is charged; one settle replaces it
+  refused                                              kept for a minute, so that a repeated ask hears the same
+settled, released and estimated hold nothing; they leave the live set and expire when ids are forgotten. An estimate
+keeps its figures and its meta: they price its correction.
+]]
+
+local REFUSAL_KEPT_MS = 60000
+local CALL = { 'state', 'step', 'done', 'reply', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'leg',
+               'valid_until', 'cap', 'included_cap' }
+local FIGURES = { 'step', 'granted', 'charged', 'held', 'included', 'valid_until', 'cap', 'included_cap' }
+local STORED = { 'state', 'step', 'granted', 'charged', 'held', 'leg', 'answered_at', 'valid_until', 'included', 'pool' }
+
+local function read_call(books)
+  local call = read(books.call_key, CALL)
+  for _, field in ipairs(FIGURES) do call[field] = tonumber(call[field] or 0) end
+  call.parts = parts_of(call.parts)
+  call.pool = call.pool or ''
+  return call
+end
+
+local function known_call(books)
+  local call = read_call(books)
+  if not call.state or call.state == 'refused' then
+    reject('unknown_call', 'nothing was reserved for this call, or it is older than ids are kept')
+  end
+  return call
+end
+
+local function is_closed(call)
+  return call.state == 'settled' or call.state == 'released' or call.state == 'estimated'
+end
+
+local function must_be_newer(call, step)
+  if step <= call.step then
+    reject('stale_step', 'step ' .. text(step) .. ' came after step ' .. text(call.step) .. ' of this call')
+  end
+end
+
+local function write_call(books, id, call, ...)
+  redis.call('HSET', books.call_key, 'state', call.state, 'step', text(call.step), 'granted', text(call.granted),
+    'charged', text(call.charged), 'held', text(call.held), 'parts', parts_text(call.parts),
+    'included', text(call.included), 'pool', call.pool, 'valid_until', text(call.valid_until), ...)
+  redis.call('ZADD', books.live_key, text(call.valid_until), id)
+end
+
+-- A closed call shrinks to what a repeat needs.
+local function close_call(books, id, kept_ms, ...)
+  redis.call('ZREM', books.live_key, id)
+  redis.call('DEL', books.call_key, books.meta_key)
+  redis.call('HSET', books.call_key, ...)
+  redis.call('PEXPIRE', books.call_key, text(kept_ms))
+end
+
+-- An estimated one keeps its leg and its meta besides, so that a late settle or a CDR can correct it.
+local function close_estimated(books, id, kept_ms, call, ...)
+  write_call(books, id, call, ...)
+  redis.call('ZREM', books.live_key, id)
+  redis.call('PEXPIRE', books.call_key, text(kept_ms))
+  redis.call('PEXPIRE', books.meta_key, text(kept_ms))
+end

@@ -1,0 +1,219 @@
+-- =================================================================================================== lots
+--[[
+A lot is a top-up: what of it is free, what live calls hold, when it expires. The soonest to expire is drawn first;
+beyond all lots there is the credit limit, which is lot 0 in a call's parts. Field lot:N of the account keeps
+"FREE HELD EXPIRES EXPIRED NOTICES" (EXPIRES 0: never); the sorted set `lots` has those with free money, by expiry.
+]]
+
+local LOTS_AT_ONCE = 4
+
+local function is_before(books, one, other)
+  local a, b = books.lots[one].expires, books.lots[other].expires
+  return a < b or (a == b and one < other)
+end
+
+local function take_in_lot(books, number, stored)
+  local free, held, expires, expired, notices = stored:match('^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  expires = tonumber(expires)
+  books.lots[number] = { free = tonumber(free), held = tonumber(held), expires = expires == 0 and NEVER or expires,
+                         expired = tonumber(expired), notices = tonumber(notices) }
+  table.insert(books.queue, number)
+  return books.lots[number]
+end
+
+local function lot_of(books, number)
+  return books.lots[number] or
+    take_in_lot(books, number, redis.call('HGET', books.account_key, 'lot:' .. text(number)) or '0 0 0 0 0')
+end
+
+local function changed_lot(books, number)
+  local lot = lot_of(books, number)
+  lot.is_changed = true
+  return lot
+end
+
+local function new_lot(books, amount, expires)
+  local number = books.account.lots + 1
+  books.account.lots = number
+  books.lots[number] = { free = amount, held = 0, expires = expires, expired = 0, notices = 0, is_changed = true }
+  table.insert(books.queue, number)
+  return number
+end
+
+-- The next few with free money, in the order in which they are drawn.
+local function load_lots(books)
+  local members = redis.call('ZRANGE', books.lots_key, books.loaded, books.loaded + LOTS_AT_ONCE - 1)
+  books.loaded = books.loaded + #members
+  books.has_all = #members < LOTS_AT_ONCE
+  local names = {}
+  for i, member in ipairs(members) do names[i] = 'lot:' .. text(tonumber(member)) end
+  if #names == 0 then return end
+  for i, stored in ipairs(redis.call('HMGET', books.account_key, unpack(names))) do
+    local number = tonumber(members[i])
+    if not books.lots[number] then take_in_lot(books, number, stored) end
+    books.frontier = number
+  end
+end
+
+-- The lot to draw from: the first to expire of those with free money; nil when there is none.
+local function next_lot(books)
+  while true do
+    local best
+    for _, number in ipairs(books.queue) do
+      if books.lots[number].free > 0 and (not best or is_before(books, number, best)) then best = number end
+    end
+    if books.has_all or (best and books.frontier and not is_before(books, books.frontier, best)) then return best end
+    load_lots(books)
+  end
+end
+
+-- What is free in expired lots leaves. Every step begins with it, so that nothing is drawn from an expired lot.
+local function expire(books)
+  local number = next_lot(books)
+  while number and books.lots[number].expires <= books.now do
+    local lot = changed_lot(books, number)
+    enter(books, 'expire', '', '')
+    move(books, number, { credit = -lot.free, expired = lot.free })
+    lot.expired, lot.free = lot.expired + lot.free, 0
+    number = next_lot(books)
+  end
+end
+
+local function open_books(keys)
+  local books = find_books(keys) or reject('unknown_account', 'the tenant has no account; open it first')
+  expire(books)
+  return books
+end
+
+-- What is owed is paid with what is free; the last thing of every step.
+local function pay(books)
+  local account = books.account
+  while account.used > 0 do
+    local number = next_lot(books)
+    if not number then return end
+    local lot = changed_lot(books, number)
+    local amount = math.min(account.used, lot.free)
+    enter(books, 'pay', '', '')
+    move(books, number, { credit = -amount, debt = amount })
+    account.used, lot.free = account.used - amount, lot.free - amount
+  end
+end
+
+-- ---------------------------------------------------------------- a call's parts: { lot, micros } each
+
+local function parts_of(stored)
+  local parts = {}
+  for lot, micros in (stored or ''):gmatch('(%d+):(%d+)') do
+    table.insert(parts, { lot = tonumber(lot), micros = tonumber(micros) })
+  end
+  return parts
+end
+
+local function parts_text(parts)
+  local words = {}
+  for _, part in ipairs(parts) do
+    if part.micros > 0 then table.insert(words, text(part.lot) .. ':' .. text(part.micros)) end
+  end
+  return table.concat(words, ' ')
+end
+
+local function add_part(parts, lot, micros)
+  for _, part in ipairs(parts) do
+    if part.lot == lot then
+      part.micros = part.micros + micros
+      return
+    end
+  end
+  table.insert(parts, { lot = lot, micros = micros })
+end
+
+-- Holds money for a call: from lots, then from the credit limit. That there is enough was judged before.
+local function hold(books, parts, micros)
+  while micros > 0 do
+    local number = next_lot(books)
+    if not number then
+      move(books, 0, { debt = -micros, held = micros })
+      add_part(parts, 0, micros)
+      return
+    end
+    local lot = changed_lot(books, number)
+    local amount = math.min(micros, lot.free)
+    lot.free, lot.held, micros = lot.free - amount, lot.held + amount, micros - amount
+    move(books, number, { credit = -amount, held = amount })
+    add_part(parts, number, amount)
+  end
+end
+
+-- Charges a call from what it holds, the part that was taken first.
+local function charge(books, parts, micros)
+  for _, part in ipairs(parts) do
+    local amount = math.min(micros, part.micros)
+    if amount > 0 then
+      part.micros, micros = part.micros - amount, micros - amount
+      move(books, part.lot, { held = -amount, revenue = amount })
+      if part.lot == 0 then
+        books.account.used = books.account.used + amount
+      else
+        local lot = changed_lot(books, part.lot)
+        lot.held = lot.held - amount
+      end
+    end
+  end
+end
+
+-- Gives back what a call holds, the part that was taken last; what belongs to an expired lot leaves.
+local function give_back(books, parts, micros)
+  for i = #parts, 1, -1 do
+    local part = parts[i]
+    local amount = math.min(micros, part.micros)
+    if amount > 0 then
+      part.micros, micros = part.micros - amount, micros - amount
+      if part.lot == 0 then
+        move(books, 0, { held = -amount, debt = amount })
+      else
+        local lot = changed_lot(books, part.lot)
+        lot.held = lot.held - amount
+        local to = lot.expires <= books.now and 'expired' or 'free'
+        lot[to] = lot[to] + amount
+        move(books, part.lot, { held = -amount, [to == 'free' and 'credit' or to] = amount })
+      end
+    end
+  end
+end
+
+-- ------------------------------------------------------------------------------------------- adjustments
+
+-- The tenant gets money back: what it owes first, the rest into the lot that is drawn next.
+local function refund(books, micros)
+  local account = books.account
+  local owed = math.min(micros, account.used)
+  if owed > 0 then
+    move(books, 0, { adjustment = -owed, debt = owed })
+    account.used = account.used - owed
+  end
+  local rest = micros - owed
+  if rest > 0 then
+    local number = next_lot(books) or new_lot(books, 0, NEVER)
+    local lot = changed_lot(books, number)
+    lot.free = lot.free + rest
+    move(books, number, { adjustment = -rest, credit = rest })
+  end
+end
+
+local function owe(books, micros)
+  if micros == 0 then return end
+  move(books, 0, { debt = -micros, adjustment = micros })
+  books.account.used = books.account.used + micros
+end
+
+-- The tenant pays more: from lots, and the rest is owed.
+local function demand(books, micros)
+  while micros > 0 do
+    local number = next_lot(books)
+    if not number then return owe(books, micros) end
+    local lot = changed_lot(books, number)
+    local amount = math.min(micros, lot.free)
+    lot.free, micros = lot.free - amount, micros - amount
+    move(books, number, { credit = -amount, adjustment = amount })
+  end
+end

@@ -1,0 +1,265 @@
+-- ========================================================================================= a call's steps
+
+local function granted_reply(books, call, is_short, has_outbox)
+  return reply('granted', call.granted, call.held, available(books.account), flag(is_short), flag(has_outbox),
+    call.included)
+end
+
+-- Credit ran short: the tenant's other calls may give back what they do not need yet. pcall: who may not hear it
+-- loses nothing.
+local function tell_short(books, offer)
+  if offer.is_fair then redis.pcall('PUBLISH', 'callgate:short', books.tenant) end
+end
+
+local function refuse_reserve(books, id, offer)
+  local words = reply('refused', 'no_credit', flag(announce(books, id, 'refused')))
+  write(books)
+  redis.call('HSET', books.call_key, 'state', 'refused', 'done', 'reserve', 'reply', words)
+  redis.call('PEXPIRE', books.call_key, REFUSAL_KEPT_MS)
+  tell_short(books, offer)
+  return words
+end
+
+-- call, validity in ms, meta, offer
+local function reserve(keys, args)
+  local books, id, validity_ms = find_books(keys), args[1], whole(args[2], 1)
+  if not books then return reply('refused', 'unknown_tenant', flag(false)) end
+  local call = read_call(books)
+  if call.done == 'reserve' then return call.reply end
+  if books.account.status == 'closed' then return reply('refused', 'account_closed', flag(false)) end
+  if is_closed(call) then return reply('refused', 'bad_ask', flag(false)) end
+  if call.state then must_be_newer(call, 0) end
+  expire(books)
+
+  local offer = read_offer(args, 4)
+  offer.is_first = true
+  local grant = best_grant(books, call, offer, 0)
+  if not grant then return refuse_reserve(books, id, offer) end
+  call.pool = grant.included > 0 and offer.pool or ''
+  enter(books, 'reserve', id, '0', { pool = call.pool, included = take_included(books, call, grant.included) })
+  hold(books, call.parts, grant.price)
+  call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
+  call.valid_until = books.now + validity_ms
+  local has_outbox = announce(books, id, grant.is_credit_short and 'short' or nil)
+  local words = granted_reply(books, call, grant.is_short, has_outbox)
+  write(books)
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0)
+  redis.call('SET', books.meta_key, args[3])
+  if grant.is_credit_short then tell_short(books, offer) end
+  return words
+end
+
+-- call, leg, answered at (PBX ms), validity in ms
+local function answer(keys, args)
+  local books, id, leg = open_books(keys), args[1], args[2]
+  local answered_at, validity_ms = whole(args[3], 1), whole(args[4], 1)
+  local call = known_call(books)
+  if call.state == 'answered' and call.leg == leg then return reply('done') end
+  if call.state ~= 'reserved' and call.state ~= 'in_doubt' then
+    reject('bad_state', 'the call is ' .. call.state .. '; one reservation pays for one answered leg')
+  end
+  announce_expiry(books)
+  enter(books, 'answer', id, '0', { note = leg })
+  write(books)
+  local valid_until = text(books.now + validity_ms)
+  redis.call('HSET', books.call_key, 'state', 'answered', 'leg', leg, 'answered_at', text(answered_at),
+    'valid_until', valid_until)
+  redis.call('ZADD', books.live_key, valid_until, id)
+  return reply('done')
+end
+
+local function must_be_answered(call)
+  if call.state ~= 'answered' then
+    reject('bad_state', 'the call is ' .. call.state .. '; only an answered call has a quota to change')
+  end
+end
+
+local function check_commit(call, committed, most)
+  if committed > most then reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units were granted') end
+  if committed < call.charged then
+    reject('bad_amount', text(call.charged) .. ' micro-units are charged already; a commit does not give back')
+  end
+end
+
+-- call, step, committed in all, validity in ms, offer
+local function extend(keys, args)
+  local books, id, step = open_books(keys), args[1], whole(args[2], 1)
+  local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
+  local call, name = known_call(books), 'extend:' .. text(step)
+  if call.done == name then return call.reply end
+  must_be_newer(call, step)
+  must_be_answered(call)
+  local paid = call.charged + call.held
+  check_commit(call, committed, paid)
+  local offer = read_offer(args, 5)
+  if call.included > 0 and offer.pool ~= '' and offer.pool ~= call.pool then
+    reject('bad_state', 'the call draws on ' .. call.pool)
+  end
+  local grant = best_grant(books, call, offer, paid)
+  if grant and (grant.seconds <= call.granted or grant.price < committed) then
+    reject('bad_amount', 'the ladder of an extend must lie beyond what was granted and committed')
+  end
+
+  if call.pool == '' then call.pool = grant and grant.included > 0 and offer.pool or '' end
+  local included = grant and take_included(books, call, grant.included) or 0
+  enter(books, 'extend', id, text(step), { pool = call.pool, included = included })
+  charge(books, call.parts, committed - call.charged)
+  if grant then
+    hold(books, call.parts, math.max(0, grant.price - paid))
+    give_back(books, call.parts, math.max(0, paid - grant.price)) -- the first quantum was held at the dearest
+  end
+  call.step, call.charged, call.held = step, committed, (grant and grant.price or paid) - committed
+  pay(books)
+  local words
+  if grant then
+    call.granted, call.valid_until = grant.seconds, books.now + validity_ms
+    words = granted_reply(books, call, grant.is_short, announce(books, id, grant.is_credit_short and 'short' or nil))
+  else
+    words = reply('refused', 'no_credit', flag(announce(books, id, 'refused')))
+  end
+  write(books)
+  write_call(books, id, call, 'done', name, 'reply', words)
+  if not grant or grant.is_credit_short then tell_short(books, offer) end
+  return words
+end
+
+-- call, step, committed in all, seconds, price of these in all, included seconds, validity in ms
+local function shrink(keys, args)
+  local books, id, step = open_books(keys), args[1], whole(args[2], 1)
+  local committed, seconds, total = whole(args[3], 0), whole(args[4], 1), whole(args[5], 0)
+  local included, validity_ms = whole(args[6], 0), whole(args[7], 1)
+  local call, name = known_call(books), 'shrink:' .. text(step)
+  if call.done == name then return call.reply end
+  must_be_newer(call, step)
+  must_be_answered(call)
+  local paid = call.charged + call.held
+  if total > paid then reject('exceeds_grant', 'only ' .. text(paid) .. ' micro-units were granted') end
+  check_commit(call, committed, paid)
+  if committed > total or seconds >= call.granted or included > call.included then
+    reject('bad_amount', 'a grant shrinks to less than what was granted, and not to less than what is committed')
+  end
+
+  enter(books, 'shrink', id, text(step), { pool = call.pool, included = take_included(books, call, included) })
+  charge(books, call.parts, committed - call.charged)
+  give_back(books, call.parts, paid - total)
+  call.step, call.charged, call.held, call.granted = step, committed, total - committed, seconds
+  call.valid_until = books.now + validity_ms
+  pay(books)
+  local words = granted_reply(books, call, false, announce(books, id))
+  write(books)
+  write_call(books, id, call, 'done', name, 'reply', words)
+  redis.pcall('PUBLISH', 'callgate:topups', books.tenant) -- final calls may go on with it
+  return words
+end
+
+local function may_settle(call, step, is_estimate)
+  if call.state == 'estimated' and not is_estimate then return end
+  must_be_newer(call, step)
+  if call.state == 'answered' or (call.state == 'in_doubt' and not is_estimate) then return end
+  reject('bad_state', 'the call is ' .. call.state .. '; only what was answered is charged')
+end
+
+-- From what is held; or, for an estimated call, by an adjustment.
+local function settle_money(books, call, total)
+  if call.state ~= 'estimated' then
+    charge(books, call.parts, math.max(0, total - call.charged))
+    give_back(books, call.parts, call.charged + call.held - math.max(total, call.charged))
+  end
+  local charged = call.state == 'estimated' and call.charged or math.max(total, call.charged)
+  -- The last extend committed up to the gateway's now; the leg had ended just before, which was not heard yet.
+  if total < charged then refund(books, charged - total) end
+  if total > charged then demand(books, total - charged) end
+end
+
+-- call, step, charge in all, seconds, included seconds used, is it an estimate (0 or 1), ids kept in ms
+local function settle(keys, args)
+  local books, id, step = open_books(keys), args[1], whole(args[2], 1)
+  local total, seconds, included = whole(args[3], 0), whole(args[4], 0), whole(args[5], 0)
+  local is_estimate, kept_ms = args[6] == '1', whole(args[7], 1)
+  local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. text(step)
+  if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
+  may_settle(call, step, is_estimate)
+  local most, most_included = call.charged + call.held + call.cap, math.max(call.included, call.included_cap)
+  if total > most or included > most_included then
+    reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units and ' .. text(most_included) ..
+      ' included seconds were granted')
+  end
+
+  local kind = is_estimate and 'estimate' or call.state == 'estimated' and 'correct' or 'settle'
+  enter(books, kind, id, text(step), { pool = call.pool, included = take_included(books, call, included),
+    total = total, note = text(seconds) })
+  settle_money(books, call, total)
+  pay(books)
+  local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
+  write(books)
+  if is_estimate then
+    -- cap: what a correction may still charge beyond the estimate, all of it granted before.
+    call.state, call.step, call.charged, call.held, call.parts = 'estimated', step, total, 0, {}
+    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', text(most - total),
+      'included_cap', text(most_included))
+  else
+    close_call(books, id, kept_ms, 'state', 'settled', 'step', text(step), 'done', name, 'reply', words)
+  end
+  return words
+end
+
+-- call, ids kept in ms
+local function release(keys, args)
+  local books, id, kept_ms = open_books(keys), args[1], whole(args[2], 1)
+  local call = read_call(books)
+  if call.done == 'release' then return call.reply end
+  if call.state == 'answered' or is_closed(call) then
+    reject('bad_state', 'the call is ' .. call.state .. '; settle it')
+  end
+  enter(books, 'release', id, text(call.step), { pool = call.pool, included = take_included(books, call, 0) })
+  give_back(books, call.parts, call.held)
+  pay(books)
+  local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
+  write(books)
+  close_call(books, id, kept_ms, 'state', 'released', 'step', text(call.step), 'done', 'release', 'reply', words)
+  return words
+end
+
+-- call
+local function doubt(keys, args)
+  local books, id = open_books(keys), args[1]
+  local call = read_call(books)
+  -- Looked at again here: an answer may have come since the caller saw it expired.
+  if call.state == 'reserved' and call.valid_until <= books.now then
+    announce_expiry(books)
+    enter(books, 'doubt', id, text(call.step))
+    write(books)
+    redis.call('HSET', books.call_key, 'state', 'in_doubt')
+  end
+  return reply('done')
+end
+
+-- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta
+-- A fail-over lost writes of this call: it is made anew, or raised, to what the gateway and the switch know of it.
+local function register_again(keys, args)
+  local books, id, step, granted = open_books(keys), args[1], whole(args[2], 0), whole(args[3], 1)
+  local total, pool, included = whole(args[4], 0), args[5], whole(args[6], 0)
+  local leg, answered_at, validity_ms = args[7], whole(args[8], 0), whole(args[9], 1)
+  local call = read_call(books)
+  if is_closed(call) then reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more') end
+  if call.state == 'refused' then call.state = nil end
+  local state = leg ~= '' and 'answered' or call.state or 'reserved'
+  local missing = total - call.charged - call.held
+  if call.state == state and missing <= 0 and granted <= call.granted and step <= call.step then return reply('done') end
+
+  if call.pool == '' then call.pool = pool end
+  enter(books, 'register', id, text(step), { pool = call.pool, note = leg,
+    included = take_included(books, call, math.max(included, call.included)) })
+  hold(books, call.parts, math.max(0, missing)) -- past the limit, if need be: it is granted and talked already
+  call.state, call.step, call.held = state, math.max(step, call.step), call.held + math.max(0, missing)
+  call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
+  announce(books, id)
+  write(books)
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'))
+  if leg ~= '' or not call.leg then
+    redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', text(answered_at))
+  end
+  redis.call('PERSIST', books.call_key)
+  redis.call('SET', books.meta_key, args[10])
+  return reply('done')
+end
