@@ -209,7 +209,7 @@ class Model(Books):
         if self.available < 0:
             return None
         rungs, last = ladder.rungs, ladder.rungs[-1][0]
-        left_seconds = pool.size_seconds - self.pools[pool.key] if pool else 0
+        left_seconds = max(0, pool.size_seconds - self.pools[pool.key]) if pool else 0
         covered = pool.covered_micros if pool else 0
         if pool and pool.spare_seconds is not None:
             whole = [seconds for seconds, _ in rungs if seconds + pool.spare_seconds <= left_seconds]
@@ -220,16 +220,15 @@ class Model(Books):
             if within:
                 included, covered = max(included, within[-1][0]), max(covered, within[-1][1])
         prices = [0 if s <= included else max(0, ladder.fee_micros + micros - covered) for s, micros in rungs]
-        left = self.available
-        if fair and prices[-1] - paid > left:
-            left //= live
+        left = self.available // live if fair else self.available
         affordable = [at for at, price in enumerate(prices) if price - paid <= left]
         if not affordable and prices[0] - paid <= self.available:
             affordable = [0]
         if not affordable:
             return None
         at = affordable[-1]
-        return Offer(rungs[at][0], prices[at], included, at < len(rungs) - 1, "short" if at < len(rungs) - 1 else "")
+        shortage = "short" if prices[-1] - paid > self.available else ""
+        return Offer(rungs[at][0], prices[at], included, at < len(rungs) - 1, shortage)
 
     def grant(self, name: str, call: ModelCall, *, is_short: bool, shortage: str) -> Outcome:
         """Pay, announce, and tell what the call was granted."""
@@ -274,7 +273,7 @@ class Model(Books):
         call.pool = pool.key if pool and offer.included else ""
         self.hold(call.parts, offer.price)
         change = self.include(call, offer.included)
-        self.write("reserve", name, "0", pool=call.pool if change else "", included=change)
+        self.write("reserve", name, "0", pool=call.pool, included=change)
         return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
     def answer(self, name: str, leg: str) -> Outcome:
@@ -335,7 +334,7 @@ class Model(Books):
             self.give_back(call.parts, call.paid - offer.price)
         call.granted = offer.seconds
         change = self.include(call, offer.included)
-        self.write("extend", name, str(step), pool=call.pool if change else "", included=change)
+        self.write("extend", name, str(step), pool=call.pool, included=change)
         return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
     def shrink(self, name: str, step: int, committed: int, seconds: int, total: int, included: int) -> Outcome:  # noqa: PLR0913
@@ -355,7 +354,7 @@ class Model(Books):
         call.charged, call.step, call.last, call.granted = committed, step, ("shrink", step), seconds
         self.give_back(call.parts, call.paid - total)
         change = self.include(call, included)
-        self.write("shrink", name, str(step), pool=call.pool if change else "", included=change)
+        self.write("shrink", name, str(step), pool=call.pool, included=change)
         return self.grant(name, call, is_short=False, shortage="")
 
     def settle(self, name: str, step: int, charge: int, seconds: int, *, is_estimate: bool, used: int = 0) -> Outcome:  # noqa: PLR0913
@@ -389,7 +388,7 @@ class Model(Books):
             call.state = "estimated"
         change = self.include(call, used)
         self.write(
-            "correct" if replaces else kind, name, str(step), pool=call.pool if change else "", included=change,
+            "correct" if replaces else kind, name, str(step), pool=call.pool, included=change,
             total=str(charge), note=str(seconds),
         )  # fmt: skip
         self.pay()
@@ -407,7 +406,7 @@ class Model(Books):
         self.give_back(call.parts, call.held)
         change = self.include(call, 0)
         call.state, call.last = "released", ("release", 0)
-        self.write("release", name, str(call.step), pool=call.pool if change else "", included=change)
+        self.write("release", name, str(call.step), pool=call.pool, included=change)
         self.pay()
         call.told = ("settled", 0, 0, self.balance, False, self.announce(name))
         return call.told
@@ -441,6 +440,6 @@ class Model(Books):
         change = self.include(call, call.included + more_included)
         if is_answer:
             call.state, call.leg = "answered", leg
-        self.write("register", name, str(step), pool=call.pool if change else "", included=change)
+        self.write("register", name, str(step), pool=call.pool, included=change, note=leg)
         self.grant(name, call, is_short=False, shortage="")
         return ("done",)

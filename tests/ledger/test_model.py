@@ -9,7 +9,7 @@ import os
 import time
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.adapters.redis.ledger import RedisLedger
@@ -50,6 +50,8 @@ def run(server_url: str, steps: int, first_seed: int) -> None:
                     deadline=None,
                     database=None,
                     print_blob=True,
+                    report_multiple_bugs=False,
+                    phases=(Phase.generate, Phase.shrink),
                     suppress_health_check=list(HealthCheck),
                 ),
             )
