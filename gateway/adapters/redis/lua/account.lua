@@ -117,7 +117,7 @@ local function topup(keys, args)
   local words = booked_reply(books, false)
   write(books)
   redis.call('HSET', keys[6], id, reply(amount, number, 0))
-  redis.call('ZADD', keys[7], text(books.now), id)
+  redis.call('ZADD', keys[7], books.now, id)
   -- pcall: it only wakes calls in their final grant, and the money is booked whether or not anyone may hear it.
   redis.pcall('PUBLISH', 'callgate:topups', books.tenant)
   return words
@@ -173,8 +173,8 @@ end
 -- ids kept in ms. What is due by the clock alone: expiry and its notices, and ids that are forgotten but for a mark.
 local function tend(keys, args)
   local books, kept_ms = open_books(keys), whole(args[1], 1)
-  announce_expiry(books)
   notify_expiry(books)
+  announce_expiry(books)
   write(books)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys[7], '-inf', text(books.now - kept_ms), 'LIMIT', 0, 100)) do
     redis.call('SADD', keys[8], mark_of(id))
@@ -189,7 +189,7 @@ local function archived(keys, args)
   if not read_account(keys[1]) then reject('unknown_account', 'the tenant has no account; open it first') end
   local ms, number = args[2]:match('^(%d+)-(%d+)$')
   if not ms then reject('bad_state', args[2] .. ' is no id of a journal\'s entry') end
-  redis.call('HSET', keys[1], 'archived', text(whole(args[1], 0)))
+  redis.call('HSET', keys[1], 'archived', whole(args[1], 0))
   redis.call('XTRIM', keys[3], 'MINID', ms .. '-' .. text(tonumber(number) + 1))
   return reply('done')
 end

@@ -143,12 +143,11 @@ local function write_line(books, entry, line, facts)
   account.entries = account.entries + 1
   books.balance = (books.balance or books.before.balance) + line.credit + line.held + line.debt
   books.held = (books.held or books.before.held) + line.held
-  redis.call('XADD', books.journal_key, '*', 'n', text(account.entries), 'type', entry.kind, 'call', entry.call,
-    'step', entry.step, 'lot', line.lot and text(line.lot) or '', 'source', text(line.source),
-    'credit', text(line.credit), 'held', text(line.held), 'debt', text(line.debt), 'revenue', text(line.revenue),
-    'expired', text(line.expired), 'adjustment', text(line.adjustment), 'pool', facts.pool or '',
-    'included', text(facts.included or 0), 'balance', text(books.balance), 'held_after', text(books.held),
-    'total', facts.total and text(facts.total) or '', 'at_ms', text(books.now), 'note', facts.note or '')
+  redis.call('XADD', books.journal_key, '*', 'n', account.entries, 'type', entry.kind, 'call', entry.call,
+    'step', entry.step, 'lot', line.lot or '', 'source', line.source, 'credit', line.credit, 'held', line.held,
+    'debt', line.debt, 'revenue', line.revenue, 'expired', line.expired, 'adjustment', line.adjustment,
+    'pool', facts.pool or '', 'included', facts.included or 0, 'balance', books.balance, 'held_after', books.held,
+    'total', facts.total or '', 'at_ms', books.now, 'note', facts.note or '')
 end
 
 local function write_journal(books)
@@ -171,7 +170,7 @@ local function write_lots(books)
           lot.expired, lot.notices))
       end
       if lot.free > 0 then
-        redis.call('ZADD', books.lots_key, lot.expires == NEVER and '+inf' or text(lot.expires), member)
+        redis.call('ZADD', books.lots_key, lot.expires == NEVER and '+inf' or lot.expires, member)
       else
         redis.call('ZREM', books.lots_key, member)
       end
@@ -186,14 +185,14 @@ local function write(books)
   write_journal(books)
   write_lots(books)
   for name, taken in pairs(books.pools) do
-    redis.call('HSET', books.account_key, 'pool:' .. name, text(taken))
+    redis.call('HSET', books.account_key, 'pool:' .. name, taken)
   end
   for _, event in ipairs(books.events) do redis.call('XADD', books.outbox_key, '*', unpack(event)) end
   local fields = books.changed
   for field, value in pairs(books.before) do
     if account[field] ~= value then
       table.insert(fields, field)
-      table.insert(fields, text(account[field]))
+      table.insert(fields, account[field])
     end
   end
   if #fields > 0 then redis.call('HSET', books.account_key, unpack(fields)) end

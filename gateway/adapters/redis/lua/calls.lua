@@ -43,10 +43,10 @@ local function must_be_newer(call, step)
 end
 
 local function write_call(books, id, call, ...)
-  redis.call('HSET', books.call_key, 'state', call.state, 'step', text(call.step), 'granted', text(call.granted),
-    'charged', text(call.charged), 'held', text(call.held), 'parts', parts_text(call.parts),
-    'included', text(call.included), 'pool', call.pool, 'valid_until', text(call.valid_until), ...)
-  redis.call('ZADD', books.live_key, text(call.valid_until), id)
+  redis.call('HSET', books.call_key, 'state', call.state, 'step', call.step, 'granted', call.granted,
+    'charged', call.charged, 'held', call.held, 'parts', parts_text(call.parts), 'included', call.included,
+    'pool', call.pool, 'valid_until', call.valid_until, ...)
+  redis.call('ZADD', books.live_key, call.valid_until, id)
 end
 
 -- A closed call shrinks to what a repeat needs.
@@ -54,13 +54,13 @@ local function close_call(books, id, kept_ms, ...)
   redis.call('ZREM', books.live_key, id)
   redis.call('DEL', books.call_key, books.meta_key)
   redis.call('HSET', books.call_key, ...)
-  redis.call('PEXPIRE', books.call_key, text(kept_ms))
+  redis.call('PEXPIRE', books.call_key, kept_ms)
 end
 
 -- An estimated one keeps its leg and its meta besides, so that a late settle or a CDR can correct it.
 local function close_estimated(books, id, kept_ms, call, ...)
   write_call(books, id, call, ...)
   redis.call('ZREM', books.live_key, id)
-  redis.call('PEXPIRE', books.call_key, text(kept_ms))
-  redis.call('PEXPIRE', books.meta_key, text(kept_ms))
+  redis.call('PEXPIRE', books.call_key, kept_ms)
+  redis.call('PEXPIRE', books.meta_key, kept_ms)
 end

@@ -30,21 +30,24 @@ local function take_included(books, call, seconds)
 end
 
 local function read_offer(args, at)
-  local offer = { is_fair = args[at] == '1', pool = args[at + 1], size = whole(args[at + 2], 0), basis = args[at + 3],
-                  fee = whole(args[at + 4], 0), seconds = {}, micros = {} }
-  for i = at + 5, #args - 1, 2 do
-    local seconds, micros = whole(args[i], 1), whole(args[i + 1], 0)
-    if micros + offer.fee > MAX then reject('bad_amount', 'a rung with its fee costs more than 2^53 - 1 micro-units') end
-    table.insert(offer.seconds, seconds)
-    table.insert(offer.micros, micros)
-  end
-  return offer
+  local first = at + 5
+  return { is_fair = args[at] == '1', pool = args[at + 1], size = whole(args[at + 2], 0), basis = args[at + 3],
+           fee = whole(args[at + 4], 0), words = args, first = first, rungs = math.floor((#args - first + 1) / 2) }
 end
 
--- The number of the last rung for which `fits` is true, or nil.
-local function last_rung(offer, fits)
-  for i = #offer.seconds, 1, -1 do
-    if fits(offer.seconds[i], offer.micros[i]) then return i end
+-- Seconds and micro-units of one rung. Few of a ladder are ever looked at: the last one, as a rule.
+local function rung(offer, i)
+  local at = offer.first + 2 * (i - 1)
+  local seconds, micros = whole(offer.words[at], 1), whole(offer.words[at + 1], 0)
+  if micros + offer.fee > MAX then reject('bad_amount', 'a rung with its fee costs more than 2^53 - 1 micro-units') end
+  return seconds, micros
+end
+
+-- The last rung that ends within so many seconds: its number, seconds and micro-units; nil when none does.
+local function last_within(offer, most_seconds)
+  for i = offer.rungs, 1, -1 do
+    local seconds, micros = rung(offer, i)
+    if seconds <= most_seconds then return i, seconds, micros end
   end
 end
 
@@ -53,17 +56,16 @@ local function reach_of_pool(books, call, offer)
   local covered = offer.is_first and 0 or whole(offer.basis, 0)
   if offer.pool == '' or call.granted > call.included then return call.included, covered end
   local reach = call.included + math.max(0, offer.size - pool_taken(books, offer.pool))
-  local rung = last_rung(offer, function(seconds) return seconds <= reach end)
-  if not rung then return call.included, covered end
-  return math.max(call.included, offer.seconds[rung]), math.max(covered, offer.micros[rung])
+  local i, seconds, micros = last_within(offer, reach)
+  if not i then return call.included, covered end
+  return math.max(call.included, seconds), math.max(covered, micros)
 end
 
 -- A first quantum whose price is not certain: the whole rung within the pool, or nothing of it.
 local function included_whole(books, call, offer)
   local spare = whole(offer.basis, 0)
-  local left = offer.size - pool_taken(books, offer.pool)
-  local rung = last_rung(offer, function(seconds) return seconds + spare <= left end)
-  if rung then return { seconds = offer.seconds[rung], price = 0, included = offer.seconds[rung] + spare, rung = rung } end
+  local i, seconds = last_within(offer, offer.size - pool_taken(books, offer.pool) - spare)
+  if i then return { seconds = seconds, price = 0, included = seconds + spare, is_short = i < offer.rungs } end
 end
 
 local function share(books, offer, last_price, paid)
@@ -77,23 +79,18 @@ end
 local function best_grant(books, call, offer, paid)
   local left = available(books.account)
   if left < 0 then return nil end
-  local last = #offer.seconds
   local is_uncertain = offer.is_first and offer.pool ~= '' and offer.basis ~= ''
-  local whole_grant = is_uncertain and included_whole(books, call, offer)
-  if whole_grant then
-    whole_grant.is_short = whole_grant.rung < last
-    return whole_grant
-  end
-  local included, covered = call.included, 0
+  local grant = is_uncertain and included_whole(books, call, offer)
+  if grant then return grant end
+  local included, covered, last = call.included, 0, offer.rungs
   if not is_uncertain then included, covered = reach_of_pool(books, call, offer) end
-  local function price(i)
-    return offer.seconds[i] <= included and 0 or math.max(0, offer.fee + offer.micros[i] - covered)
-  end
-  local most = last > 0 and share(books, offer, price(last), paid)
+  local most
   for i = last, 1, -1 do
-    if price(i) - paid <= (i == 1 and left or most) then
-      return { seconds = offer.seconds[i], price = price(i), included = included, is_short = i < last,
-        is_credit_short = i < last }
+    local seconds, micros = rung(offer, i)
+    local price = seconds <= included and 0 or math.max(0, offer.fee + micros - covered)
+    most = most or share(books, offer, price, paid)
+    if price - paid <= (i == 1 and left or most) then
+      return { seconds = seconds, price = price, included = included, is_short = i < last, is_credit_short = i < last }
     end
   end
 end

@@ -36,7 +36,7 @@ local function reserve(keys, args)
   local grant = best_grant(books, call, offer, 0)
   if not grant then return refuse_reserve(books, id, offer) end
   call.pool = grant.included > 0 and offer.pool or ''
-  enter(books, 'reserve', id, '0', { pool = call.pool, included = take_included(books, call, grant.included) })
+  enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included) })
   hold(books, call.parts, grant.price)
   call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
   call.valid_until = books.now + validity_ms
@@ -59,10 +59,10 @@ local function answer(keys, args)
     reject('bad_state', 'the call is ' .. call.state .. '; one reservation pays for one answered leg')
   end
   announce_expiry(books)
-  enter(books, 'answer', id, '0', { note = leg })
+  enter(books, 'answer', id, 0, { note = leg })
   write(books)
-  local valid_until = text(books.now + validity_ms)
-  redis.call('HSET', books.call_key, 'state', 'answered', 'leg', leg, 'answered_at', text(answered_at),
+  local valid_until = books.now + validity_ms
+  redis.call('HSET', books.call_key, 'state', 'answered', 'leg', leg, 'answered_at', answered_at,
     'valid_until', valid_until)
   redis.call('ZADD', books.live_key, valid_until, id)
   return reply('done')
@@ -102,7 +102,7 @@ local function extend(keys, args)
 
   if call.pool == '' then call.pool = grant and grant.included > 0 and offer.pool or '' end
   local included = grant and take_included(books, call, grant.included) or 0
-  enter(books, 'extend', id, text(step), { pool = call.pool, included = included })
+  enter(books, 'extend', id, step, { pool = call.pool, included = included })
   charge(books, call.parts, committed - call.charged)
   if grant then
     hold(books, call.parts, math.max(0, grant.price - paid))
@@ -139,7 +139,7 @@ local function shrink(keys, args)
     reject('bad_amount', 'a grant shrinks to less than what was granted, and not to less than what is committed')
   end
 
-  enter(books, 'shrink', id, text(step), { pool = call.pool, included = take_included(books, call, included) })
+  enter(books, 'shrink', id, step, { pool = call.pool, included = take_included(books, call, included) })
   charge(books, call.parts, committed - call.charged)
   give_back(books, call.parts, paid - total)
   call.step, call.charged, call.held, call.granted = step, committed, total - committed, seconds
@@ -186,8 +186,8 @@ local function settle(keys, args)
   end
 
   local kind = is_estimate and 'estimate' or call.state == 'estimated' and 'correct' or 'settle'
-  enter(books, kind, id, text(step), { pool = call.pool, included = take_included(books, call, included),
-    total = total, note = text(seconds) })
+  enter(books, kind, id, step, { pool = call.pool, included = take_included(books, call, included),
+    total = total, note = seconds })
   settle_money(books, call, total)
   pay(books)
   local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
@@ -195,10 +195,10 @@ local function settle(keys, args)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
     call.state, call.step, call.charged, call.held, call.parts = 'estimated', step, total, 0, {}
-    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', text(most - total),
-      'included_cap', text(most_included))
+    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', most - total,
+      'included_cap', most_included)
   else
-    close_call(books, id, kept_ms, 'state', 'settled', 'step', text(step), 'done', name, 'reply', words)
+    close_call(books, id, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
   end
   return words
 end
@@ -211,12 +211,12 @@ local function release(keys, args)
   if call.state == 'answered' or is_closed(call) then
     reject('bad_state', 'the call is ' .. call.state .. '; settle it')
   end
-  enter(books, 'release', id, text(call.step), { pool = call.pool, included = take_included(books, call, 0) })
+  enter(books, 'release', id, call.step, { pool = call.pool, included = take_included(books, call, 0) })
   give_back(books, call.parts, call.held)
   pay(books)
   local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
   write(books)
-  close_call(books, id, kept_ms, 'state', 'released', 'step', text(call.step), 'done', 'release', 'reply', words)
+  close_call(books, id, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
   return words
 end
 
@@ -227,7 +227,7 @@ local function doubt(keys, args)
   -- Looked at again here: an answer may have come since the caller saw it expired.
   if call.state == 'reserved' and call.valid_until <= books.now then
     announce_expiry(books)
-    enter(books, 'doubt', id, text(call.step))
+    enter(books, 'doubt', id, call.step)
     write(books)
     redis.call('HSET', books.call_key, 'state', 'in_doubt')
   end
@@ -244,20 +244,24 @@ local function register_again(keys, args)
   if is_closed(call) then reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more') end
   if call.state == 'refused' then call.state = nil end
   local state = leg ~= '' and 'answered' or call.state or 'reserved'
-  local missing = total - call.charged - call.held
-  if call.state == state and missing <= 0 and granted <= call.granted and step <= call.step then return reply('done') end
+  local missing = math.max(0, total - call.charged - call.held)
+  included = math.max(included, call.included)
+  if call.state == state and missing == 0 and granted <= call.granted and step <= call.step and
+      included == call.included then
+    return reply('done')
+  end
 
   if call.pool == '' then call.pool = pool end
-  enter(books, 'register', id, text(step), { pool = call.pool, note = leg,
-    included = take_included(books, call, math.max(included, call.included)) })
-  hold(books, call.parts, math.max(0, missing)) -- past the limit, if need be: it is granted and talked already
-  call.state, call.step, call.held = state, math.max(step, call.step), call.held + math.max(0, missing)
+  enter(books, 'register', id, step, { pool = call.pool, note = leg,
+    included = take_included(books, call, included) })
+  hold(books, call.parts, missing) -- past the limit, if need be: it is granted and talked already
+  call.state, call.step, call.held = state, math.max(step, call.step), call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
   write(books)
   write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'))
-  if leg ~= '' or not call.leg then
-    redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', text(answered_at))
+  if not call.leg or call.leg == '' then
+    redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('PERSIST', books.call_key)
   redis.call('SET', books.meta_key, args[10])

@@ -5,7 +5,8 @@ in the order words, books, lots, offers, calls, steps, account, register. The RE
 
 Rules
   * Money is a whole number of micro-units. Lua's numbers are doubles, so nothing beyond 2^53 - 1 is let in, neither
-    an amount nor a sum; what is stored goes through text(), never through tostring() (10^14 would become 1e+14).
+    an amount nor a sum. redis.call() writes such numbers out in full; what becomes part of a text goes through
+    text(), never through tostring() (10^14 would become 1e+14).
   * A step looks, judges and moves money in memory; write() puts all of it into Redis at once, last. reject() is only
     called before write(), because what a function has written stays written when it fails later.
   * A step is known by its call and its name ("reserve", "extend:3", "settle:4"). The call keeps the name of its last
@@ -26,9 +27,8 @@ local function reject(code, sentence)
   error({ code = code, sentence = sentence })
 end
 
--- `+ 0` turns -0 into 0: Redis does not read "-0" as an integer.
 local function text(number)
-  return string.format('%.0f', number + 0)
+  return string.format('%.0f', number)
 end
 
 local function whole(word, least)
