@@ -31,13 +31,14 @@ class Op(NamedTuple):
 
 STEPS = st.sampled_from([1, 1, 1, 1, 1, 1, 0, 0, -1, 2])
 SHARES = st.sampled_from([0, 0, 10, 50, 50, 90, 100, 100, 110, -10])
+FAIR = st.just(False)
 STRIDES = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 POOLS = st.sampled_from(["", "", "own", "own", "own", "other"])
 SIZES = st.sampled_from([0, 60, 120, 300, 900])
 
-RESERVES = st.tuples(STRIDES, st.sampled_from([0, 0, 7]), st.booleans(), POOLS, SIZES, st.sampled_from([None, 0, 45]))
+RESERVES = st.tuples(STRIDES, st.sampled_from([0, 0, 7]), FAIR, POOLS, SIZES, st.sampled_from([None, 0, 45]))
 ANSWERS = st.tuples(st.sampled_from(["one", "one", "one", "two"]))
-EXTENDS = st.tuples(STEPS, SHARES, st.sampled_from([0, 0, 0, 0, 0, -1]), STRIDES, st.booleans(), POOLS, SIZES)
+EXTENDS = st.tuples(STEPS, SHARES, st.sampled_from([0, 0, 0, 0, 0, -1]), STRIDES, FAIR, POOLS, SIZES)
 SHRINKS = st.tuples(STEPS, SHARES, st.sampled_from([1, 1, 2, 3, 0]), SHARES, SHARES)
 SETTLES = st.tuples(STEPS, SHARES, st.booleans(), SHARES)
 REGISTERS = st.tuples(st.integers(-1, 2), st.integers(-1, 3), st.integers(-20, 90), st.booleans(), SHARES)

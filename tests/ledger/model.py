@@ -4,7 +4,6 @@ Written from the contract, not from the Lua: two texts that agree are better evi
 that begin with the reply's first word; a rejection is its code.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,7 +147,7 @@ class Model(Books):
         if known is not None:
             if known.age == "marked":
                 return "too_old"
-            return ("booked", self.balance, True, False) if known.amount == amount else "id_reused"
+            return ("booked", self.balance_now, True, False) if known.amount == amount else "id_reused"
         if self.is_closed:
             return "account_closed"
         if expires_ms != NEVER and expires_ms <= self.now_ms:
@@ -171,7 +170,7 @@ class Model(Books):
         if known.age == "marked":
             return "too_old"
         if known.is_reversed:
-            return ("booked", self.balance, True, False)
+            return ("booked", self.balance_now, True, False)
         self.expire()
         known.is_reversed = True
         lot = self.lots[known.lot]
@@ -246,11 +245,6 @@ class Model(Books):
             self.pools[call.pool] += change
         return change
 
-    def begin(self, call: ModelCall) -> None:
-        """Expire; the entries of the step will stand in the order of the call's parts."""
-        self.expire()
-        self.slip = {part.lot: Counter() for part in call.parts}
-
     # ------------------------------------------------------------------------------------------ the steps of a call
 
     def reserve(self, name: str, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None) -> Outcome:
@@ -320,11 +314,11 @@ class Model(Books):
         )  # fmt: skip
         if offer is not None and (offer.seconds <= call.granted or offer.price < committed):
             return "bad_amount"
-        self.begin(call)
+        self.expire()
         self.charge(call.parts, committed - call.charged)
         call.charged, call.step, call.last = committed, step, ("extend", step)
         if offer is None:
-            self.write("extend", name, str(step))
+            self.write("extend", name, str(step), pool=call.pool)
             self.pay()
             call.told = ("refused", "no_credit", self.announce(name, "refused"))
             return call.told
@@ -349,7 +343,7 @@ class Model(Books):
             return "exceeds_grant"
         if seconds >= call.granted or total < committed or committed < call.charged or included > call.included:
             return "bad_amount"
-        self.begin(call)
+        self.expire()
         self.charge(call.parts, committed - call.charged)
         call.charged, call.step, call.last, call.granted = committed, step, ("shrink", step), seconds
         self.give_back(call.parts, call.paid - total)
@@ -373,7 +367,7 @@ class Model(Books):
         most, most_included = (call.most, call.most_included) if replaces else (call.paid, call.included)
         if charge > most or used > most_included:
             return "exceeds_grant"
-        self.begin(call)
+        self.expire()
         more = charge - call.charged
         if not replaces:
             self.charge(call.parts, max(0, more))
@@ -402,7 +396,7 @@ class Model(Books):
             return call.told
         if call.state not in ("refused", "reserved", "in_doubt"):
             return "bad_state"
-        self.begin(call)
+        self.expire()
         self.give_back(call.parts, call.held)
         change = self.include(call, 0)
         call.state, call.last = "released", ("release", 0)
@@ -433,7 +427,7 @@ class Model(Books):
         is_answer = bool(leg) and call.state != "answered"
         if not (more or more_included or is_answer or granted > call.granted or step > call.step):
             return ("done",)
-        self.begin(call)
+        self.expire()
         self.hold(call.parts, more)
         call.granted, call.step, call.last = max(call.granted, granted), max(call.step, step), ("register", step)
         call.pool = call.pool or (pool if included else "")

@@ -68,10 +68,14 @@ class Books:
         return self.credits - self.charges + self.adjustments - self.expired
 
     @property
+    def balance_now(self) -> int:
+        """What the account has once lapsed lots are gone."""
+        return self.balance - sum(lot.free for lot in self.lots.values() if self.has_lapsed(lot))
+
+    @property
     def available(self) -> int:
-        """What a new grant may take, as it is once lapsed lots are gone."""
-        lapsed = sum(lot.free for lot in self.lots.values() if self.has_lapsed(lot))
-        return self.balance - lapsed - self.held + self.limit
+        """What a new grant may take, likewise."""
+        return self.balance_now - self.held + self.limit
 
     def has_lapsed(self, lot: Lot) -> bool:
         """Whether nothing can be drawn from the lot any more."""
@@ -93,6 +97,8 @@ class Books:
     def move(self, number: int, **deltas: int) -> None:
         """Note what moves of a lot, and move it."""
         assert sum(deltas.values()) == 0, deltas
+        if not any(deltas.values()):
+            return
         self.slip.setdefault(number, Counter()).update(deltas)
         self.credits -= deltas.get("source", 0)
         self.charges += deltas.get("revenue", 0)
