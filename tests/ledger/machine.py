@@ -27,14 +27,27 @@ from .model_books import DAY_MS, NEVER
 # Which call: mostly one that is live, or a new one where the step begins one; now and then any other.
 CALLS = st.integers(0, 19).map(lambda pick: ("live" if pick < 16 else "new" if pick < 17 else "old", pick))
 NEW_CALLS = st.integers(0, 19).map(lambda pick: ("new" if pick < 14 else "live" if pick < 17 else "old", pick))
+TALKS = st.integers(0, 19).map(lambda pick: ("talk" if pick < 17 else "live" if pick < 19 else "old", pick))
 MOST_LIVE = 6
 TOPUPS = st.sampled_from([f"paid-{letter}" for letter in "abcdefghijklmnop"])
-AMOUNTS = st.sampled_from([40, 100, 100, 300])
+AMOUNTS = st.sampled_from([40, 100, 300, 1000])
 DAYS = st.sampled_from([None, None, 400, 400, 200, 20, 5, -1])
 LIMITS = st.sampled_from([0, 0, 50, 200])
 TRIGGERS = st.sampled_from([None, 30, 100])
 ONE_CALL = {kind: st.tuples(st.just(kind), asks) for kind, asks in ASKS.items()}
+CLIENTS = 3
 _numbers = count(1)
+
+
+# All that a tenant has on the server, in one reading; of the streams, what is new.
+READ_ALL = """
+local calls = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
+  table.insert(calls, { id, redis.call('HGETALL', KEYS[6] .. id) })
+end
+return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'),
+         redis.call('XRANGE', KEYS[3], ARGV[1], '+'), redis.call('XRANGE', KEYS[4], ARGV[2], '+'), calls }
+"""
 
 
 class How(NamedTuple):
@@ -54,7 +67,7 @@ HOW = st.sampled_from(
 class Machine(RuleBasedStateMachine):
     """One tenant, some calls, three clients, every operation of the ledger."""
 
-    runner: ClassVar[asyncio.Runner]
+    loop: ClassVar[asyncio.AbstractEventLoop]
     ledgers: ClassVar[list[RedisLedger]]
     steps: ClassVar[int] = 0
     seen: ClassVar[Counter[str]] = Counter()  # what was answered how often
@@ -74,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     def wait(self, step: Coroutine[Any, Any, Any]) -> Any:
         """Run one thing to its end."""
-        return self.runner.run(step)
+        return self.loop.run_until_complete(step)  # Runner.run() would set signal handlers each time
 
     def both(self, op: Op, how: How) -> None:
         """Send a step: its answers are the model's."""
@@ -113,7 +126,7 @@ class Machine(RuleBasedStateMachine):
                 await first.ledger.pipe.call("PING")
                 break
             except LedgerUnavailable:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
     def note(self, kind: str, outcome: Outcome) -> None:
         """Count what was answered."""
@@ -123,12 +136,15 @@ class Machine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------------------- the account
 
-    @initialize(limit=LIMITS, trigger=TRIGGERS, widths=st.lists(st.integers(0, 30), min_size=1, max_size=6))
-    def open(self, limit: int, trigger: int | None, widths: list[int]) -> None:
-        """Open the account."""
+    @initialize(
+        limit=LIMITS, trigger=TRIGGERS, widths=st.lists(st.integers(0, 30), min_size=1, max_size=6), credit=AMOUNTS
+    )
+    def open(self, limit: int, trigger: int | None, widths: list[int], credit: int) -> None:
+        """Open the account, and put something into it."""
         self.widths = widths
         self.is_open = True
         self.change_terms(limit, trigger, How((0,)))
+        self.top_up("opening", credit, 400, How((0,)))
 
     def asks(self, model: Model) -> Asks:
         """The asks as this model sees the calls."""
@@ -141,22 +157,29 @@ class Machine(RuleBasedStateMachine):
         on_model = lambda model: model.open(limit, trigger, 500)  # noqa: E731
         self.both(Op("open", on_model, lambda bank: bank.ledger.open_account(terms)), how)
 
-    @rule(how=HOW)
-    def look(self, how: How) -> None:
-        """Read the balance."""
-        self.both(Op("balance", Model.balance_reply, lambda bank: bank.ledger.balance(bank.tenant)), how)
+    @rule(what=st.sampled_from(["balance", "close", "reopen", "reopen", "tend", "tend"]), how=HOW)
+    def account(self, what: str, how: How) -> None:
+        """Read the balance, close the account or open it again, do what the clock asks for."""
+        tenant = self.bank.tenant
+        ops = {
+            "balance": Op(what, Model.balance_reply, lambda bank: bank.ledger.balance(tenant)),
+            "close": Op(what, Model.close, lambda bank: bank.ledger.close_account(tenant)),
+            "reopen": Op(what, Model.reopen, lambda bank: bank.ledger.reopen_account(tenant)),
+            "tend": Op(what, Model.tend, lambda bank: bank.tend()),
+        }
+        self.both(ops[what], how)
 
-    @rule(how=HOW)
-    def close(self, how: How) -> None:
-        """Close the account, if no call is live."""
-        self.both(Op("close", Model.close, lambda bank: bank.ledger.close_account(bank.tenant)), how)
-
-    @precondition(lambda self: self.model.is_closed)
-    @rule(how=HOW)
-    def reopen(self, how: How) -> None:
-        """Open a closed account again."""
-        on_model = lambda model: model.turn("reopen", closed=False)  # noqa: E731
-        self.both(Op("reopen", on_model, lambda bank: bank.ledger.reopen_account(bank.tenant)), how)
+    @precondition(lambda self: len(self.model.live) <= 1)
+    @rule(what=ONE_CALL["reserve"], how=HOW)
+    def end(self, what: Any, how: How) -> None:
+        """End the last call, close the account, and ask for one more call."""
+        for name, call in self.model.live.items():
+            is_charged = call.state == "answered"
+            self.step(name, ("settle", (1, 100, False, 0)) if is_charged else ("release", ()), how)
+            self.the_books_hold()
+        self.account("close", how)
+        self.the_books_hold()
+        self.step(("new", 0), what, how)
 
     @rule(name=TOPUPS, amount=AMOUNTS, days=DAYS, how=HOW)
     def top_up(self, name: str, amount: int, days: int | None, how: How) -> None:
@@ -171,16 +194,12 @@ class Machine(RuleBasedStateMachine):
             how,
         )
 
-    @rule(name=TOPUPS, how=HOW)
-    def reverse(self, name: str, how: How) -> None:
+    @rule(pick=st.integers(0, 40), how=HOW)
+    def reverse(self, pick: int, how: How) -> None:
         """Take a top-up back."""
+        name = dict(enumerate(self.model.topups)).get(pick % (len(self.model.topups) + 1), "never")
         on_model = lambda model: model.reverse(name, "chargeback")  # noqa: E731
         self.both(Op("reverse", on_model, lambda bank: bank.reverse(name)), how)
-
-    @rule(how=HOW)
-    def tend(self, how: How) -> None:
-        """Give notice and forget."""
-        self.both(Op("tend", Model.tend, lambda bank: bank.tend()), how)
 
     # ---------------------------------------------------------------------------------------------------- time
 
@@ -192,11 +211,12 @@ class Machine(RuleBasedStateMachine):
         if self.wait(self.bank.lapse(number)):
             self.model.lots[number].expires_ms = 1
 
-    @rule(name=TOPUPS)
-    def age(self, name: str) -> None:
+    @precondition(lambda self: self.model.topups)
+    @rule(pick=st.integers(0, 40))
+    def age(self, pick: int) -> None:
         """Let a top-up be older than ids are kept; it is forgotten when the account is tended next."""
-        known = self.model.topups.get(name)
-        if known is not None and known.age == "kept":
+        name, known = list(self.model.topups.items())[pick % len(self.model.topups)]
+        if known.age == "kept":
             self.wait(self.bank.age(name))
             known.age = "old"
 
@@ -213,7 +233,8 @@ class Machine(RuleBasedStateMachine):
         """Name a call of that kind."""
         kind, number = call
         live = list(self.model.live)
-        names = live if kind == "live" or (kind == "new" and len(live) >= MOST_LIVE) else list(self.model.calls)
+        talks = [name for name in live if self.model.calls[name].state == "answered"]
+        names = talks if kind == "talk" and talks else live if kind in ("live", "talk") or (kind == "new" and len(live) >= MOST_LIVE) else list(self.model.calls)
         if kind == "new" and len(live) < MOST_LIVE or not names:
             return f"pbx/{len(self.model.calls)}-{len(self.model.calls) % 5}/n"
         return names[number % len(names)]
@@ -236,31 +257,43 @@ class Machine(RuleBasedStateMachine):
         self.the_books_hold()
         self.step(name, leg, how)
 
+    @precondition(lambda self: self.model.live)
     @rule(call=CALLS, what=ONE_CALL["answer"], how=HOW)
     def answer(self, call: Any, what: Any, how: How) -> None:
         """Answer by the right leg, or another."""
         self.step(call, what, how)
 
-    @rule(call=CALLS, what=ONE_CALL["extend"], how=HOW)
+    @precondition(lambda self: self.model.live)
+    @rule(call=TALKS, what=ONE_CALL["extend"], how=HOW)
     def extend(self, call: Any, what: Any, how: How) -> None:
         """Extend with a step before, at or after the last one."""
         self.step(call, what, how)
 
-    @rule(call=CALLS, what=ONE_CALL["shrink"], how=HOW)
+    @precondition(lambda self: self.model.live)
+    @rule(call=TALKS, what=ONE_CALL["extend"], how=HOW)
+    def go_on(self, call: Any, what: Any, how: How) -> None:
+        """Extend once more, so that calls live long."""
+        self.step(call, what, how)
+
+    @precondition(lambda self: self.model.live)
+    @rule(call=TALKS, what=ONE_CALL["shrink"], how=HOW)
     def shrink(self, call: Any, what: Any, how: How) -> None:
         """Give back what lies ahead."""
         self.step(call, what, how)
 
-    @rule(call=CALLS, what=ONE_CALL["settle"], how=HOW)
+    @precondition(lambda self: self.model.live)
+    @rule(call=TALKS, what=ONE_CALL["settle"], how=HOW)
     def settle(self, call: Any, what: Any, how: How) -> None:
         """Settle or estimate, within the grant or beyond it."""
         self.step(call, what, how)
 
+    @precondition(lambda self: self.model.live)
     @rule(call=CALLS, how=HOW)
     def release(self, call: Any, how: How) -> None:
         """Release a call in any state."""
         self.step(call, ("release", ()), how)
 
+    @precondition(lambda self: self.model.live)
     @rule(call=CALLS, how=HOW)
     def doubt(self, call: Any, how: How) -> None:
         """Doubt a call in any state."""
@@ -275,16 +308,19 @@ class Machine(RuleBasedStateMachine):
         first=CALLS,
         second=CALLS | st.none(),
         asks=st.tuples(st.one_of(list(ONE_CALL.values())), st.one_of(list(ONE_CALL.values()))),
-        clients=st.permutations(range(3)),
+        clients=st.permutations(range(CLIENTS)),
+        is_late=st.booleans(),
     )
-    def race(self, first: Any, second: Any, asks: Any, clients: list[int]) -> None:
+    def race(self, first: Any, second: Any, asks: Any, clients: list[int], is_late: bool) -> None:
         """Send two steps at once by two clients: what comes out is one of the two orders."""
         made = self.asks(self.model)
         name = self.pick(first)
         ops = [made.make(name, *asks[0]), made.make(self.pick(second) if second else name, *asks[1])]
         forth, back = self.model, copy.deepcopy(self.model)
         expected = [op.on_model(forth) for op in ops], [op.on_model(back) for op in reversed(ops)][::-1]
-        outcomes = self.wait(self.gather(*(op.on_bank(self.banks[c]) for op, c in zip(ops, clients, strict=False))))
+        order = (1, 0) if is_late else (0, 1)
+        sent = self.wait(self.gather(*(ops[at].on_bank(self.banks[clients[at]]) for at in order)))
+        outcomes = [sent[at] for at in order]
         self.note("race", "forth" if outcomes == expected[0] else "back")
         assert outcomes in expected
         snapshot = self.wait(self.snapshot())
@@ -339,8 +375,10 @@ class Machine(RuleBasedStateMachine):
             "drawable": {n: lot.expires_ms or float("inf") for n, lot in model.lots.items() if lot.free},
             "pools": {key: seconds for key, seconds in model.pools.items() if seconds},
             "calls": {
-                name: (call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included,
-                       call.pool)
+                name: (
+                    call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included, call.pool,
+                    " ".join(f"{part.lot}:{part.micros}" for part in call.parts),
+                )
                 for name, call in model.live.items()
             },
             "journal": model.journal,
@@ -349,13 +387,9 @@ class Machine(RuleBasedStateMachine):
 
     async def snapshot(self) -> dict[str, Any]:
         """Read all that the server has, without any of the ledger's steps: reading must change nothing."""
-        call = self.bank.ledger.pipe.call
-        account, drawable, journal, outbox, live = await asyncio.gather(
-            call("HGETALL", self.tag + "account"),
-            call("ZRANGE", self.tag + "lots", 0, -1, "WITHSCORES"),
-            call("XRANGE", self.tag + "journal", self.read_to["journal"], "+"),
-            call("XRANGE", self.tag + "outbox", self.read_to["outbox"], "+"),
-            self.bank.live(),
+        keys = [self.tag + name for name in ("account", "lots", "journal", "outbox", "live", "call:")]
+        account, drawable, journal, outbox, live = await self.bank.ledger.pipe.call(
+            "EVAL_RO", READ_ALL, len(keys), *keys, self.read_to["journal"], self.read_to["outbox"]
         )
         for name, entries in (("journal", journal), ("outbox", outbox)):
             self.read_to[name] = "(" + entries[-1][0].decode() if entries else self.read_to[name]
@@ -369,19 +403,19 @@ class Machine(RuleBasedStateMachine):
             "lots": lots,
             "drawable": {int(n): float(score) for n, score in zip(drawable[::2], drawable[1::2], strict=True)},
             "pools": {name[5:]: int(s) for name, s in stored.items() if name.startswith("pool:") and s != "0"},
-            "calls": {
-                c.key.call_id: (
-                    c.state, c.step, c.leg, c.granted_seconds, c.charged_micros, c.held_micros, c.included_seconds,
-                    c.pool,
-                )
-                for c in live
-            },
+            "calls": {name.decode(): call_row(fields(row)) for name, row in live},
             "journal": [{k: v for k, v in entry.items() if k != "at_ms"} for entry in self.audit_entries],
             "events": [
                 {k: event[k] for k in (("type", "lot", "amount", "days") if "lot" in event else kept)}
                 for event in (fields(pairs) for _, pairs in outbox)
             ],
         }  # fmt: skip
+
+
+def call_row(row: dict[str, str]) -> tuple[str | int, ...]:
+    """What the server keeps of a call, as far as the model knows it."""
+    numbers = (int(row[name]) for name in ("granted", "charged", "held", "included"))
+    return (row["state"], int(row["step"]), row["leg"], *numbers, row["pool"], row["parts"])
 
 
 FIGURES = (

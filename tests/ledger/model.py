@@ -130,9 +130,13 @@ class Model(Books):
         """Close an account that has no live call."""
         if self.live and not self.is_closed:
             return "bad_state"
-        return self.turn("close", closed=True)
+        return self._turn("close", closed=True)
 
-    def turn(self, kind: str, *, closed: bool) -> Outcome:
+    def reopen(self) -> Outcome:
+        """Open a closed account again."""
+        return self._turn("reopen", closed=False)
+
+    def _turn(self, kind: str, *, closed: bool) -> Outcome:
         """Close or reopen."""
         if self.is_closed == closed:
             return self.balance_reply()

@@ -14,11 +14,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.adapters.redis.ledger import RedisLedger
 
-from .machine import Machine
+from .machine import CLIENTS, Machine
 
-CLIENTS = 3
 STEPS_AN_EXAMPLE = 100
-EXAMPLES_A_RUN = 120  # some 10,000 steps
+EXAMPLES_A_RUN = 30  # some 2,800 steps
 # What must have been met, so that a machine that went blind is noticed.
 MET = frozenset(
     "reserve: granted,reserve: refused no_credit,reserve: refused account_closed,reserve: refused bad_ask,extend: granted,"
@@ -37,7 +36,7 @@ def run(server_url: str, steps: int, first_seed: int) -> None:
         return ledger
 
     with asyncio.Runner() as runner:
-        Machine.runner, Machine.ledgers = runner, [runner.run(connect()) for _ in range(CLIENTS)]
+        Machine.loop, Machine.ledgers = runner.get_loop(), [runner.run(connect()) for _ in range(CLIENTS)]
         Machine.steps, number, started = 0, first_seed, time.perf_counter()
         Machine.seen.clear()
         while Machine.steps < steps:
