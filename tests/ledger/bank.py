@@ -169,7 +169,7 @@ class Bank:
 
     async def events(self) -> list[tuple[str, str]]:
         """Type and reason of all events in the outbox."""
-        return [(event.type, event.facts["reason"]) for event in await self.outbox()]
+        return [(event.type, event.facts.get("reason", "")) for event in await self.outbox()]
 
     async def outbox(self) -> Sequence[OutboxEvent]:
         """All undelivered events."""
