@@ -17,7 +17,7 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
-from gateway.ports import AccountTerms, Balance, CDRSink, Ledger, LedgerRejected, LedgerUnavailable
+from gateway.ports import AccountTerms, Balance, CDRSink, FundsCame, Ledger, LedgerRejected, LedgerUnavailable
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
@@ -87,9 +87,9 @@ class Gateway:
         )
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
-        reaper = Reaper(self.ledger, self.directory, self.boards, self.watch)
+        reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        for errand in (reaper.run, self.deliverer.run, self._follow_topups):
+        for errand in (reaper.run, self.deliverer.run, self._follow_news):
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def stop(self) -> None:
@@ -124,12 +124,12 @@ class Gateway:
     def _observe_ledger(self, function: str, seconds: float, ok: bool) -> None:
         self.watch.ledger_called(function, seconds, is_error=not ok)
 
-    async def _follow_topups(self) -> None:
-        async for tenant in self.ledger.subscribe_topups():
+    async def _follow_news(self) -> None:
+        async for news in self.ledger.subscribe():
             for board in self.boards.values():
-                board.top_up(tenant)
-            if tenant:
-                self.deliverer.wake(tenant)
+                board.tell_all(news)
+            if isinstance(news, FundsCame) and news.tenant:
+                self.deliverer.wake(news.tenant)
 
     async def balances(self) -> Mapping[str, Balance]:
         """All accounts of the config. Raises LedgerUnavailable."""

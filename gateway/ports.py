@@ -21,6 +21,8 @@ __all__ = [
     "Balance",
     "CDRSink",
     "CallKey",
+    "CreditRanShort",
+    "FundsCame",
     "Grant",
     "Ledger",
     "LedgerRejected",
@@ -113,6 +115,22 @@ class TopUp:
     balance_micros: int
     is_repeat: bool
     has_outbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FundsCame:
+    """News of the ledger: a tenant has more to spend. An empty name: any may have, news may have been lost."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRanShort:
+    """News of the ledger: a call got less than it asked for. An equal share of what was left is ``share_micros``."""
+
+    tenant: str
+    call_id: str
+    share_micros: int
 
 
 @dataclass(frozen=True, slots=True)

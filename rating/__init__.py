@@ -22,6 +22,7 @@ from rating.included import (
     IncludedCharge,
     affordable_with_included,
     charge_with_included,
+    covered_micros,
     whole_blocks_seconds,
 )
 from rating.money import (
@@ -36,7 +37,7 @@ from rating.money import (
 from rating.number_errors import NumberError, NumberReason, PlanError
 from rating.number_types import preload_number_types
 from rating.numbers import Destination, NumberPlan
-from rating.period import LATEST_MS, Month, month_of
+from rating.period import LATEST_MS, Month, month_of, months_later
 from rating.price import Price
 from rating.price_json import price_from_json, price_to_json
 from rating.price_list import LIST_COLUMNS, list_cells, price_list
@@ -86,6 +87,7 @@ __all__ = [
     "billed_seconds",
     "charge_micros",
     "charge_with_included",
+    "covered_micros",
     "dearer_class",
     "explain",
     "format_amount",
@@ -94,6 +96,7 @@ __all__ = [
     "list_cells",
     "longest_seconds",
     "month_of",
+    "months_later",
     "next_block_border",
     "parse_amount",
     "parse_rate",

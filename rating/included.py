@@ -59,6 +59,16 @@ def charge_with_included(schedule: Schedule, seconds: int, included_seconds: int
     return IncludedCharge(charge - _covered_micros(schedule, used), used)
 
 
+def covered_micros(schedule: Schedule, included_seconds: int) -> int:
+    """Return what so many included seconds take off the charge of a longer call; the connect fee is due all the same.
+
+    Raises:
+        ValueError: `included_seconds` is negative.
+    """
+    used = whole_blocks_seconds(schedule, included_seconds)
+    return _covered_micros(schedule, used) if used else 0
+
+
 def affordable_with_included(schedule: Schedule, micros: int, included_seconds: int) -> int | None:
     """Return the longest call that costs no more than `micros` when so many included seconds are left for it.
 

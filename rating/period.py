@@ -4,12 +4,15 @@ Rules of this file:
 
 - A month begins at midnight of its first day by the clock on the tenant's wall; where that midnight is skipped,
   with the first instant of the day.
-- A call's included time is of the month in which it was answered, also when it runs into the next.
+- A call's included time is of the month in which it was dialled, also when it runs into the next: it is taken then.
+- Funds that are good for some months are good to the end of that day, so many months later; where that month is too
+  short, to the end of its last day.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from calendar import monthrange
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,12 +36,35 @@ def month_of(at_ms: int, zone: ZoneInfo) -> Month:
     Raises:
         ValueError: the instant is not from 1970 to 9998.
     """
-    if not 0 <= at_ms < LATEST_MS:
-        raise ValueError(f"{at_ms} is no instant from 1970 to 9998; give milliseconds of UTC.")
+    _check_instant(at_ms)
     day = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(zone)
     first = datetime(day.year, day.month, 1, tzinfo=zone)
     following = datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=zone)
     return Month(f"{day.year:04}-{day.month:02}", _ms(first), _ms(following))
+
+
+def months_later(at_ms: int, months: int, zone: ZoneInfo) -> int:
+    """Return when funds that are added at an instant expire: UTC epoch milliseconds, midnight by the tenant's clock.
+
+    Raises:
+        ValueError: the instant or the end is not from 1970 to 9998, or `months` is less than 1.
+    """
+    if months < 1:
+        raise ValueError(f"Funds cannot be good for {months} months; give 1 or more, or let them be good for ever.")
+    _check_instant(at_ms)
+    day = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(zone)
+    turns, month = divmod(day.month - 1 + months, 12)
+    year = day.year + turns
+    if year >= MAXYEAR:
+        raise ValueError(f"Funds cannot be good for {months} months: that is after the year 9998.")
+    last_day = monthrange(year, month + 1)[1]
+    last = datetime(year, month + 1, min(day.day, last_day), tzinfo=zone)
+    return _ms(last + timedelta(days=1))
+
+
+def _check_instant(at_ms: int) -> None:
+    if not 0 <= at_ms < LATEST_MS:
+        raise ValueError(f"{at_ms} is no instant from 1970 to 9998; give milliseconds of UTC.")
 
 
 def _ms(instant: datetime) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from rating.charge import Ladder, charge_micros, ladder, longest_seconds, whole_fee_micros
+from rating.charge import Ladder, billed_seconds, charge_micros, ladder, longest_seconds, whole_fee_micros
 from rating.money import AmountError
 from rating.schedule import Schedule, schedule_of
 
@@ -99,6 +99,19 @@ class Price:
             return offered
         schedules = [self.schedule(at_ms) for at_ms in _one_of_each_second(asked_at_ms, latest_answer_ms)]
         return _dearest(schedules, quantum_seconds, min(most_rungs, MOST_DEAREST_RUNGS))
+
+    def first_spare_seconds(self, asked_at_ms: int, latest_answer_ms: int, offered: Ladder) -> int | None:
+        """Return how much longer than a rung of the first ladder the blocks may be that an answer makes of it.
+
+        None where the answer changes nothing. Included time can pay for a rung only when it lasts so many seconds
+        longer: until the answer, it is not known where the rung's last block ends.
+        """
+        if self._is_one_schedule(asked_at_ms, latest_answer_ms, offered):
+            return None
+        schedules = {self.schedule(at_ms) for at_ms in _one_of_each_second(asked_at_ms, latest_answer_ms)}
+        return max(
+            billed_seconds(schedule, seconds) - seconds for schedule in schedules for seconds, _ in offered.rungs
+        )
 
     def _is_one_schedule(self, asked_at_ms: int, latest_answer_ms: int, offered: Ladder) -> bool:
         """Tell whether the ladder of the latest answer is that of all: no row takes over before its last rung."""

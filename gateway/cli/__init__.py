@@ -5,14 +5,12 @@ Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says w
 
 import asyncio
 import json
-import shlex
 import signal
 import sys
-import uuid
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -20,23 +18,19 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import prices
+from gateway.cli import money, prices
 from gateway.cli.common import (
     CONFIG,
     AsJson,
     ConfigDir,
-    InDoubtError,
-    fail,
     load_settings,
     right,
     run,
     show,
-    tenant_named,
 )
-from gateway.core.tenant import Tenant
-from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable, StoredCall, TopUp
+from gateway.ports import StoredCall
 from gateway.settings import Settings, check, load
-from rating import AmountError, format_amount, parse_amount
+from rating import format_amount
 
 app = typer.Typer(
     name="callgate",
@@ -46,6 +40,8 @@ app = typer.Typer(
 )
 app.command()(prices.quote)
 app.command()(prices.rates)
+for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
+    app.command()(command)
 log = structlog.get_logger(__name__)
 
 
@@ -53,9 +49,6 @@ def _version(is_asked: bool) -> None:
     if is_asked:
         print(f"callgate {metadata.version('callgate')}")
         raise typer.Exit
-
-
-SOURCE = "command line"
 
 
 def main() -> None:
@@ -79,20 +72,10 @@ def about_all(
 def serve(config: ConfigDir = CONFIG) -> None:
     """Gate calls until stopped (SIGTERM, SIGINT, SIGHUP). A stop settles nothing: the PBX keeps its caps."""
     settings = load_settings(config)
-    _refuse_what_is_not_gated(settings)
     logs.configure(settings.log_level)
     for warning in settings.warnings:
         log.warning("config.warning", problem=str(warning))
     run(_serve(settings))
-
-
-def _refuse_what_is_not_gated(settings: Settings) -> None:
-    tenants = sorted(tenant.tenant_id for tenant in settings.tenants.values() if tenant.included)
-    if tenants:
-        fail(
-            f"Calls do not spend included minutes yet: remove [[included]] of {', '.join(tenants)} or of the plan, "
-            "else they would pay for what it includes."
-        )
 
 
 async def _serve(settings: Settings) -> None:
@@ -164,87 +147,6 @@ def _count(number: int, one: str, several: str | None = None) -> str:
 
 
 @app.command()
-def topup(
-    tenant: str,
-    amount: Annotated[str, typer.Argument(help="In units of the account's currency, such as 25.00.")],
-    topup_id: Annotated[
-        str | None, typer.Option("--id", help="Your own id, such as a payment's: the same id is booked once.")
-    ] = None,
-    source: Annotated[str, typer.Option(help="Where the money came from.")] = SOURCE,
-    config: ConfigDir = CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """Add funds to a tenant's account."""
-    settings = load_settings(config)
-    owner = tenant_named(settings, tenant)
-    micros = _amount(amount)
-    given_id = _topup_id(topup_id)
-    words = ["callgate", "topup", tenant, amount, "--id", given_id]
-    words += ["--source", source] if source != SOURCE else []
-    words += ["--config", str(config)] if config != CONFIG else []
-
-    async def book() -> TopUp:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
-            await bootstrap.open_account(ledger, owner)
-            return await _book(ledger, owner, given_id, micros, source, again=shlex.join(words))
-
-    done = run(book(), about=f"top-up {given_id}: ")
-    if as_json:
-        paid = {"id": given_id, "tenant": tenant, "currency": owner.currency, "amount_micros": micros}
-        print(json.dumps({**paid, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
-        return
-    was = "was booked before" if done.is_repeat else "added"
-    money = format_amount(micros, owner.currency)
-    print(f"{tenant}: {money} {was} (id {given_id}); balance {format_amount(done.balance_micros, owner.currency)}")
-
-
-def _topup_id(given: str | None) -> str:
-    if given is not None and not given.strip():
-        fail("--id is empty; write the payment's id, or leave --id out.")
-    return given or f"cli-{uuid.uuid4()}"
-
-
-async def _book(ledger: Ledger, owner: Tenant, topup_id: str, micros: int, source: str, *, again: str) -> TopUp:
-    """Send the top-up. Raises InDoubtError where no answer came: ``again``, its command, is then safe to run."""
-    try:
-        return await ledger.top_up(owner.tenant_id, topup_id, micros, owner.currency, source)
-    except LedgerUnavailable as error:
-        raise InDoubtError(f"It may have been booked. To finish it safely, run: {again}") from error
-    except LedgerRejected as error:
-        if error.code != "id_reused":
-            raise
-        money = format_amount(micros, owner.currency)
-        raise LedgerRejected(
-            error.code, f"This id was booked before with another amount than {money}; use a new id for a new payment."
-        ) from error
-
-
-@app.command()
-def balance(
-    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
-    config: ConfigDir = CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """Show balances: what is there, what calls hold, what is available."""
-    settings = load_settings(config)
-    owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
-
-    async def read() -> list[Any]:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
-            return [await bootstrap.open_account(ledger, owner) for owner in owners]
-
-    rows = run(read())
-    if as_json:
-        print(json.dumps([{**asdict(row), "available_micros": row.available_micros} for row in rows]))
-        return
-    table = Table("tenant", "currency", *[right(name) for name in ("balance", "held", "available", "calls")])
-    for row in rows:
-        amounts = (row.balance_micros, row.held_micros, row.available_micros)
-        table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
-    show(table)
-
-
-@app.command()
 def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Show the calls whose books are open: what each holds and was granted."""
     settings = load_settings(config)
@@ -270,13 +172,3 @@ def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
             format_amount(row.held_micros),
         )
     show(table)
-
-
-def _amount(text: str) -> int:
-    try:
-        micros = parse_amount(text, allow_negative=True)
-    except AmountError as error:
-        fail(str(error))
-    if micros <= 0:
-        fail(f"{text} adds nothing; write an amount above zero.")
-    return micros

@@ -144,9 +144,10 @@ def _of_tenant(number: str, name: str | None, config: Path, at_ms: int, *, as_js
     decision = decide(ask, tenant, at_ms, lambda _: False)
     if isinstance(decision, Terms):
         destination = decision.destination
-        pool = next((pool for pool in tenant.included if pool.covers(destination)), None)
         number = destination.e164
-        return Subject(number, destination.call_class, decision.price, at_ms, tenant.currency, tenant, pool)
+        return Subject(
+            number, destination.call_class, decision.price, at_ms, tenant.currency, tenant, decision.included
+        )
     try:
         call_class = classified(tenant, number, at_ms)[0].call_class
     except NumberError as error:

@@ -7,16 +7,18 @@ Rules:
   a call that the PBX cut at the end of its grant costs exactly the grant. A grant that was held but whose cap
   never reached the PBX was not talked, and is not charged.
 - One ask pays for one answered leg. The first leg to answer consumes it.
+- Included time is of the month in which was dialled: it is taken then.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
-from gateway.core.tenant import Tenant
-from rating import Destination, Price, Schedule, charge_micros, longest_seconds
+from gateway.core.tenant import Included, Tenant
+from rating import Destination, Price, Schedule, charge_with_included, covered_micros, longest_seconds, month_of
 
 # Beyond the last instant at which a reservation can still be used: late packets, a slow dial, a busy PBX.
 VALIDITY_SLACK_MS = 30_000
@@ -52,6 +54,7 @@ class Terms:
     latest_answer_ms: int  # the end of the longest ringing: until then the price is held for
     dial_number: str  # what the dialplan was told to dial
     verdict_deadline_ms: int
+    included: Included | None = None  # the time that the call may spend before money
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +68,10 @@ class Call:
     step_at_ms: int = 0
     committed_micros: int = 0  # charged so far, by the extends sent; never goes back
     granted_seconds: int = 0  # what the ledger holds or has charged
+    granted_micros: int = 0  # the price of it all, charged or held
+    included_seconds: int = 0  # taken from the pool
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
+    shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
     extensions: int = 0
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
     leg: str = ""  # the leg that answered and is paid for
@@ -105,6 +111,11 @@ class Call:
         return max(earliest, min(self.answered_at_ms, latest))
 
     @property
+    def wanted_seconds(self) -> int:
+        """Where the PBX is to end the leg, from the answer: the grant, or what it is about to shrink to."""
+        return self.shrink_to_seconds or self.granted_seconds
+
+    @property
     def cap_at_ms(self) -> int:
         """When the PBX ends the leg, on the PBX's clock."""
         return self.answered_at_ms + self.granted_seconds * 1000
@@ -136,13 +147,27 @@ class Call:
         cuts within 10 ms (measured), and those are no second of the caller's.
         """
         elapsed_ms = at_ms - self.answered_at_ms
-        if 0 <= elapsed_ms - self.armed_seconds * 1000 < CUT_LATE_MS:
-            return self.armed_seconds
+        for cap_seconds in (self.armed_seconds, self.shrink_to_seconds):
+            if cap_seconds and 0 <= elapsed_ms - cap_seconds * 1000 < CUT_LATE_MS:
+                return cap_seconds
         return max(1, min(-(-elapsed_ms // 1000), self.granted_seconds))
 
     def charge_at(self, at_ms: int) -> int:
         """What the call costs in all, in micro-units, were it to end then."""
-        return charge_micros(self.schedule, self.seconds_at(at_ms))
+        return self.charge_of(self.seconds_at(at_ms))[0]
+
+    def charge_of(self, seconds: int) -> tuple[int, int]:
+        """What so many seconds cost, in micro-units, and how many of the included seconds they use."""
+        return charge_with_included(self.schedule, seconds, self.included_seconds)
+
+    def pool(self, *, spare_seconds: int | None = None) -> Pool | None:
+        """The included time that the next step may draw on: of a call that was granted nothing else."""
+        included = self.terms.included
+        if included is None or (self.granted_seconds and not self.included_seconds):
+            return None
+        covered = covered_micros(self.schedule, self.included_seconds) if self.included_seconds else 0
+        period = month_of(self.terms.ask.at_ms, self.terms.tenant.zone).name
+        return Pool(included.name, period, included.seconds, spare_seconds, covered)
 
     def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:
         """The record of the closed call."""
@@ -173,4 +198,5 @@ class Call:
             leg=self.leg,
             cause_q850=self.cause_q850,
             was_cut=was_cut,
+            included_seconds=self.charge_of(self.billed_seconds)[1] if self.billed_seconds else 0,
         )

@@ -29,3 +29,4 @@ class CallRecord:
     leg: str
     cause_q850: int
     was_cut: bool  # ended by the PBX at the end of its grant
+    included_seconds: int = 0  # of the month's included time, spent before money

@@ -54,6 +54,7 @@ def decide(
         destination=destination,
         price=price,
         latest_answer_ms=_latest_answer_ms(tenant, ask.at_ms),
+        included=next((included for included in tenant.included if included.covers(destination)), None),
         dial_number=number,
         verdict_deadline_ms=verdict_deadline_ms,
     )

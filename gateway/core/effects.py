@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
 from rating import Ladder
 
@@ -12,6 +13,8 @@ class Reserve:
 
     ladder: Ladder
     validity_ms: int
+    is_fair: bool  # at most an equal share of what is left among the tenant's live calls
+    pool: Pool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,23 @@ class Extend:
     step: int
     committed_micros: int
     ladder: Ladder
+    validity_ms: int
+    is_fair: bool
+    pool: Pool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """Commit what was used and give back what lies beyond ``seconds``, where the PBX ends the call by now.
+
+    Answered by Grant or LedgerSilent.
+    """
+
+    step: int
+    committed_micros: int
+    seconds: int
+    total_micros: int  # what they cost
+    included_seconds: int
     validity_ms: int
 
 
@@ -67,6 +87,7 @@ class Settle:
     charge_micros: int
     seconds: int
     is_estimate: bool
+    included_seconds: int  # of those taken from the pool, so many were used
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +117,4 @@ class Close:
     record: CallRecord
 
 
-Effect = Reserve | SendVerdict | RecordAnswer | Extend | Arm | Wake | Settle | Release | EndLeg | Look | Close
+Effect = Reserve | SendVerdict | RecordAnswer | Extend | Shrink | Arm | Wake | Settle | Release | EndLeg | Look | Close

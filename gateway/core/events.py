@@ -15,9 +15,10 @@ class LedgerSilent:
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """The PBX took the cap: it ends the leg after that many seconds in all."""
+    """The PBX took the cap: it ends the leg after that many seconds in all. ``at_ms`` is its clock now."""
 
     seconds: int
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,17 @@ class ToppedUp:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class CreditShort:
+    """Another call of the tenant got less than it asked for: what this one does not need yet may go back.
+
+    ``share_micros`` is an equal share of what was left, when that call asked.
+    """
+
+    at_ms: int
+    share_micros: int
+
+
 Event = (
     Grant
     | Refused
@@ -78,4 +90,5 @@ Event = (
     | QuotaLow
     | QuotaOver
     | ToppedUp
+    | CreditShort
 )

@@ -11,6 +11,7 @@ Rules of money:
 - The cap stands at the PBX before the seconds it allows are talked; it is moved only after the ledger granted more,
   and more is asked for only after the last cap has reached the PBX: an unreachable PBX costs one quantum at the most.
 - Final is not terminal: a top-up wakes the call, until FINAL_DEADLINE_MS before the cut.
+- A grant shrinks at the PBX first and in the books after: no second is talked that was given back.
 """
 
 from collections.abc import Callable
@@ -31,11 +32,13 @@ from gateway.core.effects import (
     Reserve,
     SendVerdict,
     Settle,
+    Shrink,
     Wake,
 )
 from gateway.core.events import (
     Armed,
     CallerEnded,
+    CreditShort,
     Event,
     LedgerSilent,
     LegEnded,
@@ -46,6 +49,8 @@ from gateway.core.events import (
 )
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
+from gateway.core.sharing import seconds_to_keep
+from gateway.core.tenant import Fairness
 from rating import ladder
 
 Effects = tuple[Effect, ...]
@@ -71,7 +76,15 @@ def begin(call: Call) -> Effects:
     if not offered.rungs:  # the price ends while the phone may still ring
         return _refuse(call, Reason.NO_RATE)
     ring_ms = terms.latest_answer_ms - asked_at_ms
-    return (Reserve(offered, ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS),)
+    spare = None
+    if terms.included is not None:
+        spare = terms.price.first_spare_seconds(asked_at_ms, terms.latest_answer_ms, offered)
+    validity_ms = ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS
+    return (Reserve(offered, validity_ms, _is_fair(call), call.pool(spare_seconds=spare)),)
+
+
+def _is_fair(call: Call) -> bool:
+    return call.terms.tenant.fairness is not Fairness.OFF
 
 
 def advance(call: Call, event: Event) -> Effects:
@@ -93,6 +106,7 @@ def advance(call: Call, event: Event) -> Effects:
 def _allow(call: Call, grant: Grant) -> Effects:
     call.state = State.RESERVED
     call.granted_seconds = call.armed_seconds = grant.granted_seconds  # Dial's L() arms it at the answer
+    call.granted_micros, call.included_seconds = grant.held_micros, grant.included_seconds
     text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, grant.granted_seconds * 1000)
     return (SendVerdict(text, call.terms.verdict_deadline_ms),)
 
@@ -168,10 +182,16 @@ def _second_leg(call: Call, event: LegAnswered | LegDialled) -> Effects:
 
 def set_cap(call: Call) -> Arm:
     """Set the cap of a live call (again): after a gap, nobody knows whether the last one arrived."""
-    return Arm(call.leg, call.cap_at_ms, call.granted_seconds, call.granted_seconds * 1000)
+    seconds = call.wanted_seconds
+    return Arm(call.leg, call.answered_at_ms + seconds * 1000, seconds, seconds * 1000)
 
 
 def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
+    if call.is_step_unheard and call.shrink_to_seconds:
+        return _give_back(call, event.at_ms)  # the same step again
+    if call.shrink_to_seconds:  # its cap may stand or not: the grant's is set again before more is asked for
+        call.armed_seconds, call.shrink_to_seconds = call.shrink_to_seconds, 0
+        return set_cap(call), Wake(event.at_ms + EXTEND_RETRY_MS, is_over=False)
     if call.cap_at_ms - event.at_ms < FINAL_DEADLINE_MS:
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
     if call.armed_seconds < call.granted_seconds:
@@ -189,13 +209,20 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     # The leg may have ended, or the PBX's clock been set back: what was committed stays so until the settle.
     call.committed_micros = max(call.committed_micros, call.charge_at(event.at_ms))
     left_ms = call.answered_at_ms + offered.rungs[-1][0] * 1000 - event.at_ms
-    return (Extend(call.step, call.committed_micros, offered, left_ms + VALIDITY_SLACK_MS),)
+    return (
+        Extend(call.step, call.committed_micros, offered, left_ms + VALIDITY_SLACK_MS, _is_fair(call), call.pool()),
+    )
 
 
 def _extended(call: Call, grant: Grant) -> Effects:
-    assert grant.granted_seconds > call.granted_seconds
     call.state = State.ANSWERED
     call.is_step_unheard = False
+    call.granted_micros, call.included_seconds = call.committed_micros + grant.held_micros, grant.included_seconds
+    if call.shrink_to_seconds:
+        assert grant.granted_seconds == call.shrink_to_seconds
+        call.granted_seconds, call.shrink_to_seconds = grant.granted_seconds, 0
+        return (Wake(call.cap_at_ms - call.lead_ms, is_over=False),)
+    assert grant.granted_seconds > call.granted_seconds
     call.granted_seconds = grant.granted_seconds
     call.extensions += 1
     step_ms = (call.granted_seconds - call.armed_seconds) * 1000
@@ -221,8 +248,35 @@ def _ask_again_later(call: Call, event: LedgerSilent) -> Effects:
     return (Wake(event.at_ms + EXTEND_RETRY_MS, is_over=False),)
 
 
+def _shrink(call: Call, event: CreditShort) -> Effects:
+    """Another call of the tenant runs dry: what this one does not need yet goes back, once the PBX ends it sooner."""
+    keep_seconds = seconds_to_keep(call, event)
+    if not keep_seconds:
+        return ()
+    call.shrink_to_seconds = keep_seconds
+    return (set_cap(call),)
+
+
+def _give_back(call: Call, at_ms: int) -> Effects:
+    call.state = State.EXTENDING
+    if not call.is_step_unheard:
+        call.step += 1
+        call.step_at_ms = at_ms
+    call.was_topped_up = False
+    keep_seconds = call.shrink_to_seconds
+    total_micros, included_seconds = call.charge_of(keep_seconds)
+    left_ms = call.answered_at_ms + keep_seconds * 1000 - at_ms
+    validity_ms = max(0, left_ms) + VALIDITY_SLACK_MS
+    return (Shrink(call.step, call.committed_micros, keep_seconds, total_micros, included_seconds, validity_ms),)
+
+
 def _armed(call: Call, event: Armed) -> Effects:
-    call.armed_seconds = max(call.armed_seconds, event.seconds)
+    if event.seconds == call.shrink_to_seconds and call.state is State.ANSWERED:
+        call.armed_seconds = event.seconds
+        return _give_back(call, event.at_ms)
+    if event.seconds < call.armed_seconds:  # a cap that is out of date was taken last
+        return (set_cap(call),)
+    call.armed_seconds = event.seconds
     return (Wake(call.cap_at_ms - call.lead_ms, is_over=False),)
 
 
@@ -245,8 +299,8 @@ def _leg_ended(call: Call, event: LegEnded) -> Effects:
     call.cause_q850 = event.cause_q850
     call.billed_seconds = call.seconds_at(event.at_ms)
     call.step += 1
-    charge = call.charge_at(event.at_ms)
-    return (Settle(call.step, charge, call.billed_seconds, event.is_estimate),)
+    charge, included_seconds = call.charge_of(call.billed_seconds)
+    return (Settle(call.step, charge, call.billed_seconds, event.is_estimate, included_seconds),)
 
 
 # ---------------------------------------------------------------------------------------------------------- the end
@@ -317,7 +371,10 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(answered, ToppedUp, _nothing)
     for live in _LIVE:
         rule(live, LegEnded, _leg_ended, settled, live)
-    rule(_LIVE, Armed, _armed)
+    rule(answered, CreditShort, _shrink)
+    rule((asked, reserved, ringing, extending, final), CreditShort, _nothing)
+    rule(answered, Armed, _armed, answered, extending)
+    rule((extending, final), Armed, _armed)
     rule(_LIVE, QuotaOver, _look)
     rule(_LIVE, (LegAnswered, LegDialled), _second_leg)
     rule(_LIVE, (CallerEnded, AskSilenced), _nothing)
@@ -329,7 +386,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     # Answers that were on their way: a later step has overtaken them.
     rule(_OVER, (Grant, Refused, LedgerSilent, Armed, VerdictMissed), _nothing)
     rule(_OVER, AskSilenced, _note_continued)
-    rule(_OVER, (LegEnded, CallerEnded, QuotaLow, QuotaOver, ToppedUp), _nothing)
+    rule(_OVER, (LegEnded, CallerEnded, QuotaLow, QuotaOver, ToppedUp, CreditShort), _nothing)
     return table
 
 

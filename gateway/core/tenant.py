@@ -24,6 +24,7 @@ UTC = ZoneInfo("UTC")
 QUANTUM_SECONDS = 60
 EXTEND_LEAD_MS = 5_000
 DIAL_TIMEOUT_SECONDS = 120
+CREDIT_MONTHS = 12
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins, and none itself
 _LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 24, 64  # Standard Webhooks 1.0.0, "Signature scheme"
@@ -37,6 +38,14 @@ class DialFormat(StrEnum):
     E164 = "e164"  # digits only: 18005551234
     PLUS = "plus"  # +18005551234
     PREFIX = "prefix"  # the tenant's dial_prefix, then the digits: 918005551234
+
+
+class Fairness(StrEnum):
+    """How a tenant's live calls share what is left when it does not reach for a quantum of each."""
+
+    OFF = "off"  # who comes first gets a whole quantum
+    SHARE = "share"  # a grant is at most an equal share; calls end within one quantum of each other
+    SHRINK = "shrink"  # and what is not needed yet is given back; calls end within one block of each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,8 @@ class Tenant:
     dial_format: DialFormat = DialFormat.DIALLED
     dial_prefix: str = ""
     quantum_seconds: int = QUANTUM_SECONDS  # how much is granted at a time
+    fairness: Fairness = Fairness.SHRINK
+    credit_months: int | None = CREDIT_MONTHS  # how long funds are good; None: for ever
     extend_lead_ms: int = EXTEND_LEAD_MS  # how long before the end of the quota more is asked for
     dial_timeout_seconds: int = DIAL_TIMEOUT_SECONDS  # the longest ringing: how long an unanswered hold is good
     credit_limit_micros: int = 0

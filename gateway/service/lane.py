@@ -12,12 +12,12 @@ from typing import Protocol
 import structlog
 
 from gateway.core.books import Grant, Refused, Settled
-from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle
+from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle, Shrink
 from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, Watch
 
 log = structlog.get_logger(__name__)
 
-LedgerStep = Reserve | RecordAnswer | Extend | Settle | Release
+LedgerStep = Reserve | RecordAnswer | Extend | Shrink | Settle | Release
 Answer = Grant | Refused | Settled
 
 RETRY_FIRST_SECONDS = 0.1
@@ -36,7 +36,7 @@ class Listener(Protocol):
         ...
 
     def unheard(self) -> None:
-        """A reserve or an extend got no answer: it may have happened or not."""
+        """A reserve, an extend or a shrink got no answer: it may have happened or not."""
         ...
 
     def given_up(self, step: LedgerStep) -> None:
@@ -88,7 +88,7 @@ class Lane:
         if self._is_stopped:
             return
         if isinstance(step, Settle) and len(self._steps) > 1:
-            rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend)]
+            rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend | Shrink)]
             self._steps = deque([self._steps[0], *rest])  # what is at the head is on its way already
         self._steps.append(step)
         if self._sent is None and self._again is None:
@@ -114,13 +114,40 @@ class Lane:
         ledger, key = self._ledger, self._key
         match step:
             case Reserve():
-                return ledger.reserve(key, step.ladder, step.validity_ms, self._meta())
+                return ledger.reserve(
+                    key, step.ladder, step.validity_ms, self._meta(), fair=step.is_fair, pool=step.pool
+                )
             case RecordAnswer():
                 return ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
             case Extend():
-                return ledger.extend(key, step.step, step.committed_micros, step.ladder, step.validity_ms)
+                return ledger.extend(
+                    key,
+                    step.step,
+                    step.committed_micros,
+                    step.ladder,
+                    step.validity_ms,
+                    fair=step.is_fair,
+                    pool=step.pool,
+                )
+            case Shrink():
+                return ledger.shrink(
+                    key,
+                    step.step,
+                    step.committed_micros,
+                    step.seconds,
+                    step.total_micros,
+                    step.included_seconds,
+                    step.validity_ms,
+                )
             case Settle():
-                return ledger.settle(key, step.step, step.charge_micros, step.seconds, is_estimate=step.is_estimate)
+                return ledger.settle(
+                    key,
+                    step.step,
+                    step.charge_micros,
+                    step.seconds,
+                    is_estimate=step.is_estimate,
+                    included_seconds=step.included_seconds,
+                )
             case Release():
                 return ledger.release(key)
 
@@ -159,14 +186,14 @@ class Lane:
         self._give_up(step)
 
     def _is_to_be_sent_again(self, step: LedgerStep, error: BaseException) -> bool:
-        if isinstance(step, Reserve | Extend):
+        if isinstance(step, Reserve | Extend | Shrink):
             return False
         if isinstance(error, LedgerRejected):
             return error.code in SERVER_FAULTS
         return self._tries < UNHEARD_RELEASE_TRIES or not self._listener.is_refused
 
     def _give_up(self, step: LedgerStep) -> None:
-        if isinstance(step, Reserve | Extend):
+        if isinstance(step, Reserve | Extend | Shrink):
             self._listener.unheard()
         else:
             self._listener.given_up(step)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.core.call import Call, State, Terms
 from gateway.core.facts import Ask
-from gateway.core.tenant import Tenant
+from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
 from rating import CallClass, Destination, price_from_json, price_to_json
 
@@ -30,6 +30,7 @@ def write(terms: Terms) -> str:
             "e164": destination.e164,
             "class": destination.call_class,
             "dial": terms.dial_number,
+            "included": terms.included.name if terms.included else "",
             "price": price_to_json(terms.price),
         },
         separators=(",", ":"),
@@ -53,6 +54,8 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         step=stored.step,
         committed_micros=stored.charged_micros,
         granted_seconds=stored.granted_seconds,
+        granted_micros=stored.charged_micros + stored.held_micros,
+        included_seconds=stored.included_seconds,
         # Whether the last grant's cap reached the PBX is not known: the cap is set anew, and taken as set.
         armed_seconds=stored.granted_seconds,
         leg=stored.leg,
@@ -82,4 +85,13 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
         latest_answer_ms=memo["latest_answer_ms"],
         dial_number=memo["dial"],
         verdict_deadline_ms=memo["deadline_ms"],
+        included=_included(memo["included"], tenant),
     )
+
+
+def _included(name: str, tenant: Tenant) -> Included | None:
+    """Time that the config does not know any more keeps what was taken of it, and has nothing left."""
+    if not name:
+        return None
+    known = (included for included in tenant.included if included.name == name)
+    return next(known, Included(name, 0, frozenset(), ()))

@@ -1,4 +1,4 @@
-"""What was left behind: reservations whose validity ran out with nobody to settle them.
+"""What the clock alone brings: funds that expire, and reservations that were left behind.
 
 Unanswered, they are in doubt: held until their switch was heard, never charged blind. Answered, they are charged to
 the end of their grant and marked as an estimate; a later settle or CDR replaces it (DESIGN section 4).
@@ -6,7 +6,7 @@ the end of their grant and marked as an estimate; a later settle or CDR replaces
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -31,8 +31,16 @@ REAP_SECONDS = 5.0
 class Reaper:
     """Walks all tenants, over and over, at leisure."""
 
-    def __init__(self, ledger: Ledger, directory: Directory, boards: Mapping[str, Switchboard], watch: Watch) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        directory: Directory,
+        boards: Mapping[str, Switchboard],
+        watch: Watch,
+        outbox_written: Callable[[str], None],
+    ) -> None:
         self._ledger = ledger
+        self._outbox_written = outbox_written
         self._directory = directory
         self._boards = boards
         self._watch = watch
@@ -52,6 +60,8 @@ class Reaper:
     async def reap(self) -> None:
         """One walk. Raises LedgerUnavailable."""
         for tenant in self._directory:
+            if await self._ledger.tend(tenant.tenant_id):
+                self._outbox_written(tenant.tenant_id)
             for stored in await self._ledger.expired_calls(tenant.tenant_id):
                 try:
                     await self._reap(stored)
@@ -68,15 +78,23 @@ class Reaper:
 
     async def _estimate(self, stored: StoredCall) -> None:
         """Its validity lies beyond its cap, so the whole grant may have been talked. A session's settle replaces it."""
-        charge = stored.charged_micros + stored.held_micros
+        charge, included = stored.charged_micros + stored.held_micros, stored.included_seconds
         tenant = self._directory.get(stored.key.tenant)
         # The first quantum is held at the dearest price, and charged by the answer. A memo that cannot be read
         # tells no price: it is all that was held, then.
         with contextlib.suppress(ValueError):
             if tenant is not None:
                 call = memo.restore(stored, tenant)
-                charge = max(stored.charged_micros, min(charge, call.charge_at(call.cap_at_ms)))
-        await self._ledger.settle(stored.key, stored.step + 1, charge, stored.granted_seconds, is_estimate=True)
+                whole_grant, included = call.charge_of(stored.granted_seconds)
+                charge = max(stored.charged_micros, min(charge, whole_grant))
+        await self._ledger.settle(
+            stored.key,
+            stored.step + 1,
+            charge,
+            stored.granted_seconds,
+            is_estimate=True,
+            included_seconds=included,
+        )
         self._watch.fault("estimate")
         log.warning("call.estimated", call=stored.key.call_id, tenant=stored.key.tenant, seconds=stored.granted_seconds)
 

@@ -24,6 +24,7 @@ from gateway.core.effects import (
     Reserve,
     SendVerdict,
     Settle,
+    Shrink,
     Wake,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
@@ -115,7 +116,7 @@ class Session:
         """Start what the core asked for."""
         for effect in effects:
             match effect:
-                case Reserve() | RecordAnswer() | Extend() | Settle() | Release():
+                case Reserve() | RecordAnswer() | Extend() | Shrink() | Settle() | Release():
                     self._lane.add(effect)
                 case Wake():
                     self._set_alarm(effect)
@@ -200,10 +201,10 @@ class Session:
     async def _arm(self, effect: Arm) -> None:
         """Set the cap, again and again until it stands or is out of date; never later than it is for."""
         switch = self._world.switch
-        while self.call.is_live and self.call.granted_seconds == effect.seconds:
+        while self.call.is_live and self.call.wanted_seconds == effect.seconds:
             try:
                 if await switch.arm(effect.leg, min(effect.cut_at_ms, switch.now_ms() + effect.longest_ms)):
-                    self.tell(Armed(effect.seconds))
+                    self.tell(Armed(effect.seconds, switch.now_ms()))
                 else:
                     await self.look(effect.leg)
             except SwitchUnavailable:

@@ -13,7 +13,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Pass, decide
-from gateway.core.events import CallerEnded, LegEnded, ToppedUp
+from gateway.core.events import CallerEnded, CreditShort, Event, LegEnded, ToppedUp
 from gateway.core.facts import (
     Ask,
     AskSilenced,
@@ -26,7 +26,7 @@ from gateway.core.facts import (
     LinkUp,
 )
 from gateway.core.lifecycle import begin
-from gateway.ports import SwitchUnavailable, VerdictLate
+from gateway.ports import CreditRanShort, FundsCame, SwitchUnavailable, VerdictLate
 from gateway.service.directory import Directory
 from gateway.service.session import Session, World, verdict_answered
 
@@ -93,11 +93,15 @@ class Switchboard:
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
                 log.error("switch.link_down", switch=self.world.switch.name, why=fact.why)
 
-    def top_up(self, tenant: str) -> None:
-        """A tenant was topped up; an empty name means that any may have been."""
-        event = ToppedUp(self.world.switch.now_ms())
+    def tell_all(self, news: FundsCame | CreditRanShort) -> None:
+        """Tell the live calls of a tenant that it has more to spend, or that one of them ran short."""
+        now_ms = self.world.switch.now_ms()
+        event: Event = ToppedUp(now_ms)
+        if isinstance(news, CreditRanShort):
+            event = CreditShort(now_ms, news.share_micros)
         for session in self:
-            if session.call.is_live and tenant in ("", session.key.tenant):
+            is_its_own = isinstance(news, CreditRanShort) and news.call_id == session.key.call_id
+            if session.call.is_live and not is_its_own and news.tenant in ("", session.key.tenant):
                 session.tell(event)
 
     def adopt(self, call: Call) -> Session:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat
+from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat, Fairness
 from gateway.settings.currencies import CURRENCIES
 from rating import (
     CLASSES_BY_WORD,
@@ -306,6 +306,12 @@ class QuotaSection(Section):
         "5000",
         EXTEND_LEAD_MS,
     )
+    fair: Fairness = key(
+        "how calls share what is left: off (who comes first gets a whole quantum), share (an equal share) or shrink "
+        "(and what is not needed yet is given back)",
+        '"shrink"',
+        Fairness.SHRINK,
+    )
 
 
 class RechargeSection(Section):
@@ -353,6 +359,9 @@ class TermsSection(Section):
         "time that a month includes", "[[included]]", None, max_length=MOST_ITEMS
     )
     credit_limit: Amount | None = key("how far the balance may fall below zero", '"0.00"', None)
+    credit_months: Annotated[StrictInt, Field(ge=0, le=1200)] | None = key(
+        "months for which funds are good after they were added, 0 to 1200 (0: for ever)", "12", None
+    )
     charge_unit: ChargeUnit | None = key("the least amount that is charged, 0.000001 to 1000", '"0.01"', None)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from gateway.core.tenant import NEVER_METERED, Included
+from gateway.core.tenant import CREDIT_MONTHS, NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.sections import IncludedSection, PlanFile, TenantFile
 from gateway.settings.tariffs import Tariffs
@@ -27,6 +27,7 @@ class TenantTerms:
     barred_classes: frozenset[CallClass]
     included: tuple[Included, ...]
     credit_limit_micros: int
+    credit_months: int | None
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Plans:
             barred_classes=_classes(_said(sources, "barred_classes", ())),
             included=tuple(map(_included, _said(sources, "included", ()))),
             credit_limit_micros=_said(sources, "credit_limit", 0),
+            credit_months=_said(sources, "credit_months", CREDIT_MONTHS) or None,
         )
 
     def _plan(self, tenant: Document[TenantFile]) -> Document[PlanFile] | None:

@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.adapters import tasks
-from gateway.ports import AccountTerms
+from gateway.ports import AccountTerms, FundsCame
 
 from .bank import Bank, flat
 
@@ -162,7 +162,7 @@ async def test_who_listens_can_be_ended_at_any_moment(bank: Bank) -> None:
     await bank.open()
 
     async def listen() -> None:
-        async for _ in bank.ledger.subscribe_topups():
+        async for _ in bank.ledger.subscribe():
             pass
 
     for turns in range(0, 60, 3):
@@ -175,15 +175,15 @@ async def test_who_listens_can_be_ended_at_any_moment(bank: Bank) -> None:
 
 
 async def test_gateways_hear_of_top_ups(bank: Bank) -> None:
-    """Who subscribes hears "" first, then each booked top-up's tenant, and "" again after its connection was lost."""
+    """Who subscribes hears of any tenant first, then of each top-up, and of any after its connection was lost."""
     await bank.open()
-    heard = bank.ledger.subscribe_topups()
-    assert await anext(heard) == ""
+    heard = bank.ledger.subscribe()
+    assert await anext(heard) == FundsCame("")
     await bank.top_up(5, "one")
-    assert await anext(heard) == bank.tenant
+    assert await anext(heard) == FundsCame(bank.tenant)
     await bank.top_up(5, "one")
     assert await bank.ledger.pipe.call("CLIENT", "KILL", "TYPE", "pubsub") == 1
-    assert await anext(heard) == ""
+    assert await anext(heard) == FundsCame("")
     await bank.top_up(5, "two")
-    assert await anext(heard) == bank.tenant
+    assert await anext(heard) == FundsCame(bank.tenant)
     await heard.aclose()

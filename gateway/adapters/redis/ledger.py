@@ -5,19 +5,16 @@ sees to it that the server has the functions, and turns replies into the values 
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.adapters import tasks
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import OnReply, Pipe, Reply, Word
 from gateway.core.reasons import Reason
 from gateway.ports import (
@@ -38,13 +35,11 @@ from rating import Ladder
 
 LIBRARY: Final = "callgate_2"
 _PARTS: Final = ("words", "books", "lots", "offers", "calls", "steps", "account", "register")
-TOPUPS_CHANNEL: Final = "callgate:topups"
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
 
 _DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
-_QUIET_SECONDS: Final = 10.0
 _NO_FUNCTIONS: Final = (
     "This server has no functions, or this user may not use them; callgate needs Redis 7.0, Valkey 7.2 or "
     "newer, and a user who may run FUNCTION and FCALL"
@@ -146,7 +141,7 @@ class RedisLedger:
         source: str,
         expires_at_ms: int | None = None,
     ) -> TopUp:
-        """Add funds, once for an id, as a lot; wakes who listens to ``subscribe_topups``.
+        """Add funds, once for an id, as a lot; wakes who listens to ``subscribe``.
 
         Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``too_old``, ``account_closed``,
         ``bad_amount`` (funds that have expired already, too), ``bad_id``.
@@ -331,43 +326,11 @@ class RedisLedger:
         """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
         await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
 
-    async def subscribe_topups(self) -> AsyncGenerator[str, None]:
-        """Yield the tenant of each top-up as it happens, from all gateways, without end.
-
-        Yields "" after every (re)connect: what happened before is not known, look at all tenants.
-        """
-        pause_seconds = 0.0
-        while True:
-            try:
-                async with contextlib.aclosing(self._listen()) as heard:
-                    async for tenant in heard:
-                        pause_seconds = 0.0
-                        yield tenant
-            except (RedisError, OSError, TimeoutError):
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(1.0, max(0.02, pause_seconds * 2))
+    def subscribe(self) -> AsyncGenerator[News, None]:
+        """Yield news as they happen, from all gateways, without end; see ``news.follow``."""
+        return follow(lambda: [self._url])
 
     # ----------------------------------------------------------------------------------------------- asking
-
-    async def _listen(self) -> AsyncGenerator[str, None]:
-        no_retry = Retry(NoBackoff(), 0)  # a silent reconnect would hide that messages may be lost
-        async with (
-            Redis.from_url(self._url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
-            client.pubsub() as subscription,
-        ):
-            await subscription.subscribe(TOPUPS_CHANNEL)
-            was_pinged = False
-            while True:
-                message = await subscription.get_message(timeout=_QUIET_SECONDS)
-                if message is None and was_pinged:
-                    raise ConnectionError("the server fell silent")
-                was_pinged = message is None
-                if message is None:
-                    await subscription.ping()
-                elif message["type"] == "subscribe":
-                    yield ""
-                elif message["type"] == "message":
-                    yield message["data"].decode(errors="replace")
 
     async def _read_calls(self, tenant: str, ids: Sequence[bytes]) -> list[StoredCall]:
         calls = []

@@ -90,8 +90,8 @@ def test_without_seconds_the_row_is_shown_and_how_long_the_credit_lasts(config: 
     assert "a call would last 300 s" in callgate(config, "quote", LONDON).stdout
 
 
-def test_included_minutes_are_quoted_and_not_served(config: Path) -> None:
-    """A call of two minutes within them costs nothing; the gateway says that it does not spend them yet."""
+def test_included_minutes_are_quoted(config: Path) -> None:
+    """A call of two minutes within them costs nothing."""
     tenant = config / "tenants/acme.toml"
     tenant.write_text(
         tenant.read_text().replace(
@@ -103,9 +103,6 @@ def test_included_minutes_are_quoted_and_not_served(config: Path) -> None:
     assert (told["included_seconds"], told["charge_micros"], told["month"]) == (120, 0, "2026-11")
     words = callgate(config, "quote", LONDON, *at).stdout
     assert "120 s of international used, of 36000 s that 2026-11 includes" in words
-    served = callgate(config, "serve")
-    assert served.exit_code == 1
-    assert "Calls do not spend included minutes yet" in served.stderr
 
 
 def test_a_tariff_can_be_quoted_by_itself(config: Path) -> None:

@@ -7,7 +7,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rating.charge import affordable_seconds, billed_seconds, charge_micros, ladder, next_block_border
-from rating.included import IncludedCharge, affordable_with_included, charge_with_included, whole_blocks_seconds
+from rating.included import (
+    IncludedCharge,
+    affordable_with_included,
+    charge_with_included,
+    covered_micros,
+    whole_blocks_seconds,
+)
 from rating.rate import Rate, RateStep
 from tests.unit.rating.rates import ANSWERS, prices
 
@@ -114,3 +120,13 @@ def test_money_and_included_time_buy_no_more_and_no_less_than_they_can(price, an
     if bought != call.ends_at_seconds and micros >= 0:
         further = next_block_border(call, max(bought, call.free_seconds))
         assert charge_with_included(call, further, included).charge_micros > micros
+
+
+@given(prices(), ANSWERS, st.integers(0, 400), st.integers(1, 400))
+def test_what_is_covered_is_the_difference_to_the_charge_without_it(price, answered_at_ms, included, seconds):
+    """Of a call that lasts beyond its included time."""
+    schedule = price.schedule(answered_at_ms)
+    charge, used = charge_with_included(schedule, seconds, included)
+    assume(used and charge)
+    assert charge == charge_micros(schedule, seconds) - covered_micros(schedule, included)
+    assert covered_micros(schedule, 0) == 0

@@ -15,6 +15,7 @@ from rating.charge import (
     longest_seconds,
     next_block_border,
 )
+from rating.included import charge_with_included
 from rating.money import parse_amount
 from rating.price import Price
 from rating.rate import Rate, RateStep
@@ -216,3 +217,24 @@ def test_the_dearest_ladder_ends_before_what_no_account_holds():
     assert price.first_ladder(NOON_MS, NOON_MS + 60_000, 60).rungs == ()
     cheap = Price((PEAK, dear), after(30), NOON_MS + 10**12)
     assert cheap.first_ladder(NOON_MS, NOON_MS + 60_000, 60).rungs == ()
+
+
+@settings(deadline=None)
+@given(prices(), ANSWERS, st.integers(0, 20_000), st.integers(1, 500), st.data())
+def test_a_rung_with_its_spare_seconds_is_wholly_included_whenever_it_is_answered(price, asked, ringing, quantum, data):
+    """What is granted of included time before the answer costs nothing after it."""
+    offered = price.first_ladder(asked, asked + ringing, quantum)
+    assume(offered.rungs)
+    spare = price.first_spare_seconds(asked, asked + ringing, offered)
+    seconds, _ = data.draw(st.sampled_from(offered.rungs))
+    call = price.schedule(data.draw(st.integers(asked, asked + ringing)))
+    talked = data.draw(st.integers(1, seconds))
+    assert charge_with_included(call, talked, seconds + (spare or 0)).charge_micros == 0
+
+
+def test_a_price_that_the_answer_cannot_change_needs_no_spare_seconds():
+    """Before a band of other blocks it does: a rung of one second may become a block of twenty."""
+    price = Price((PEAK, replace(OFF_PEAK, initial_increment_seconds=20)), after(4))
+    offered = price.first_ladder(NOON_MS, NOON_MS + 60_000, 6)
+    assert price.first_spare_seconds(NOON_MS, NOON_MS + 60_000, offered) == 19
+    assert Price((PEAK,)).first_spare_seconds(NOON_MS, NOON_MS + 60_000, offered) is None

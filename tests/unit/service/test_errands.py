@@ -83,7 +83,7 @@ async def test_a_fault_that_nobody_thought_of_does_not_end_the_reaper(
     """It is counted, and the next walk is made."""
     monkeypatch.setattr(reap, "REAP_SECONDS", 0.01)
     house.books.faults["expired_calls"] = [ValueError("'x' is no Uniqueid: not sent")]
-    reaper = asyncio.create_task(Reaper(house.books, house.directory, {}, house.tally).run())
+    reaper = asyncio.create_task(Reaper(house.books, house.directory, {}, house.tally, lambda _: None).run())
     await settled_down()
     was_alive = not reaper.done()
     reaper.cancel()

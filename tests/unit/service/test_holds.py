@@ -99,7 +99,7 @@ async def test_the_reaper_frees_an_expired_ask_whose_caller_is_gone_though_a_ses
     del house.switch.living[CALLER]  # and its Hangup was lost
     await settled_down()
     assert await house.books.real.expired_calls(house.tenant.tenant_id)
-    reaper = Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally)
+    reaper = Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally, lambda _: None)
     await reaper.reap()
     await settled_down()
     assert (await house.balance()).held_micros == 0
@@ -150,6 +150,6 @@ async def test_the_reaper_estimates_by_the_price_of_the_answer_and_not_by_what_w
     await house.books.answer(key, LEG, terms.ask.at_ms + 1_000, 1)
     await settled_down()
     before = await house.balance()
-    await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally).reap()
+    await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally, lambda _: None).reap()
     after = await house.balance()
     assert (before.balance_micros - after.balance_micros, after.held_micros) == (600_000, 0)

@@ -14,7 +14,7 @@ from tests.unit.core import build
 from .house import LEG, QUANTUM_MICROS, House, settled_down, until
 
 pytestmark = pytest.mark.asyncio
-RESERVE = Reserve(Ladder(0, ((60, QUANTUM_MICROS),)), 60_000)
+RESERVE = Reserve(Ladder(0, ((60, QUANTUM_MICROS),)), 60_000, is_fair=False, pool=None)
 
 
 class Ear:

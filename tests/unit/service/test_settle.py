@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.call import State
 from gateway.core.facts import LegAnswered
-from gateway.ports import LedgerRejected, LedgerUnavailable
+from gateway.ports import FundsCame, LedgerRejected, LedgerUnavailable
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 
@@ -196,8 +196,8 @@ async def test_a_top_up_while_an_extend_is_under_way_is_not_lost(house: House, m
     gate = asyncio.Event()
     real = house.books.real.extend
 
-    async def slow(*words: object) -> object:
-        answer = await real(*words)  # type: ignore[arg-type]
+    async def slow(*words: object, **more: object) -> object:
+        answer = await real(*words, **more)  # type: ignore[arg-type]
         await gate.wait()
         return answer
 
@@ -207,6 +207,6 @@ async def test_a_top_up_while_an_extend_is_under_way_is_not_lost(house: House, m
     await until(lambda: session.call.state is State.EXTENDING)
     await settled_down(0.05)
     await house.top_up(QUANTUM_MICROS, "two")
-    house.board.top_up(house.tenant.tenant_id)
+    house.board.tell_all(FundsCame(house.tenant.tenant_id))
     gate.set()
     await until(lambda: session.call.granted_seconds == 120)

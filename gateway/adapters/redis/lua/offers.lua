@@ -9,8 +9,8 @@ granted yet: P[n] - P[a] is the price of n blocks of which the first a are inclu
 one. Where the price is not certain before the answer (SPARE), a rung is included as a whole, with SPARE seconds for
 the longest block that an answer may make of its last one, or not at all.
 
-Fair: when credit does not reach for the whole ladder, a call gets at most an equal share of what is left among the
-tenant's live calls, but never less than the first rung.
+Fair: a call gets at most an equal share of what is left among the tenant's live calls, but never less than the first
+rung. With plenty of credit a share is more than the whole ladder.
 ]]
 
 local function pool_taken(books, name)
@@ -68,14 +68,17 @@ local function included_whole(books, call, offer)
   if i then return { seconds = seconds, price = 0, included = seconds + spare, is_short = i < offer.rungs } end
 end
 
-local function share(books, offer, last_price, paid)
-  local left = available(books.account)
-  if not offer.is_fair or last_price - paid <= left then return left end
-  return math.floor(left / (redis.call('ZCARD', books.live_key) + (offer.is_first and 1 or 0)))
+-- An equal share of what is left among the tenant's live calls, this one counted.
+local function share(books, offer, left)
+  offer.share = left
+  if offer.is_fair then
+    offer.share = math.floor(left / math.max(1, redis.call('ZCARD', books.live_key) + (offer.is_first and 1 or 0)))
+  end
+  return offer.share
 end
 
--- What the call gets: seconds, price in all, included seconds in all, is_short (of the ladder; is_credit_short: for want
--- of money, not of included time); nil when the first rung is beyond it.
+-- What the call gets: seconds, price in all, included seconds in all, is_short (of the ladder), is_cut (for money, and not
+-- for included time), is_credit_short (not even all that is left would pay for it); nil when the first rung is beyond it.
 local function best_grant(books, call, offer, paid)
   local left = available(books.account)
   if left < 0 then return nil end
@@ -84,13 +87,14 @@ local function best_grant(books, call, offer, paid)
   if grant then return grant end
   local included, covered, last = call.included, 0, offer.rungs
   if not is_uncertain then included, covered = reach_of_pool(books, call, offer) end
-  local most
+  local most, last_price = share(books, offer, left)
   for i = last, 1, -1 do
     local seconds, micros = rung(offer, i)
     local price = seconds <= included and 0 or math.max(0, offer.fee + micros - covered)
-    most = most or share(books, offer, price, paid)
+    last_price = last_price or price
     if price - paid <= (i == 1 and left or most) then
-      return { seconds = seconds, price = price, included = included, is_short = i < last, is_credit_short = i < last }
+      return { seconds = seconds, price = price, included = included, is_short = i < last, is_cut = i < last,
+               is_credit_short = last_price - paid > left }
     end
   end
 end

@@ -7,8 +7,8 @@ end
 
 -- Credit ran short: the tenant's other calls may give back what they do not need yet. pcall: who may not hear it
 -- loses nothing.
-local function tell_short(books, offer)
-  if offer.is_fair then redis.pcall('PUBLISH', 'callgate:short', books.tenant) end
+local function tell_short(books, id, offer)
+  if offer.is_fair then redis.pcall('PUBLISH', 'callgate:short', reply(books.tenant, id, offer.share or 0)) end
 end
 
 local function refuse_reserve(books, id, offer)
@@ -16,7 +16,7 @@ local function refuse_reserve(books, id, offer)
   write(books)
   redis.call('HSET', books.call_key, 'state', 'refused', 'done', 'reserve', 'reply', words)
   redis.call('PEXPIRE', books.call_key, REFUSAL_KEPT_MS)
-  tell_short(books, offer)
+  tell_short(books, id, offer)
   return words
 end
 
@@ -45,7 +45,7 @@ local function reserve(keys, args)
   write(books)
   write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0)
   redis.call('SET', books.meta_key, args[3])
-  if grant.is_credit_short then tell_short(books, offer) end
+  if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
 
@@ -119,7 +119,7 @@ local function extend(keys, args)
   end
   write(books)
   write_call(books, id, call, 'done', name, 'reply', words)
-  if not grant or grant.is_credit_short then tell_short(books, offer) end
+  if not grant or grant.is_cut then tell_short(books, id, offer) end
   return words
 end
 

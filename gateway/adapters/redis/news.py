@@ -1,0 +1,78 @@
+"""What the ledger tells of its own accord: a tenant has more to spend, or one of its calls ran short.
+
+Messages may be lost, and nothing rests on them but speed: a final call asks once more by itself, and a call that ran
+short only gets less.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.ports import CreditRanShort, FundsCame
+
+TOPUPS_CHANNEL: Final = "callgate:topups"
+SHORT_CHANNEL: Final = "callgate:short"
+News = FundsCame | CreditRanShort
+
+_QUIET_SECONDS: Final = 10.0
+
+
+async def follow(urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None]:
+    """Yield the news of all tenants, from all gateways, without end.
+
+    ``urls``: the servers that are there now; any of a cluster's will do, they tell each other what is published.
+    Yields ``FundsCame("")`` after every (re)connect: what happened before is not known, look at all tenants.
+    """
+    pause_seconds = 0.0
+    for turn in itertools.count():
+        known = urls()
+        try:
+            async with contextlib.aclosing(_listen(known[turn % len(known)], urls)) as heard:
+                async for news in heard:
+                    pause_seconds = 0.0
+                    yield news
+        except (RedisError, OSError, TimeoutError):
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(1.0, max(0.02, pause_seconds * 2))
+
+
+async def _listen(url: str, urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None]:
+    no_retry = Retry(NoBackoff(), 0)  # a silent reconnect would hide that messages may be lost
+    async with (
+        Redis.from_url(url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
+        client.pubsub() as subscription,
+    ):
+        await subscription.subscribe(TOPUPS_CHANNEL, SHORT_CHANNEL)
+        was_pinged = False
+        while True:
+            message = await subscription.get_message(timeout=_QUIET_SECONDS)
+            if message is None and was_pinged:
+                raise ConnectionError("the server fell silent")
+            if message is None and url not in urls():
+                raise ConnectionError("the server left the cluster, and hears of nothing")
+            was_pinged = message is None
+            if message is None:
+                await subscription.ping()
+            elif message["type"] == "subscribe":
+                yield FundsCame("")
+            elif message["type"] == "message":
+                news = _read(message["channel"], message["data"].decode(errors="replace"))
+                if news is not None:
+                    yield news
+
+
+def _read(channel: bytes, text: str) -> News | None:
+    """Read a message; None for one that makes no sense: anybody may publish."""
+    if channel == TOPUPS_CHANNEL.encode():
+        return FundsCame(text)
+    words = text.split(" ")
+    if len(words) != len(("tenant", "call", "share")) or not words[2].isdecimal():
+        return None
+    return CreditRanShort(words[0], words[1], int(words[2]))

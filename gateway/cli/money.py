@@ -1,0 +1,187 @@
+"""Commands about money: what an admin or a billing clerk books and looks at."""
+
+import json
+import shlex
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from gateway import bootstrap
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    InDoubtError,
+    fail,
+    load_settings,
+    right,
+    run,
+    show,
+    tenant_named,
+)
+from gateway.core.tenant import Tenant
+from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, TopUp
+from gateway.service.funds import add_funds
+from rating import AmountError, format_amount, parse_amount
+
+SOURCE = "command line"
+
+
+def topup(
+    tenant: str,
+    amount: Annotated[str, typer.Argument(help="In units of the account's currency, such as 25.00.")],
+    topup_id: Annotated[
+        str | None, typer.Option("--id", help="Your own id, such as a payment's: the same id is booked once.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Where the money came from.")] = SOURCE,
+    expires: Annotated[
+        str | None,
+        typer.Option(help="Last day of the funds, as 2027-12-31; else the tenant's rule."),
+    ] = None,
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Add funds to a tenant's account."""
+    settings = load_settings(config)
+    owner = tenant_named(settings, tenant)
+    micros = _amount(amount)
+    given_id = _topup_id(topup_id)
+    words = ["callgate", "topup", tenant, amount, "--id", given_id]
+    words += ["--source", source] if source != SOURCE else []
+    words += ["--expires", expires] if expires is not None else []
+    words += ["--config", str(config)] if config != CONFIG else []
+    expires_at_ms = None if expires is None else _end_of_day_ms(expires, owner)
+
+    async def book() -> TopUp:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            await bootstrap.open_account(ledger, owner)
+            with _explained(owner, micros, shlex.join(words)):
+                return await add_funds(ledger, owner, given_id, micros, source, expires_at_ms=expires_at_ms)
+
+    done = run(book(), about=f"top-up {given_id}: ")
+    if as_json:
+        paid = {"id": given_id, "tenant": tenant, "currency": owner.currency, "amount_micros": micros}
+        print(json.dumps({**paid, "balance_micros": done.balance_micros, "is_repeat": done.is_repeat}))
+        return
+    was = "was booked before" if done.is_repeat else "added"
+    money = format_amount(micros, owner.currency)
+    print(f"{tenant}: {money} {was} (id {given_id}); balance {format_amount(done.balance_micros, owner.currency)}")
+
+
+def _topup_id(given: str | None) -> str:
+    if given is not None and not given.strip():
+        fail("--id is empty; write the payment's id, or leave --id out.")
+    return given or f"cli-{uuid.uuid4()}"
+
+
+@contextmanager
+def _explained(owner: Tenant, micros: int, again: str) -> Iterator[None]:
+    """Say what may have happened. Raises InDoubtError where no answer came: ``again``, the command, is safe to run."""
+    try:
+        yield
+    except LedgerUnavailable as error:
+        raise InDoubtError(f"It may have been booked. To finish it safely, run: {again}") from error
+    except LedgerRejected as error:
+        if error.code != "id_reused":
+            raise
+        money = format_amount(micros, owner.currency)
+        raise LedgerRejected(
+            error.code, f"This id was booked before with another amount than {money}; use a new id for a new payment."
+        ) from error
+
+
+def _end_of_day_ms(text: str, owner: Tenant) -> int:
+    try:
+        following = date.fromisoformat(text) + timedelta(days=1)
+        return round(datetime(following.year, following.month, following.day, tzinfo=owner.zone).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        fail(f"{text!a} is no day; write one as 2027-12-31.")
+
+
+def reverse(
+    tenant: str,
+    topup_id: Annotated[str, typer.Argument(help="The id with which the top-up was booked.")],
+    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "chargeback",
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Take a top-up back, once (a chargeback). What of it was spent is owed; what of it has expired is not."""
+    settings = load_settings(config)
+    owner = tenant_named(settings, tenant)
+
+    async def take_back() -> TopUp:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            await bootstrap.open_account(ledger, owner)
+            return await ledger.reverse(tenant, topup_id, reason)
+
+    done = run(take_back(), about=f"top-up {topup_id}: ")
+    if as_json:
+        print(json.dumps({"id": topup_id, "tenant": tenant, **asdict(done)}))
+        return
+    was = "was taken back before" if done.is_repeat else "taken back"
+    print(f"{tenant}: top-up {topup_id} {was}; balance {format_amount(done.balance_micros, owner.currency)}")
+
+
+def close(tenant: str, config: ConfigDir = CONFIG) -> None:
+    """Close an account: no new calls, no top-ups, until it is reopened. What is in it stays."""
+    _show_status(tenant, config, lambda ledger: ledger.close_account(tenant))
+
+
+def reopen(tenant: str, config: ConfigDir = CONFIG) -> None:
+    """Open a closed account again."""
+    _show_status(tenant, config, lambda ledger: ledger.reopen_account(tenant))
+
+
+def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable[Balance]]) -> None:
+    settings = load_settings(config)
+    owner = tenant_named(settings, tenant)
+
+    async def apply() -> Balance:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            await bootstrap.open_account(ledger, owner)
+            return await change(ledger)
+
+    row = run(apply())
+    is_now = "closed" if row.is_closed else "open"
+    print(f"{tenant}: {is_now}; balance {format_amount(row.balance_micros, row.currency)}")
+
+
+def balance(
+    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show balances: what is there, what calls hold, what is available."""
+    settings = load_settings(config)
+    owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
+
+    async def read() -> list[Any]:
+        async with bootstrap.borrowed_ledger(settings) as ledger:
+            return [await bootstrap.open_account(ledger, owner) for owner in owners]
+
+    rows = run(read())
+    if as_json:
+        print(json.dumps([{**asdict(row), "available_micros": row.available_micros} for row in rows]))
+        return
+    table = Table("tenant", "currency", *[right(name) for name in ("balance", "held", "available", "calls")])
+    for row in rows:
+        amounts = (row.balance_micros, row.held_micros, row.available_micros)
+        table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
+    show(table)
+
+
+def _amount(text: str) -> int:
+    try:
+        micros = parse_amount(text, allow_negative=True)
+    except AmountError as error:
+        fail(str(error))
+    if micros <= 0:
+        fail(f"{text} adds nothing; write an amount above zero.")
+    return micros
