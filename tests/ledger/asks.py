@@ -31,7 +31,7 @@ class Op(NamedTuple):
 
 STEPS = st.sampled_from([1, 1, 1, 1, 1, 1, 0, 0, -1, 2])
 SHARES = st.sampled_from([0, 0, 10, 50, 50, 90, 100, 100, 110, -10])
-FAIR = st.just(False)
+FAIR = st.booleans()
 STRIDES = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 POOLS = st.sampled_from(["", "", "own", "own", "own", "other"])
 SIZES = st.sampled_from([0, 60, 120, 300, 900])

@@ -377,7 +377,7 @@ class Machine(RuleBasedStateMachine):
             "calls": {
                 name: (
                     call.state, call.step, call.leg, call.granted, call.charged, call.held, call.included, call.pool,
-                    " ".join(f"{part.lot}:{part.micros}" for part in call.parts),
+                    " ".join(f"{part.lot}:{part.micros}" for part in call.parts if part.micros),
                 )
                 for name, call in model.live.items()
             },

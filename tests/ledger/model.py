@@ -249,6 +249,11 @@ class Model(Books):
             self.pools[call.pool] += change
         return change
 
+    def begin(self, call: ModelCall) -> None:
+        """Expire. A part that is charged up keeps its place to the end of its step, in which it may be filled again."""
+        self.expire()
+        call.parts[:] = [part for part in call.parts if part.micros]
+
     # ------------------------------------------------------------------------------------------ the steps of a call
 
     def reserve(self, name: str, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None) -> Outcome:
@@ -318,7 +323,7 @@ class Model(Books):
         )  # fmt: skip
         if offer is not None and (offer.seconds <= call.granted or offer.price < committed):
             return "bad_amount"
-        self.expire()
+        self.begin(call)
         self.charge(call.parts, committed - call.charged)
         call.charged, call.step, call.last = committed, step, ("extend", step)
         if offer is None:
@@ -347,7 +352,7 @@ class Model(Books):
             return "exceeds_grant"
         if seconds >= call.granted or total < committed or committed < call.charged or included > call.included:
             return "bad_amount"
-        self.expire()
+        self.begin(call)
         self.charge(call.parts, committed - call.charged)
         call.charged, call.step, call.last, call.granted = committed, step, ("shrink", step), seconds
         self.give_back(call.parts, call.paid - total)
@@ -371,7 +376,7 @@ class Model(Books):
         most, most_included = (call.most, call.most_included) if replaces else (call.paid, call.included)
         if charge > most or used > most_included:
             return "exceeds_grant"
-        self.expire()
+        self.begin(call)
         more = charge - call.charged
         if not replaces:
             self.charge(call.parts, max(0, more))
@@ -400,7 +405,7 @@ class Model(Books):
             return call.told
         if call.state not in ("refused", "reserved", "in_doubt"):
             return "bad_state"
-        self.expire()
+        self.begin(call)
         self.give_back(call.parts, call.held)
         change = self.include(call, 0)
         call.state, call.last = "released", ("release", 0)
@@ -431,7 +436,7 @@ class Model(Books):
         is_answer = bool(leg) and call.state != "answered"
         if not (more or more_included or is_answer or granted > call.granted or step > call.step):
             return ("done",)
-        self.expire()
+        self.begin(call)
         self.hold(call.parts, more)
         call.granted, call.step, call.last = max(call.granted, granted), max(call.step, step), ("register", step)
         call.pool = call.pool or (pool if included else "")

@@ -135,7 +135,6 @@ class Books:
             if part.lot == OWED:
                 self.used += taken
         assert micros == 0
-        parts[:] = [part for part in parts if part.micros]
 
     def give_back(self, parts: list[Part], micros: int) -> None:
         """Free what is held, from the last part on; what belongs to a lapsed lot leaves."""
@@ -150,7 +149,6 @@ class Books:
             else:
                 self.move(part.lot, held=-taken, credit=taken)
         assert micros == 0
-        parts[:] = [part for part in parts if part.micros]
 
     def refund(self, micros: int) -> None:
         """Give back what was charged: to what is owed, then to the lot that expires soonest, or a new one."""

@@ -50,7 +50,7 @@ def run(server_url: str, steps: int, first_seed: int) -> None:
                     database=None,
                     print_blob=True,
                     report_multiple_bugs=False,
-                    phases=(Phase.generate, Phase.shrink),
+                    phases=(Phase.generate,) if os.environ.get('NOSHRINK') else (Phase.generate, Phase.shrink),
                     suppress_health_check=list(HealthCheck),
                 ),
             )
