@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis import wire
+from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
 from gateway.ports import AccountTerms, CallKey, Grant, OutboxEvent, Pool, Refused, Settled, StoredCall, TopUp
 from rating import Ladder
 
@@ -135,6 +136,12 @@ class Bank:
     async def tend(self) -> bool:
         """Give notice, expire, forget; tell whether there is news."""
         return bool(await self.ledger.tend(self.tenant))
+
+    async def archived(self, number: int, entry_id: str) -> None:
+        """Say that the journal up to there is on disk elsewhere."""
+        keys = wire.account_keys(self.tenant)
+        words = (f"{LIBRARY}_archived", len(keys), *keys, number, entry_id)
+        assert await self.ledger.pipe.call("FCALL", *words) == b"done"
 
     # The server's clock cannot be set, and a test that waits is one of speed: what is to lapse is set into the past.
 

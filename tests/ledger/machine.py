@@ -169,10 +169,21 @@ class Machine(RuleBasedStateMachine):
         }
         self.both(ops[what], how)
 
+    @precondition(lambda self: self.audit.count)
+    @rule(how=HOW)
+    def archive(self, how: How) -> None:
+        """Say that all entries read so far are on disk elsewhere: they leave, and nothing else."""
+        last = self.read_to["journal"].removeprefix("(")
+        self.both(
+            Op("archive", lambda model: ("done",), lambda bank: bank.archived(self.audit.count, last)),
+            how,
+        )
+        assert self.wait(self.bank.journal()) == []
+
     @precondition(lambda self: len(self.model.live) <= 1)
     @rule(what=ONE_CALL["reserve"], how=HOW)
     def end(self, what: Any, how: How) -> None:
-        """End the last call, close the account, and ask for one more call."""
+        """End the last call, close the account, ask for one more call, and open it again."""
         for name, call in self.model.live.items():
             is_charged = call.state == "answered"
             self.step(name, ("settle", (1, 100, False, 0)) if is_charged else ("release", ()), how)
@@ -180,6 +191,8 @@ class Machine(RuleBasedStateMachine):
         self.account("close", how)
         self.the_books_hold()
         self.step(("new", 0), what, how)
+        self.the_books_hold()
+        self.account("reopen", how)
 
     @rule(name=TOPUPS, amount=AMOUNTS, days=DAYS, how=HOW)
     def top_up(self, name: str, amount: int, days: int | None, how: How) -> None:
