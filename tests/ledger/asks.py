@@ -15,7 +15,8 @@ from gateway.ports import Pool as AskedPool
 from rating import Ladder
 
 from .bank import HOUR_MS, Bank
-from .model import Model, ModelCall, Outcome, Pool
+from .model import Model, ModelCall, Outcome
+from .model_offer import Pool
 
 CELL_SECONDS = 30
 CELLS = 200

@@ -10,8 +10,26 @@ FIELDS = (
 )  # fmt: skip
 DELTAS = FIELDS[5:12]
 TYPES = frozenset(
-    "open terms topup reverse expire pay reserve answer extend shrink settle estimate correct release doubt register "
-    "close reopen".split()
+    [
+        "open",
+        "terms",
+        "topup",
+        "reverse",
+        "expire",
+        "pay",
+        "reserve",
+        "answer",
+        "extend",
+        "shrink",
+        "settle",
+        "estimate",
+        "correct",
+        "release",
+        "doubt",
+        "register",
+        "close",
+        "reopen",
+    ]
 )
 CLOSING = ("settle", "estimate", "correct")
 DRAWS_ON_LIMIT = ("reserve", "extend")

@@ -7,33 +7,15 @@ that begin with the reply's first word; a rejection is its code.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from rating import Ladder
 
 from .model_books import DAY_MS, NEVER, Books, Part
+from .model_offer import Ask, Pool, offer_of
 
 Outcome = tuple[Any, ...] | str
 NOTICES_DAYS = (30, 7)
-
-
-class Pool(NamedTuple):
-    """Included time that a step may draw on."""
-
-    key: str  # name|period
-    size_seconds: int
-    spare_seconds: int | None = None
-    covered_micros: int = 0
-
-
-class Offer(NamedTuple):
-    """What a step may grant: seconds, their price in all, the included seconds then."""
-
-    seconds: int
-    price: int
-    included: int
-    is_short: bool  # of credit or of included time
-    shortage: str  # of credit alone
 
 
 @dataclass
@@ -205,34 +187,6 @@ class Model(Books):
 
     # --------------------------------------------------------------------------------------------- what is granted
 
-    def offer(  # noqa: PLR0913 - the facts of an ask
-        self, ladder: Ladder, *, paid: int, granted: int, included: int, pool: Pool | None, fair: bool, live: int
-    ) -> Offer | None:
-        """Choose the rung."""
-        if self.available < 0:
-            return None
-        rungs, last = ladder.rungs, ladder.rungs[-1][0]
-        left_seconds = max(0, pool.size_seconds - self.pools[pool.key]) if pool else 0
-        covered = pool.covered_micros if pool else 0
-        if pool and pool.spare_seconds is not None:
-            whole = [seconds for seconds, _ in rungs if seconds + pool.spare_seconds <= left_seconds]
-            if whole:
-                return Offer(whole[-1], 0, whole[-1] + pool.spare_seconds, whole[-1] < last, "")
-        elif pool and granted <= included:
-            within = [rung for rung in rungs if rung[0] <= included + left_seconds]
-            if within:
-                included, covered = max(included, within[-1][0]), max(covered, within[-1][1])
-        prices = [0 if s <= included else max(0, ladder.fee_micros + micros - covered) for s, micros in rungs]
-        left = self.available // live if fair else self.available
-        affordable = [at for at, price in enumerate(prices) if price - paid <= left]
-        if not affordable and prices[0] - paid <= self.available:
-            affordable = [0]
-        if not affordable:
-            return None
-        at = affordable[-1]
-        shortage = "short" if prices[-1] - paid > self.available else ""
-        return Offer(rungs[at][0], prices[at], included, at < len(rungs) - 1, shortage)
-
     def grant(self, name: str, call: ModelCall, *, is_short: bool, shortage: str) -> Outcome:
         """Pay, announce, and tell what the call was granted."""
         self.pay()
@@ -265,7 +219,8 @@ class Model(Books):
             return ("refused", "account_closed", False)
         if call is not None:
             return "stale_step" if call.is_open else ("refused", "bad_ask", False)
-        offer = self.offer(ladder, paid=0, granted=0, included=0, pool=pool, fair=fair, live=len(self.live) + 1)
+        ask = Ask(ladder, pool=pool, is_fair=fair)
+        offer = offer_of(ask, self.available, self.pools[pool.key] if pool else 0, len(self.live) + 1)
         self.expire()
         if offer is None:
             self.pay()
@@ -277,6 +232,7 @@ class Model(Books):
         self.hold(call.parts, offer.price)
         change = self.include(call, offer.included)
         self.write("reserve", name, "0", pool=call.pool, included=change)
+        assert 0 <= self.held <= self.balance + self.limit
         return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
     def answer(self, name: str, leg: str) -> Outcome:
@@ -301,7 +257,7 @@ class Model(Books):
             return "stale_step"
         return "" if call.state == "answered" else "bad_state"
 
-    def extend(  # noqa: PLR0913 - the facts of an ask
+    def extend(
         self, name: str, step: int, committed: int, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None
     ) -> Outcome:
         """Commit, then hold the last rung that can be granted."""
@@ -317,10 +273,8 @@ class Model(Books):
             return "bad_amount"
         if pool and call.included and pool.key != call.pool:
             return "bad_state"
-        offer = self.offer(
-            ladder, paid=call.paid, granted=call.granted, included=call.included, pool=pool, fair=fair,
-            live=len(self.live),
-        )  # fmt: skip
+        ask = Ask(ladder, call.paid, call.granted, call.included, pool, fair)
+        offer = offer_of(ask, self.available, self.pools[pool.key] if pool else 0, len(self.live))
         if offer is not None and (offer.seconds <= call.granted or offer.price < committed):
             return "bad_amount"
         self.begin(call)
@@ -338,9 +292,10 @@ class Model(Books):
         call.granted = offer.seconds
         change = self.include(call, offer.included)
         self.write("extend", name, str(step), pool=call.pool, included=change)
+        assert 0 <= self.held <= self.balance + self.limit
         return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
-    def shrink(self, name: str, step: int, committed: int, seconds: int, total: int, included: int) -> Outcome:  # noqa: PLR0913
+    def shrink(self, name: str, step: int, committed: int, seconds: int, total: int, included: int) -> Outcome:
         """Commit, and give back what lies beyond so many seconds."""
         call = self.calls.get(name)
         if call is not None and call.last == ("shrink", step) and call.state != "refused":
@@ -360,7 +315,7 @@ class Model(Books):
         self.write("shrink", name, str(step), pool=call.pool, included=change)
         return self.grant(name, call, is_short=False, shortage="")
 
-    def settle(self, name: str, step: int, charge: int, seconds: int, *, is_estimate: bool, used: int = 0) -> Outcome:  # noqa: PLR0913
+    def settle(self, name: str, step: int, charge: int, seconds: int, *, is_estimate: bool, used: int = 0) -> Outcome:
         """Charge, or replace an estimate."""
         call = self.calls.get(name)
         if call is None or call.state == "refused":
@@ -423,7 +378,7 @@ class Model(Books):
                 self.write("doubt", name, str(call.step))
         return ("done",)
 
-    def register(  # noqa: PLR0913 - all that is known of a call
+    def register(
         self, name: str, step: int, granted: int, total: int, leg: str, *, pool: str = "", included: int = 0
     ) -> Outcome:
         """Make or raise a call that the ledger has lost, past the credit limit if need be."""

@@ -207,7 +207,7 @@ class Books:
 
     # ---------------------------------------------------------------------------------------------- the journal
 
-    def write(  # noqa: PLR0913 - the fields of an entry
+    def write(
         self, kind: str, call: str = "", step: str = "", *, pool: str = "", included: int = 0, total: str = "",
         note: str = "",
     ) -> None:  # fmt: skip

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from gateway.core.reasons import Reason
-from gateway.ports import AccountTerms, Grant, LedgerRejected, Pool, Refused
+from gateway.ports import AccountTerms, CreditRanShort, FundsCame, Grant, LedgerRejected, Pool, Refused
 from rating import MAX_MICROS, MICROS, Ladder, Rate, charge_micros, charge_with_included, ladder
 
 from .bank import Bank, flat
@@ -34,7 +34,7 @@ async def granted(step: object) -> Grant:
 
 
 async def test_eight_at_a_fifth_a_minute(bank: Bank) -> None:
-    """8.00 at 0.20 a minute, quanta of 30 minutes: 6.00 held, then 2.00, then refused; 12 minutes later 5.60 are left."""
+    """8.00 at 0.20 a minute by 30 minutes: 6.00 held, then 2.00, then refused; after 12 minutes 5.60 are left."""
     await bank.open(credit=8 * MICROS)
     assert (await granted(bank.reserve(first(), "a"))).held_micros == 6 * MICROS
     assert (await granted(bank.reserve(first(), "b"))).held_micros == 2 * MICROS
@@ -123,7 +123,7 @@ async def test_a_charged_back_lot_that_lapsed_is_not_taken_twice(bank: Bank) -> 
 
 
 async def test_the_credit_limit_is_drawn_last_and_paid_back_first(bank: Bank) -> None:
-    """With 2.00 and a limit of 4.00 a quantum of 6.00 is held; charged whole it leaves -4.00, and a top-up pays that."""
+    """With 2.00 and a limit of 4.00 a quantum of 6.00 is held; charged whole it leaves -4.00, which a top-up pays."""
     await bank.open(credit=2 * MICROS, credit_limit_micros=4 * MICROS)
     assert (await granted(bank.reserve(first()))).held_micros == 6 * MICROS
     await bank.answer()
@@ -182,6 +182,40 @@ async def test_a_shrunk_quantum_is_there_for_others(bank: Bank) -> None:
     assert (shrunk.granted_seconds, shrunk.held_micros, shrunk.available_micros) == (720, 200_000, 3_600_000)
     assert (await granted(bank.reserve(first(), "c"))).held_micros == 3_600_000
     assert (await bank.settle(2, 2_400_000, 720, "a")).balance_micros == 3_600_000
+
+
+async def test_fair_quanta_share_what_is_left(bank: Bank) -> None:
+    """8.00 at 0.20 a minute, shared: 6.00, then half of 2.00, a third of 1.00, and one block each to the end."""
+    await bank.open(credit=8 * MICROS)
+    held = [(await granted(bank.reserve(first(), call, fair=True))).held_micros for call in "abcdefg"]
+    assert held == [6 * MICROS, 1 * MICROS, *[200_000] * 5]
+    assert await bank.reserve(first(), "h", fair=True) == Refused(Reason.NO_CREDIT, has_outbox=False)
+
+
+async def test_a_call_cut_for_its_share_is_told_of(bank: Bank) -> None:
+    """Each fair grant that was cut for money, and each fair refusal, is published with the share; no other is."""
+    await bank.open(credit=2 * MICROS)
+    heard = bank.ledger.subscribe()
+    assert await anext(heard) == FundsCame("")  # one for each channel
+    assert await anext(heard) == FundsCame("")
+    await bank.reserve(first(5), "whole", fair=True)
+    await bank.reserve(first(), "greedy")
+    await bank.release("greedy")
+    await bank.reserve(first(), "cut", fair=True)
+    await bank.reserve(ladder(SECONDS, 0, 30), "refused", fair=True)
+    assert await anext(heard) == CreditRanShort(bank.tenant, "cut", 500_000)
+    assert await anext(heard) == CreditRanShort(bank.tenant, "refused", 600_000 // 3)
+    await heard.aclose()
+
+
+async def test_an_expiry_is_judged_by_whatever_step_finds_it(bank: Bank) -> None:
+    """Opening with the same terms, too, writes what expired, and asks for a recharge when that crossed the trigger."""
+    await bank.open(recharge_trigger_micros=1000)
+    await bank.top_up(4000, "lot", expires_at_ms=await bank.ledger.now_ms(bank.tenant) + DAY_MS)
+    await bank.lapse(1)
+    await bank.open(recharge_trigger_micros=1000)
+    assert [kind for kind, _ in await bank.events()] == ["recharge.requested", "balance.exhausted"]
+    assert (await bank.journal())[-1]["type"] == "expire"
 
 
 async def test_notices_come_once_each(bank: Bank) -> None:
