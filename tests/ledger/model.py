@@ -257,7 +257,7 @@ class Model(Books):
             return "stale_step"
         return "" if call.state == "answered" else "bad_state"
 
-    def extend(
+    def extend(  # noqa: PLR0911 - all that can be wrong with one
         self, name: str, step: int, committed: int, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None
     ) -> Outcome:
         """Commit, then hold the last rung that can be granted."""
