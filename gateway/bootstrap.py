@@ -169,7 +169,7 @@ class Gateway:
         if not self.switches:
             faults["switch"] = "gateway.toml has no [[switch]]"
         try:
-            await self.ledger.pipe.call("PING")
+            await self.ledger.pipe.call_all("PING")
         except LedgerUnavailable as error:
             faults["ledger"] = str(error)
         is_ready = "ledger" not in faults and any(switch.is_up for switch in self.switches)

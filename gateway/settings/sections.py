@@ -90,10 +90,14 @@ def _zone(value: object) -> ZoneInfo:
 def _redis_url(value: str) -> str:
     if value == "embedded":
         return value
-    remedy = 'write "embedded", or a URL such as redis://127.0.0.1:6379/0, rediss://… or unix:///run/redis.sock'
+    remedy = (
+        'write "embedded", or a URL such as redis://127.0.0.1:6379/0, rediss://… or unix:///run/redis.sock; of a '
+        "cluster name some nodes: redis://10.0.0.1:6379,10.0.0.2:6379"
+    )
     try:
         url = urlsplit(value)
-        is_whole = bool(url.path if url.scheme == "unix" else url.hostname) and url.port != 0
+        hosts = [urlsplit(f"//{host}") for host in url.netloc.rpartition("@")[2].split(",")]
+        is_whole = bool(url.path) if url.scheme == "unix" else all(host.hostname and host.port != 0 for host in hosts)
     except ValueError:
         raise wrong("this is no URL", remedy) from None
     if url.scheme not in _REDIS_SCHEMES:

@@ -45,6 +45,7 @@ async def measure(concurrent: int, calls: int) -> str:
             for bank in banks:
                 await bank.open(credit=10**13)
             waits: list[float] = []
+            pipe = ledger.pipe._primaries[0].line
 
             async def worker(number: int) -> None:
                 for turn in range(calls // concurrent):
@@ -53,10 +54,10 @@ async def measure(concurrent: int, calls: int) -> str:
                     waits.append(time.perf_counter() - began)
 
             server, cpu, wall = await server_cpu_seconds(ledger), time.process_time(), time.perf_counter()
-            writes = ledger.pipe.writes
+            writes = pipe.writes
             await asyncio.gather(*(worker(number) for number in range(concurrent)))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            server, writes = await server_cpu_seconds(ledger) - server, ledger.pipe.writes - writes
+            server, writes = await server_cpu_seconds(ledger) - server, pipe.writes - writes
             steps = len(waits) * STEPS
             waits.sort()
             await ledger.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.ledger import LIBRARY
+from gateway.adapters.redis.functions import LIBRARY
 from gateway.ports import AccountTerms, Balance, LedgerRejected, TopUp
 from rating import MAX_MICROS
 

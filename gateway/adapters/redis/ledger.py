@@ -7,22 +7,22 @@ sees to it that the server has the functions, and turns replies into the values 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from importlib import resources
+from functools import partial
 from typing import Any, Final
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
-from gateway.adapters import tasks
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
 from gateway.adapters.redis.news import News, follow
-from gateway.adapters.redis.pipe import OnReply, Pipe, Reply, Word
+from gateway.adapters.redis.pipe import Pipe, Reply, Word
+from gateway.adapters.redis.router import Router
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
     Grant,
-    LedgerRejected,
     LedgerUnavailable,
     OutboxEvent,
     Pool,
@@ -33,23 +33,11 @@ from gateway.ports import (
 )
 from rating import Ladder
 
-LIBRARY: Final = "callgate_2"
-_PARTS: Final = ("words", "books", "lots", "offers", "calls", "steps", "account", "register")
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
 
 _DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
-_NO_FUNCTIONS: Final = (
-    "This server has no functions, or this user may not use them; callgate needs Redis 7.0, Valkey 7.2 or "
-    "newer, and a user who may run FUNCTION and FCALL"
-)
-
-
-def library_code() -> str:
-    """Return the Lua source of the function library."""
-    folder = resources.files("gateway.adapters.redis").joinpath("lua")
-    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 
 
 def _as_it_is(reply: Reply) -> Reply:
@@ -83,25 +71,25 @@ class RedisLedger:
         ids_kept_days: int = 400,
         observe: Observer | None = None,
     ) -> None:
-        """Take a ``redis://``, ``rediss://`` or ``unix://`` URL. Nothing is sent before the first call."""
-        self.pipe: Final = Pipe(url, timeout_seconds=timeout_seconds, most_pending=most_pending)
-        self._url = url
+        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
+
+        Nothing is sent before the first call.
+        """
+        make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
+        self.pipe: Final = Router(url, make, load_functions, timeout_seconds=timeout_seconds)
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
-        self._repairs: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
-        """Make sure that the server is there and has the functions.
+        """Make sure that the server is there, or every primary of the cluster, and has the functions.
 
         Raises LedgerUnavailable; steps may be sent all the same later, the connection comes back by itself.
-        Rejected: ``no_functions``, ``version``.
+        Rejected: ``no_functions``, ``version``, ``no_cluster``.
         """
         await self.pipe.connect()
-        await self._load_functions()
 
     async def close(self) -> None:
         """Close the connection."""
-        await tasks.end(*self._repairs)
         await self.pipe.close()
 
     # ------------------------------------------------------------------------------------------ the account
@@ -328,7 +316,7 @@ class RedisLedger:
 
     def subscribe(self) -> AsyncGenerator[News, None]:
         """Yield news as they happen, from all gateways, without end; see ``news.follow``."""
-        return follow(lambda: [self._url])
+        return follow(lambda: self.pipe.urls)
 
     # ----------------------------------------------------------------------------------------------- asking
 
@@ -362,75 +350,23 @@ class RedisLedger:
             else:
                 future.set_result(outcome)
 
-        command = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
-
-        def take(reply: Reply | Exception) -> None:
-            if isinstance(reply, ResponseError) and "function not found" in str(reply).lower():
-                self._repair(command, settle)
-            else:
-                settle(reply)
-
         try:
-            self.pipe.send(command, take)
+            self.pipe.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
         except LedgerUnavailable as error:
             settle(error)
         return future
-
-    def _repair(self, command: Sequence[Word], on_reply: OnReply) -> None:
-        """A server that was emptied, or another one behind the same address: give it the functions, send again."""
-
-        async def repair() -> None:
-            await self._load_functions()
-            self.pipe.send(command, on_reply)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            """Whoever waits hears of it, whatever ended the repair, also before it began."""
-            self._repairs.discard(task)
-            error = _closing() if task.cancelled() else task.exception()
-            if isinstance(error, Exception):
-                on_reply(error)
-
-        task = asyncio.get_running_loop().create_task(repair())
-        self._repairs.add(task)
-        task.add_done_callback(ended)
 
     async def _told(self, *command: Word) -> Reply:
         try:
             return await self.pipe.call(*command)
         except ResponseError as error:
-            raise _complaint(error) from error
-
-    async def _load_functions(self) -> None:
-        code = library_code()
-        try:
-            await self.pipe.call("FUNCTION", "LOAD", code)
-        except ResponseError as error:
-            if "already exists" in str(error):
-                await self._compare_functions(code)
-            elif isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
-                raise LedgerRejected("no_functions", f"{_NO_FUNCTIONS} (it said: {error}).") from error
-            else:
-                raise _complaint(error) from error
-
-    async def _compare_functions(self, code: str) -> None:
-        libraries = await self._told("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
-        stored = dict(zip(libraries[0][::2], libraries[0][1::2], strict=True)) if libraries else {}
-        if stored.get(b"library_code") != code.encode():
-            raise LedgerRejected(
-                "version",
-                f"The server's library {LIBRARY} is not this gateway's; run the same release everywhere, "
-                f"or, with no gateway running, FUNCTION DELETE {LIBRARY} and start again.",
-            )
-
-
-def _closing() -> LedgerUnavailable:
-    return LedgerUnavailable("The connection to the ledger was closed before its server had the functions.")
+            raise complaint(error) from error
 
 
 def _outcome(reply: Reply | Exception, read: Read) -> Any:
     """What a function's reply means: a value, or the exception to raise."""
     if isinstance(reply, ResponseError):
-        error = _complaint(reply)
+        error = complaint(reply)
         error.__cause__ = reply
         return error
     if isinstance(reply, Exception):
@@ -441,8 +377,3 @@ def _outcome(reply: Reply | Exception, read: Read) -> Any:
         return read(reply)
     except Exception as error:  # noqa: BLE001 - a reply that makes no sense is its caller's to hear of
         return error
-
-
-def _complaint(error: ResponseError) -> LedgerUnavailable:
-    """Take an error reply that no state explains for a fault of the server: nothing is granted on it."""
-    return LedgerUnavailable(f"The ledger's server could not run the step: {error}")

@@ -19,6 +19,7 @@ from gateway.ports import CreditRanShort, FundsCame
 
 TOPUPS_CHANNEL: Final = "callgate:topups"
 SHORT_CHANNEL: Final = "callgate:short"
+_CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL)
 News = FundsCame | CreditRanShort
 
 _QUIET_SECONDS: Final = 10.0
@@ -49,7 +50,7 @@ async def _listen(url: str, urls: Callable[[], Sequence[str]]) -> AsyncGenerator
         Redis.from_url(url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
         client.pubsub() as subscription,
     ):
-        await subscription.subscribe(TOPUPS_CHANNEL, SHORT_CHANNEL)
+        await subscription.subscribe(*_CHANNELS)
         was_pinged = False
         while True:
             message = await subscription.get_message(timeout=_QUIET_SECONDS)
@@ -61,7 +62,8 @@ async def _listen(url: str, urls: Callable[[], Sequence[str]]) -> AsyncGenerator
             if message is None:
                 await subscription.ping()
             elif message["type"] == "subscribe":
-                yield FundsCame("")
+                if message["data"] == len(_CHANNELS):  # each is confirmed by itself
+                    yield FundsCame("")
             elif message["type"] == "message":
                 news = _read(message["channel"], message["data"].decode(errors="replace"))
                 if news is not None:

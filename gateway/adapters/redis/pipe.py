@@ -16,14 +16,14 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from hiredis import Reader, pack_command
 from redis.asyncio.connection import AbstractConnection, Connection, DefaultParser, parse_url
 from redis.exceptions import (
+    AskError,
     ClusterDownError,
     InvalidResponse,
-    MovedError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -43,9 +43,41 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 # uvloop counts in whole milliseconds: a timer set to the very end of a time-out comes before it, again and again.
 _TIMER_SLACK_SECONDS: Final = 0.002
 # Error replies that tell of the server's state, not of the command: the same step is right again later.
-# MASTERDOWN and CLUSTERDOWN share a class. LOADING arrives as a connection fault.
-_STATES: Final = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MovedError, TryAgainError)
+# MASTERDOWN and CLUSTERDOWN share a class, as do MOVED and ASK. LOADING arrives as a connection fault.
+_STATES: Final = (OutOfMemoryError, ReadOnlyError, ClusterDownError, AskError, TryAgainError)
 _STATE_WORDS: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+
+
+class Line(Protocol):
+    """What carries commands to Redis: one connection, or several behind one face."""
+
+    async def connect(self) -> None:
+        """Make sure that the server answers. Raises LedgerUnavailable."""
+
+    def send(self, command: Sequence[Word], on_reply: OnReply) -> None:
+        """Send a command; ``on_reply`` is called once, with its reply or with what went wrong.
+
+        That is LedgerUnavailable (its cause is the server's error reply, if there was one), or ResponseError
+        for what the server says of the command itself. Raises LedgerUnavailable when nothing can be sent.
+        """
+
+    def call(self, *command: Word) -> asyncio.Future[Reply]:
+        """Send a command; the future brings its reply, or raises what ``send`` would tell. Raises as ``send`` does."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def settle(reply: Reply | Exception) -> None:
+            if future.done():  # its caller gave up
+                return
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        self.send(command, settle)
+        return future
+
+    async def close(self) -> None:
+        """End it; what is pending fails with LedgerUnavailable."""
 
 
 class _Slot:
@@ -131,7 +163,7 @@ class _Link(asyncio.Protocol):
         self._on_room()
 
 
-class Pipe:
+class Pipe(Line):
     """One pipelined connection that comes back by itself.
 
     It connects at the first command or at ``connect()``. After a fault everything pending fails with
@@ -160,25 +192,9 @@ class Pipe:
         """Make sure that the server answers. Raises LedgerUnavailable."""
         await self.call("PING")
 
-    def call(self, *command: Word) -> asyncio.Future[Reply]:
-        """Send a command; the future brings its reply, or raises what ``send`` would tell. Raises as ``send`` does."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-
-        def settle(reply: Reply | Exception) -> None:
-            if future.done():  # its caller gave up
-                return
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-        self.send(command, settle)
-        return future
-
     def send(self, command: Sequence[Word], on_reply: OnReply) -> None:
-        """Send a command with the next write; ``on_reply`` is called with its reply, or with what went wrong.
+        """Send a command with the next write.
 
-        That is LedgerUnavailable, or ResponseError for what the server says of the command itself.
         Raises LedgerUnavailable at once when too many commands are pending: a queue in front of a server that
         does not keep up would only make every verdict late.
         """
@@ -309,5 +325,7 @@ def _judged(error: ResponseError) -> Exception:
     """Translate an error reply: a state of the server is LedgerUnavailable, the rest is left as it is."""
     words = str(error)
     if isinstance(error, _STATES) or words.startswith(_STATE_WORDS):
-        return LedgerUnavailable(f"The ledger's server refuses to work now: {words or type(error).__name__}.")
+        state = LedgerUnavailable(f"The ledger's server refuses to work now: {words or type(error).__name__}.")
+        state.__cause__ = error
+        return state
     return error

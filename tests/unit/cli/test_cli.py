@@ -246,6 +246,7 @@ def test_check_tells_where_the_embedded_books_are(config: Path) -> None:
     ("url", "told"),
     [
         ("redis://gate:hunter2@127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
+        ("redis://gate:hunter2@one:7000,two:7000", "redis://one:7000,two:7000"),
         ("redis://127.0.0.1:6379?db=2&password=hunter2", "redis://127.0.0.1:6379?db=2"),
     ],
 )

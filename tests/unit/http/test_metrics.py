@@ -10,7 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.adapters.metrics import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS, PrometheusWatch
-from gateway.adapters.redis.ledger import library_code
+from gateway.adapters.redis.functions import library_code
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
 from gateway.ports import Watch
