@@ -39,7 +39,7 @@ async def measure(concurrent: int, calls: int) -> str:
     """Run so many calls, so many at once, over twelve tenants."""
     with tempfile.TemporaryDirectory() as folder:
         async with embedded_server(Path(folder)) as url:
-            ledger = RedisLedger(url, timeout_seconds=30)
+            ledger = RedisLedger(url, timeout_seconds=30, sync=False)
             await ledger.connect()
             banks = [Bank(ledger, f"tenant{number}") for number in range(12)]
             for bank in banks:

@@ -1,15 +1,21 @@
-"""The books once more, in plain Python: what each step should answer and leave behind.
+"""The steps once more, in plain Python: what each should answer and leave behind.
 
-Written from the contract, not from the Lua: two texts that agree are better evidence than one.
+Written from the contract, not from the Lua: two texts that agree are better evidence than one. Outcomes are tuples
+that begin with the reply's first word; a rejection is its code.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from gateway.core.reasons import Reason
-from gateway.ports import Grant, Refused, Settled
 from rating import Ladder
 
-Outcome = Grant | Refused | Settled | str | None  # str: the code of a rejection
+from .model_books import DAY_MS, NEVER, Books, Part
+from .model_offer import Ask, Pool, offer_of
+
+Outcome = tuple[Any, ...] | str
+NOTICES_DAYS = (30, 7)
 
 
 @dataclass
@@ -19,141 +25,297 @@ class ModelCall:
     state: str
     step: int = 0
     last: tuple[str, int] = ("", 0)
-    told: Outcome = None
+    told: Outcome = ""
     granted: int = 0
     charged: int = 0
-    held: int = 0
+    parts: list[Part] = field(default_factory=list)
+    pool: str = ""
+    included: int = 0
     leg: str = ""
-    most: int = 0  # all that was ever granted, in micro-units
+    is_overdue: bool = False
+    most: int = 0  # of a closed call: what a correction may charge,
+    most_included: int = 0  # and what it may use
 
     @property
     def is_open(self) -> bool:
         """Whether it is live in the ledger."""
         return self.state in ("reserved", "answered", "in_doubt")
 
-
-@dataclass
-class Model:
-    """One account."""
-
-    limit: int = 0
-    trigger: int | None = None
-    credits: int = 0
-    charges: int = 0
-    adjustments: int = 0
-    topups: dict[str, int] = field(default_factory=dict)
-    calls: dict[str, ModelCall] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-    is_armed: bool = True
-    is_exhausted: bool = False
-
-    @property
-    def balance(self) -> int:
-        """What the account has."""
-        return self.credits - self.charges + self.adjustments
-
     @property
     def held(self) -> int:
-        """What its live calls hold."""
-        return sum(call.held for call in self.calls.values() if call.is_open)
+        """What it holds."""
+        return sum(part.micros for part in self.parts)
 
     @property
-    def available(self) -> int:
-        """What a new grant may take."""
-        return self.balance - self.held + self.limit
+    def paid(self) -> int:
+        """What was granted to it, in money."""
+        return self.charged + self.held
 
-    def judge(self, *, refused: bool = False, short: bool = False) -> bool:
-        """Write the events that are due; tell whether there were any."""
-        before = len(self.events)
-        if self.trigger is not None and self.is_armed and (refused or short or self.available < self.trigger):
-            self.events.append("recharge.requested")
-            self.is_armed = False
-        if not self.is_exhausted and (refused or self.available <= 0):
-            self.events.append("balance.exhausted")
-            self.is_exhausted = True
-        return len(self.events) > before
 
-    def terms(self, limit: int, trigger: int | None) -> None:
-        """Apply terms; changed ones are judged."""
-        if (limit, trigger) != (self.limit, self.trigger):
-            self.limit, self.trigger = limit, trigger
-            self.judge()
+@dataclass
+class TopUp:
+    """One id of a top-up."""
 
-    def top_up(self, topup_id: str, amount: int) -> tuple[int, bool, bool] | str:
-        """Balance, whether it is a repeat, whether there was news; or the code of a rejection."""
-        if topup_id in self.topups:
-            return (self.balance, True, False) if self.topups[topup_id] == amount else "id_reused"
-        self.topups[topup_id] = amount
-        self.credits += amount
+    amount: int
+    lot: int
+    is_reversed: bool = False
+    age: str = "kept"  # kept | old (its time is over) | marked (only a mark is left)
+
+
+@dataclass
+class Model(Books):
+    """One account with its calls."""
+
+    is_closed: bool = False
+    terms_note: str = ""
+    topups: dict[str, TopUp] = field(default_factory=dict)
+    calls: dict[str, ModelCall] = field(default_factory=dict)
+
+    @property
+    def live(self) -> dict[str, ModelCall]:
+        """The calls that are neither settled nor released."""
+        return {name: call for name, call in self.calls.items() if call.is_open}
+
+    # ---------------------------------------------------------------------------------------------- the account
+
+    def balance_reply(self) -> Outcome:
+        """Tell the account's figures, once lapsed lots are gone."""
+        with self.quiet():
+            pass
+        status = "closed" if self.is_closed else "open"
+        sums = (self.credits, self.charges, self.adjustments, self.expired)
+        return ("balance", status, self.balance, self.held, self.limit, *sums, len(self.live), self.written)
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """What a step that moves no money does before and after: only an expiry is news."""
+        has_expired = self.expire()
+        yield
+        self.pay()
+        if has_expired:
+            self.announce("")
+
+    def open(self, limit: int, trigger: int | None, recharge: int | None) -> Outcome:
+        """Open, or apply changed terms; those are judged."""
+        note = " ".join(["" if term is None else str(term) for term in (limit, trigger, recharge)])
+        if note == self.terms_note:
+            return self.balance_reply()
+        is_new, self.terms_note = not self.terms_note, note
+        self.expire()
+        self.limit, self.trigger = limit, trigger
+        self.write("open" if is_new else "terms", note=note)
+        if not is_new:
+            self.announce("")
+        return self.balance_reply()
+
+    def close(self) -> Outcome:
+        """Close an account that has no live call."""
+        if self.live and not self.is_closed:
+            return "bad_state"
+        return self._turn("close", closed=True)
+
+    def reopen(self) -> Outcome:
+        """Open a closed account again."""
+        return self._turn("reopen", closed=False)
+
+    def _turn(self, kind: str, *, closed: bool) -> Outcome:
+        """Close or reopen."""
+        if self.is_closed == closed:
+            return self.balance_reply()
+        self.is_closed = closed
+        with self.quiet():
+            self.write(kind)
+        return self.balance_reply()
+
+    def top_up(self, name: str, amount: int, expires_ms: int, source: str) -> Outcome:
+        """Book a lot, once for an id."""
+        known = self.topups.get(name)
+        if known is not None:
+            if known.age == "marked":
+                return "too_old"
+            return ("booked", self.balance_now, True, False) if known.amount == amount else "id_reused"
+        if self.is_closed:
+            return "account_closed"
+        if expires_ms != NEVER and expires_ms <= self.now_ms:
+            return "bad_amount"
+        self.expire()
+        number = self.new_lot(expires_ms)
+        self.topups[name] = TopUp(amount, number)
+        self.move(number, source=-amount, credit=amount)
+        self.write("topup", name, note=source)
+        self.pay()
         self.is_armed = True
         self.is_exhausted = self.is_exhausted and self.available <= 0
-        return self.balance, False, self.judge()
+        return ("booked", self.balance, False, self.announce(""))
 
-    def reserve(self, name: str, ladder: Ladder) -> Outcome:
-        """Hold the last rung that is affordable."""
+    def reverse(self, name: str, reason: str) -> Outcome:
+        """Take a top-up back, once: what is free of its lot, the rest is owed."""
+        known = self.topups.get(name)
+        if known is None:
+            return "unknown_topup"
+        if known.age == "marked":
+            return "too_old"
+        if known.is_reversed:
+            return ("booked", self.balance_now, True, False)
+        self.expire()
+        known.is_reversed = True
+        lot = self.lots[known.lot]
+        self.take(max(0, known.amount - lot.expired), [known.lot])
+        lot.expires_ms = NEVER  # what calls give back must pay what is owed, not lapse
+        self.write("reverse", name, note=reason)
+        self.pay()
+        return ("booked", self.balance, False, self.announce(""))
+
+    def tend(self) -> Outcome:
+        """Expire, give notice of what will, and shrink old ids to a mark."""
+        before = len(self.events)
+        with self.quiet():
+            for number in self.drawable():
+                self.give_notice(number)
+            for known in self.topups.values():
+                known.age = "marked" if known.age == "old" else known.age
+        return ("tended", len(self.events) > before)
+
+    def give_notice(self, number: int) -> None:
+        """Say that a lot will expire, at most once for each number of days; the later notice says it all."""
+        lot = self.lots[number]
+        due = [days for days in NOTICES_DAYS if lot.expires_ms - self.now_ms <= days * DAY_MS]
+        if lot.expires_ms != NEVER and len(due) > lot.notices:
+            lot.notices = len(due)
+            facts = {"lot": str(number), "amount": str(lot.free), "days": str(due[-1])}
+            self.events.append({"type": "credit.expiring", **facts})
+
+    # --------------------------------------------------------------------------------------------- what is granted
+
+    def grant(self, name: str, call: ModelCall, *, is_short: bool, shortage: str) -> Outcome:
+        """Pay, announce, and tell what the call was granted."""
+        self.pay()
+        call.is_overdue = False
+        news = self.announce(name, shortage)
+        call.told = ("granted", call.granted, call.held, self.available, is_short, news, call.included)
+        return call.told
+
+    def include(self, call: ModelCall, included: int) -> int:
+        """Let the call have so many included seconds; return the change."""
+        change = included - call.included
+        call.included = included
+        if call.pool:
+            self.pools[call.pool] += change
+        return change
+
+    def begin(self, call: ModelCall) -> None:
+        """Expire. A part that is charged up keeps its place to the end of its step, in which it may be filled again."""
+        self.expire()
+        call.parts[:] = [part for part in call.parts if part.micros]
+
+    # ------------------------------------------------------------------------------------------ the steps of a call
+
+    def reserve(self, name: str, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None) -> Outcome:
+        """Hold the last rung that can be granted."""
         call = self.calls.get(name)
         if call is not None and call.last[0] == "reserve":
             return call.told
+        if self.is_closed:
+            return ("refused", "account_closed", False)
         if call is not None:
-            return "stale_step" if call.is_open else Refused(Reason.BAD_ASK)
-        rungs = [(s, m + ladder.fee_micros) for s, m in ladder.rungs if m + ladder.fee_micros <= self.available]
-        if not rungs:
-            told: Outcome = Refused(Reason.NO_CREDIT, has_outbox=self.judge(refused=True))
+            return "stale_step" if call.is_open else ("refused", "bad_ask", False)
+        ask = Ask(ladder, pool=pool, is_fair=fair)
+        offer = offer_of(ask, self.available, self.pools[pool.key] if pool else 0, len(self.live) + 1)
+        self.expire()
+        if offer is None:
+            self.pay()
+            told = ("refused", "no_credit", self.announce(name, "refused"))
             self.calls[name] = ModelCall("refused", last=("reserve", 0), told=told)
             return told
-        seconds, price = rungs[-1]
-        call = self.calls[name] = ModelCall("reserved", granted=seconds, held=price, most=price)
-        short = len(rungs) < len(ladder.rungs)
-        call.last = ("reserve", 0)
-        news = self.judge(short=short)
-        call.told = Grant(seconds, price, self.available, is_short=short, has_outbox=news)
-        return call.told
+        call = self.calls[name] = ModelCall("reserved", last=("reserve", 0), granted=offer.seconds)
+        call.pool = pool.key if pool and offer.included else ""
+        self.hold(call.parts, offer.price)
+        change = self.include(call, offer.included)
+        self.write("reserve", name, "0", pool=call.pool, included=change)
+        assert 0 <= self.held <= self.balance + self.limit
+        return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
-    def answer(self, name: str, leg: str) -> str | None:
+    def answer(self, name: str, leg: str) -> Outcome:
         """The first leg has the call."""
         call = self.calls.get(name)
         if call is None or call.state == "refused":
             return "unknown_call"
         if call.state == "answered" and call.leg == leg:
-            return None
+            return ("done",)
         if call.state not in ("reserved", "in_doubt"):
             return "bad_state"
-        call.state, call.leg = "answered", leg
-        return None
+        with self.quiet():
+            call.state, call.leg, call.is_overdue = "answered", leg, False
+            self.write("answer", name, "0", note=leg)
+        return ("done",)
 
-    def extend(self, name: str, step: int, committed: int, ladder: Ladder) -> Outcome:  # noqa: PLR0911
-        """Commit, then hold the last rung that is affordable."""
-        call = self.calls.get(name)
+    def refused_step(self, call: ModelCall | None, step: int) -> str:
+        """Why a step of an answered call is rejected, or nothing."""
         if call is None or call.state == "refused":
             return "unknown_call"
-        if call.last == ("extend", step):
-            return call.told
         if step <= call.step:
             return "stale_step"
-        if call.state != "answered":
-            return "bad_state"
-        if committed > call.most:
+        return "" if call.state == "answered" else "bad_state"
+
+    def extend(  # noqa: PLR0911 - all that can be wrong with one
+        self, name: str, step: int, committed: int, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None
+    ) -> Outcome:
+        """Commit, then hold the last rung that can be granted."""
+        call = self.calls.get(name)
+        if call is not None and call.last == ("extend", step) and call.state != "refused":
+            return call.told
+        fault = self.refused_step(call, step)
+        if fault or call is None:
+            return fault
+        if committed > call.paid:
             return "exceeds_grant"
         if committed < call.charged:
             return "bad_amount"
-        room = call.most + self.available
-        rungs = [(s, m + ladder.fee_micros) for s, m in ladder.rungs if m + ladder.fee_micros <= room]
-        if rungs and (rungs[-1][0] <= call.granted or rungs[-1][1] < committed):
+        if pool and call.included and pool.key != call.pool:
+            return "bad_state"
+        ask = Ask(ladder, call.paid, call.granted, call.included, pool, fair)
+        offer = offer_of(ask, self.available, self.pools[pool.key] if pool else 0, len(self.live))
+        if offer is not None and (offer.seconds <= call.granted or offer.price < committed):
             return "bad_amount"
-        self.charges += committed - call.charged
+        self.begin(call)
+        self.charge(call.parts, committed - call.charged)
         call.charged, call.step, call.last = committed, step, ("extend", step)
-        if not rungs:
-            call.held = call.most - committed
-            call.told = Refused(Reason.NO_CREDIT, has_outbox=self.judge(refused=True))
+        if offer is None:
+            self.write("extend", name, str(step), pool=call.pool)
+            self.pay()
+            call.told = ("refused", "no_credit", self.announce(name, "refused"))
             return call.told
-        call.granted, call.most = rungs[-1]
-        call.held = call.most - committed
-        short = len(rungs) < len(ladder.rungs)
-        news = self.judge(short=short)
-        call.told = Grant(call.granted, call.held, self.available, is_short=short, has_outbox=news)
-        return call.told
+        if offer.price > call.paid:
+            self.hold(call.parts, offer.price - call.paid)
+        else:
+            self.give_back(call.parts, call.paid - offer.price)
+        call.granted = offer.seconds
+        change = self.include(call, offer.included)
+        self.write("extend", name, str(step), pool=call.pool, included=change)
+        assert 0 <= self.held <= self.balance + self.limit
+        return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 
-    def settle(self, name: str, step: int, charge: int, *, is_estimate: bool) -> Outcome:
+    def shrink(self, name: str, step: int, committed: int, seconds: int, total: int, included: int) -> Outcome:
+        """Commit, and give back what lies beyond so many seconds."""
+        call = self.calls.get(name)
+        if call is not None and call.last == ("shrink", step) and call.state != "refused":
+            return call.told
+        fault = self.refused_step(call, step)
+        if fault or call is None:
+            return fault
+        if committed > call.paid or total > call.paid:
+            return "exceeds_grant"
+        if seconds >= call.granted or total < committed or committed < call.charged or included > call.included:
+            return "bad_amount"
+        self.begin(call)
+        self.charge(call.parts, committed - call.charged)
+        call.charged, call.step, call.last, call.granted = committed, step, ("shrink", step), seconds
+        self.give_back(call.parts, call.paid - total)
+        change = self.include(call, included)
+        self.write("shrink", name, str(step), pool=call.pool, included=change)
+        return self.grant(name, call, is_short=False, shortage="")
+
+    def settle(self, name: str, step: int, charge: int, seconds: int, *, is_estimate: bool, used: int = 0) -> Outcome:
         """Charge, or replace an estimate."""
         call = self.calls.get(name)
         if call is None or call.state == "refused":
@@ -166,15 +328,29 @@ class Model:
             return "stale_step"
         if not replaces and call.state != "answered" and not (call.state == "in_doubt" and not is_estimate):
             return "bad_state"
-        if charge > call.most:
+        most, most_included = (call.most, call.most_included) if replaces else (call.paid, call.included)
+        if charge > most or used > most_included:
             return "exceeds_grant"
-        if replaces or charge < call.charged:
-            self.adjustments += call.charged - charge
-        else:
-            self.charges += charge - call.charged
-        call.state = "estimated" if is_estimate else "settled"
-        call.charged, call.held, call.step, call.last = charge, 0, step, (kind, step)
-        call.told = Settled(charge, 7, self.balance, is_estimate=is_estimate, has_outbox=self.judge())
+        self.begin(call)
+        more = charge - call.charged
+        if not replaces:
+            self.charge(call.parts, max(0, more))
+            self.give_back(call.parts, call.held)
+        elif more > 0:
+            self.take(more, self.drawable())
+        if more < 0:
+            self.refund(-more)
+        call.state, call.charged, call.step, call.last = "settled", charge, step, (kind, step)
+        call.most, call.most_included = most, most_included
+        if is_estimate:
+            call.state = "estimated"
+        change = self.include(call, used)
+        self.write(
+            "correct" if replaces else kind, name, str(step), pool=call.pool, included=change,
+            total=str(charge), note=str(seconds),
+        )  # fmt: skip
+        self.pay()
+        call.told = ("settled", charge, seconds, self.balance, is_estimate, self.announce(name))
         return call.told
 
     def release(self, name: str) -> Outcome:
@@ -184,12 +360,44 @@ class Model:
             return call.told
         if call.state not in ("refused", "reserved", "in_doubt"):
             return "bad_state"
-        call.state, call.held, call.last = "released", 0, ("release", 0)
-        call.told = Settled(0, 0, self.balance, is_estimate=False, has_outbox=self.judge())
+        self.begin(call)
+        self.give_back(call.parts, call.held)
+        change = self.include(call, 0)
+        call.state, call.last = "released", ("release", 0)
+        self.write("release", name, str(call.step), pool=call.pool, included=change)
+        self.pay()
+        call.told = ("settled", 0, 0, self.balance, False, self.announce(name))
         return call.told
 
-    def doubt(self, name: str) -> None:
-        """Only ever asked of a call whose validity has run out."""
+    def doubt(self, name: str) -> Outcome:
+        """Doubt a call whose validity ran out before anybody answered."""
         call = self.calls.get(name)
-        if call is not None and call.state == "reserved":
-            call.state = "in_doubt"
+        if call is not None and call.state == "reserved" and call.is_overdue:
+            with self.quiet():
+                call.state = "in_doubt"
+                self.write("doubt", name, str(call.step))
+        return ("done",)
+
+    def register(
+        self, name: str, step: int, granted: int, total: int, leg: str, *, pool: str = "", included: int = 0
+    ) -> Outcome:
+        """Make or raise a call that the ledger has lost, past the credit limit if need be."""
+        call = self.calls.get(name)
+        if call is not None and call.state != "refused" and not call.is_open:
+            return "bad_state"
+        if call is None or call.state == "refused":
+            call = self.calls[name] = ModelCall("reserved", step=-1)
+        more, more_included = max(0, total - call.paid), max(0, included - call.included)
+        is_answer = bool(leg) and call.state != "answered"
+        if not (more or more_included or is_answer or granted > call.granted or step > call.step):
+            return ("done",)
+        self.begin(call)
+        self.hold(call.parts, more)
+        call.granted, call.step, call.last = max(call.granted, granted), max(call.step, step), ("register", step)
+        call.pool = call.pool or (pool if included else "")
+        change = self.include(call, call.included + more_included)
+        if is_answer:
+            call.state, call.leg = "answered", leg
+        self.write("register", name, str(step), pool=call.pool, included=change, note=leg)
+        self.grant(name, call, is_short=False, shortage="")
+        return ("done",)

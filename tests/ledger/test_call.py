@@ -288,33 +288,6 @@ async def test_parallel_reserves_never_sell_more_than_there_is(bank: Bank) -> No
     assert await bank.figures() == (3300, 3300, 0)
 
 
-async def test_fifty_calls_of_59_seconds_leave_7000(bank: Bank) -> None:
-    """50 parallel calls with a fee of 1 and 1 a second, 59 s each, on a balance of 10,000 leave 7,000."""
-    await bank.open(credit=10_000)
-
-    async def talk(call: str) -> None:
-        assert isinstance(await bank.reserve(flat((30, 30), fee=1), call), Grant)
-        await bank.answer(call)
-        assert isinstance(await bank.extend(1, 31, flat((60, 60), fee=1), call), Grant)
-        await bank.settle(2, 60, 59, call)
-
-    await asyncio.gather(*(talk(f"c{i}") for i in range(50)))
-    assert await bank.figures() == (7000, 0, 7000)
-
-
-async def test_eight_units_at_a_fifth_a_minute(bank: Bank) -> None:
-    """8.00 at 0.20 a minute by quanta of 30 minutes: 6.00 held, then 2.00, then refused; 12 minutes cost 2.40."""
-    await bank.open(credit=8_000_000)
-    quantum = flat(*((60 * minute, 200_000 * minute) for minute in range(1, 31)))
-    for call, held in (("a", 6_000_000), ("b", 2_000_000)):
-        granted = await bank.reserve(quantum, call)
-        assert isinstance(granted, Grant)
-        assert granted.held_micros == held
-    assert await bank.reserve(quantum, "c") == Refused(Reason.NO_CREDIT, has_outbox=False)
-    await bank.answer("a")
-    assert (await bank.settle(1, 2_400_000, 720, "a")).balance_micros == 5_600_000
-
-
 # ------------------------------------------------------------------------------------- validity, doubt, estimates
 
 

@@ -42,7 +42,7 @@ async def six(tmp_path: Path) -> AsyncIterator[Cluster]:
 @pytest.fixture
 async def ledger(three: Cluster) -> AsyncIterator[RedisLedger]:
     """A ledger that knows the cluster by one node."""
-    ledger = RedisLedger(three.primaries[1].url)
+    ledger = RedisLedger(three.primaries[1].url, sync=False)
     await ledger.connect()
     yield ledger
     await ledger.close()
@@ -180,7 +180,7 @@ async def test_no_step_is_lost_or_doubled_while_a_slot_moves(three: Cluster, mov
     """No step even fails while a tenant's slot goes round all primaries, one without functions among them."""
     if move is at_once and b"MIGRATESLOTS" not in b"".join(await three.primaries[0].ask("CLUSTER", "HELP")):
         pytest.skip("this server moves slots key by key only")
-    ledger = RedisLedger(three.url, timeout_seconds=10)
+    ledger = RedisLedger(three.url, timeout_seconds=10, sync=False)
     first, second, third = three.primaries
     bank = await bank_of(ledger, three, first)
     await bank.open(credit=10**9)

@@ -26,7 +26,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def house(server_url: str) -> AsyncIterator[House]:
     """A gateway's service on the real ledger, before a PBX made up by the test."""
-    ledger = RedisLedger(server_url)
+    ledger = RedisLedger(server_url, sync=False)
     await ledger.connect()
     house = House(ledger, f"house-{next(_numbers)}")
     await house.open()

@@ -43,6 +43,8 @@ local function open(keys, args)
     change(books, 'terms', terms)
     enter(books, is_new and 'open' or 'terms', '', '', { note = terms })
     if not is_new then announce(books, '') end
+  else
+    announce_expiry(books)
   end
   write(books)
   return balance_of(books, keys[2])
@@ -50,13 +52,15 @@ end
 
 local function set_status(keys, status, kind)
   local books = open_books(keys)
-  if books.account.status == status then return balance_of(books, keys[2]) end
-  if status == 'closed' and redis.call('ZCARD', books.live_key) > 0 then
+  local is_new = books.account.status ~= status
+  if is_new and status == 'closed' and redis.call('ZCARD', books.live_key) > 0 then
     reject('bad_state', 'calls of this account are live; wait until they have ended')
   end
   announce_expiry(books)
-  enter(books, kind, '', '')
-  change(books, 'status', status)
+  if is_new then
+    enter(books, kind, '', '')
+    change(books, 'status', status)
+  end
   write(books)
   return balance_of(books, keys[2])
 end
