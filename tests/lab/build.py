@@ -84,7 +84,7 @@ def ensure() -> Path:
     if os.geteuid() != 0:
         raise LabUnavailable("the lab needs root (debootstrap and chroot): run this as root")
     with _lock():
-        _install_tools()
+        install_tools(TOOLS)
         found = find_root()
         if found is None:
             found = _build()
@@ -101,23 +101,28 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _install_tools() -> None:
-    packages = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+def install_tools(tools: dict[str, str]) -> None:
+    """Install by apt what is not on the PATH: the packages (words) of each tool. Needs root.
+
+    :raises LabUnavailable: with what could not be installed.
+    """
+    packages = [package for tool, words in tools.items() if shutil.which(tool) is None for package in words.split()]
     if not packages:
         return
     if shutil.which("apt-get") is None:
         raise LabUnavailable(f"the lab needs {', '.join(packages)} and this machine has no apt-get to install them")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    if _quiet(install, environment) != 0:
-        _quiet(["apt-get", "update", "-qq"], environment)
-        if _quiet(install, environment) != 0:
+    if quiet(install, environment) != 0:
+        quiet(["apt-get", "update", "-qq"], environment)
+        if quiet(install, environment) != 0:
             raise LabUnavailable(f"apt-get could not install {', '.join(packages)}: install them by hand")
 
 
-def _quiet(command: list[str], environment: dict[str, str] | None = None) -> int:
+def quiet(command: list[str], environment: dict[str, str] | None = None, folder: Path | None = None) -> int:
+    """Run a command of which only the exit code and its complaints matter."""
     return subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
     ).returncode
 
 
@@ -193,7 +198,7 @@ def _discard(folder: Path) -> None:
     """Remove an unfinished build; debootstrap mounts /proc and /sys in it and, when killed, leaves them mounted."""
     inside = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in sorted((each for each in inside if each.startswith(f"{folder}/")), reverse=True):
-        if _quiet(["umount", "-l", mount]) != 0:
+        if quiet(["umount", "-l", mount]) != 0:
             return
     shutil.rmtree(folder, ignore_errors=True)
 

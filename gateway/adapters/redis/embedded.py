@@ -193,7 +193,20 @@ class EmbeddedServer:
         lock = _locked(self._dir / "server.lock")
         if lock is not None:
             with lock:
+                self._sync_what_is_there()
                 self._launch(lock)
+
+    def _sync_what_is_there(self) -> None:
+        """A server that was killed may have written what it had not synced.
+
+        The next one knows that, and answers a step that is sent again without writing anything: it would tell as done
+        what is not on disk.
+        """
+        try:
+            if (self._dir / _AOF_FOLDER).is_dir():
+                sync_files(self._dir)
+        except OSError as error:
+            raise EmbeddedServerError(f"The files in {self._dir} cannot be synced: {error}.") from error
 
     def _launch(self, lock: IO[bytes]) -> None:
         settings = {
