@@ -4,27 +4,32 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 import structlog
 
 from gateway.adapters import tasks
 from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.archive import FileArchive
 from gateway.adapters.http import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
-from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use
-from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
+from gateway.adapters.redis.ledger import Observer, RedisLedger
+from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
 from gateway.ports import AccountTerms, Balance, CDRSink, FundsCame, Ledger, LedgerRejected, LedgerUnavailable
 from gateway.service import memo
+from gateway.service.archive import Archiver
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
+from gateway.service.unsettled import Arrears
 from gateway.settings import Settings, SwitchSettings
 from rating import preload_number_types
 
@@ -74,8 +79,12 @@ class Gateway:
         notifier = await self._stack.enter_async_context(WebhookNotifier())
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch)
         self._stack.callback(self.deliverer.stop)
+        self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
+        self._stack.push_async_callback(self.queue.close)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings)
+        self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
+        await self.arrears.load()
         await self._take_back_calls()
         for switch in self.switches:
             switch.start()
@@ -89,7 +98,12 @@ class Gateway:
         self._stack.push_async_callback(self.http.stop)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        for errand in (reaper.run, self.deliverer.run, self._follow_news):
+        errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        journal = self.settings.journal
+        if journal.is_archived:
+            archive = FileArchive(journal.folder, journal.file_bytes)
+            errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
+        for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def stop(self) -> None:
@@ -115,7 +129,7 @@ class Gateway:
             server = await self._stack.enter_async_context(EmbeddedServer(redis.data_dir))
             url = server.url
             self._tasks.append(asyncio.create_task(self._keep_running(lambda: mind(server))))
-        ledger = RedisLedger(url, observe=self._observe_ledger)
+        ledger = ledger_at(url, self.settings, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
         await ledger.connect()
         await asyncio.gather(*(open_account(ledger, tenant) for tenant in self.directory))
@@ -141,7 +155,7 @@ class Gateway:
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
         switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
-        world = World(self.ledger, switch, self.watch, self._sink, self.deliverer.wake)
+        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake)
         board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
         self.switches.append(switch)
         self.boards[settings.name] = board
@@ -151,6 +165,8 @@ class Gateway:
         """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""
         for tenant in self.directory:
             for stored in await self.ledger.live_calls(tenant.tenant_id):
+                if stored.key in self.arrears:
+                    continue
                 board = self.boards.get(memo.switch_of(stored))
                 if board is None:
                     log.warning("call.orphan", call=stored.key.call_id, remedy="its switch is not in the config")
@@ -205,22 +221,49 @@ def settle_memory() -> None:
 
 
 @asynccontextmanager
+async def borrowed_server(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the books' server for one command; an embedded one that does not run is started for the moment.
+
+    Raises EmbeddedServerError.
+    """
+    redis = settings.redis
+    if not redis.is_embedded:
+        yield redis.url
+    elif is_in_use(redis.data_dir):
+        yield embedded_url(redis.data_dir)
+    else:
+        async with embedded_server(redis.data_dir) as url:
+            yield url
+
+
+@asynccontextmanager
 async def borrowed_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
     """The ledger for one command: that of the gateway that runs, or the embedded one started for the moment.
 
     Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
     """
-    redis = settings.redis
     async with AsyncExitStack() as stack:
-        url = redis.url
-        if redis.is_embedded:
-            url = embedded_url(redis.data_dir)
-            if not is_in_use(redis.data_dir):
-                url = await stack.enter_async_context(embedded_server(redis.data_dir))
-        ledger = RedisLedger(url, timeout_seconds=5.0)
+        url = await stack.enter_async_context(borrowed_server(settings))
+        ledger = ledger_at(url, settings, timeout_seconds=5.0)
         stack.push_async_callback(ledger.close)
         await ledger.connect()
         yield ledger
+
+
+def ledger_at(
+    url: str, settings: Settings, *, timeout_seconds: float = 1.0, observe: Observer | None = None
+) -> RedisLedger:
+    """The ledger on a server, with the promises of the config."""
+    redis, ledger = settings.redis, settings.ledger
+    return RedisLedger(
+        url,
+        timeout_seconds=timeout_seconds,
+        ids_kept_days=ledger.ids_kept_days,
+        sync=ledger.sync,
+        replicas=ledger.replicas,
+        own_sync=partial(sync_files, redis.data_dir) if redis.is_embedded else None,
+        observe=observe,
+    )
 
 
 async def open_account(ledger: Ledger, tenant: Tenant) -> Balance:

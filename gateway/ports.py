@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.books import Grant, Pool, Refused, Settled
 from gateway.core.cdr import CallRecord
+from gateway.core.effects import RecordAnswer
 from gateway.core.facts import ChannelStatus
+from gateway.core.findings import Books
+from gateway.core.journal import Entry
 from rating import Ladder
 
 if TYPE_CHECKING:
@@ -18,12 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountTerms",
+    "Archive",
+    "ArchiveBrokenError",
+    "ArchiveBusyError",
     "Balance",
     "CDRSink",
     "CallKey",
     "CreditRanShort",
     "FundsCame",
     "Grant",
+    "JournalReader",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
@@ -32,11 +39,13 @@ __all__ = [
     "OutboxEvent",
     "Pool",
     "Refused",
+    "SettleQueue",
     "Settled",
     "StoredCall",
     "Switch",
     "SwitchUnavailable",
     "TopUp",
+    "Unsettled",
     "VerdictLate",
     "Watch",
 ]
@@ -161,6 +170,19 @@ class OutboxEvent:
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A settle that the ledger has not taken: all that is needed to send it again, by another process too."""
+
+    key: CallKey
+    step: int
+    charge_micros: int  # of the whole call
+    seconds: int
+    included_seconds: int
+    is_estimate: bool
+    answer: RecordAnswer | None = None  # where the ledger has not taken that either: it comes first
 
 
 class Ledger(Protocol):
@@ -327,6 +349,76 @@ class Ledger(Protocol):
 
     async def outbox_done(self, tenant: str, entry_id: str) -> None:
         """Forget an event that was acknowledged by its receiver."""
+        ...
+
+
+class SettleQueue(Protocol):
+    """Settles that the ledger has not taken, on disk: one entry a call, a later one replaces it.
+
+    The methods never raise and, but for ``pending``, never wait: what they are told is on disk soon, and what cannot be
+    written is told to a person.
+    """
+
+    def put(self, entry: Unsettled) -> None:
+        """Keep it until it is done."""
+        ...
+
+    def done(self, entry: Unsettled) -> None:
+        """The ledger took it: forget it."""
+        ...
+
+    def set_aside(self, entry: Unsettled) -> None:
+        """The ledger will never take it: keep it for a person, and give it out no more."""
+        ...
+
+    async def pending(self) -> Sequence[Unsettled]:
+        """What an earlier process left."""
+        ...
+
+
+class JournalReader(Protocol):
+    """A ledger's journal, for its archive and its audit. All methods raise LedgerUnavailable."""
+
+    async def now_ms(self, tenant: str) -> int:
+        """The clock of the ledger, by which its entries have their times."""
+        ...
+
+    async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
+        """The oldest entries after that one of the stream ("": from its beginning), in order.
+
+        Raises ValueError for an entry that cannot be read.
+        """
+        ...
+
+    async def archived(self, tenant: str, n: int, entry_id: str) -> None:
+        """Forget all entries up to this one: they are on disk."""
+        ...
+
+    async def books(self, tenant: str) -> tuple[Books, int]:
+        """The account at one instant, then its live calls, then the number of its last entry by then.
+
+        A call that an entry beyond ``Books.entries`` names may be newer than the account.
+        Rejected: ``unknown_account``.
+        """
+        ...
+
+
+class ArchiveBusyError(Exception):
+    """Another process writes to the tenant's folder now."""
+
+
+class ArchiveBrokenError(Exception):
+    """The archive does not fit the ledger, or itself: a person must look before anything more is archived."""
+
+
+class Archive(Protocol):
+    """Where the journal is kept for good. It blocks: it is called in a thread."""
+
+    def keep(self, tenant: str, entries: Sequence[Entry]) -> None:
+        """Return when these entries are on disk; those that are there already are only compared.
+
+        Raises ArchiveBrokenError, ArchiveBusyError, and OSError when they cannot be written now.
+        """
         ...
 
 

@@ -18,7 +18,8 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import money, prices
+from gateway.cli import audit, money, prices, reconcile
+from gateway.cli import doctor as doctors
 from gateway.cli.common import (
     CONFIG,
     AsJson,
@@ -42,6 +43,9 @@ app.command()(prices.quote)
 app.command()(prices.rates)
 for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
     app.command()(command)
+app.command()(doctors.doctor)
+app.command()(audit.audit)
+app.command()(reconcile.reconcile)
 log = structlog.get_logger(__name__)
 
 

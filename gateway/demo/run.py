@@ -215,7 +215,8 @@ class Show:
             waiting = await asyncio.gather(*(gateway.ledger.outbox(tenant, 1) for tenant in balances))
         except LedgerUnavailable:
             return False
-        is_open = any(account.live_calls for account in balances.values())
+        # A call is over for the ledger before its record is written: that waits for the ledger's disk.
+        is_open = any(account.live_calls for account in balances.values()) or any(map(len, gateway.boards.values()))
         return not (is_open or any(waiting) or self._desk.is_busy)
 
 

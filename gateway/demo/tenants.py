@@ -92,6 +92,9 @@ _GATEWAY: Final = """\
 [redis]
 data_dir = "../redis"
 
+[ledger]
+queue_dir = "../unsettled"
+
 [http]
 port = 0
 

@@ -1,7 +1,8 @@
 """A call's steps to the ledger: one after the other, none lost.
 
 A step that books what has happened (answer, settle, release) stays at the head until the ledger took it, whatever
-goes wrong; a reserve or an extend that got no answer is told at once, and the core decides what follows.
+goes wrong, and a settle that has to wait is kept on disk: it must outlive this process. A reserve or an extend that
+got no answer is told at once, and the core decides what follows.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import structlog
 
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle, Shrink
-from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, Watch
+from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, SettleQueue, Unsettled, Watch
 
 log = structlog.get_logger(__name__)
 
@@ -55,20 +56,31 @@ class Lane:
     __slots__ = (
         "_again",
         "_is_stopped",
+        "_kept",
         "_key",
         "_ledger",
         "_listener",
         "_meta",
+        "_queue",
         "_sent",
         "_steps",
         "_tries",
         "_watch",
     )
 
-    def __init__(self, key: CallKey, ledger: Ledger, watch: Watch, listener: Listener, meta: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        key: CallKey,
+        ledger: Ledger,
+        queue: SettleQueue,
+        watch: Watch,
+        listener: Listener,
+        meta: Callable[[], str],
+    ) -> None:
         """``meta``: what a new process needs to go on with the call; written once, with the reserve."""
         self._key = key
         self._ledger = ledger
+        self._queue = queue
         self._watch = watch
         self._listener = listener
         self._meta = meta
@@ -76,6 +88,7 @@ class Lane:
         self._sent: asyncio.Future[Answer | None] | None = None  # of the step at the head
         self._again: asyncio.TimerHandle | None = None  # sends the head once more
         self._tries = 0
+        self._kept: Unsettled | None = None  # the settle, on disk
         self._is_stopped = False
 
     @property
@@ -95,7 +108,9 @@ class Lane:
             self._send_head()
 
     def stop(self) -> None:
-        """Send no more, and tell no more."""
+        """Send no more, and tell no more. A settle that is not known to be booked is left to the next process."""
+        if not self._is_stopped:
+            self._keep_settle()
         self._is_stopped = True
         for waiting in (self._sent, self._again):
             if waiting is not None:
@@ -166,8 +181,10 @@ class Lane:
                 self._send_head()
 
     def _take(self, answer: Answer | None) -> None:
-        self._steps.popleft()
+        step = self._steps.popleft()
         self._tries = 0
+        if self._kept is not None and isinstance(step, Settle):
+            self._queue.done(self._kept)
         if answer is not None:
             self._listener.heard(answer)
 
@@ -178,6 +195,7 @@ class Lane:
         if self._tries == 1:
             self._complain(step, error)
         if self._is_to_be_sent_again(step, error):
+            self._keep_settle()
             seconds = min(RETRY_FIRST_SECONDS * 2 ** min(self._tries - 1, 9), RETRY_LONGEST_SECONDS)
             self._again = asyncio.get_running_loop().call_later(seconds, self._send_head)
             return
@@ -192,7 +210,26 @@ class Lane:
             return error.code in SERVER_FAULTS
         return self._tries < UNHEARD_RELEASE_TRIES or not self._listener.is_refused
 
+    def _keep_settle(self) -> None:
+        """Once, also when it waits behind an answer that the ledger does not take."""
+        settle = next((step for step in self._steps if isinstance(step, Settle)), None)
+        if settle is None or self._kept is not None:
+            return
+        answer = next((step for step in self._steps if isinstance(step, RecordAnswer)), None)
+        self._kept = Unsettled(
+            self._key,
+            settle.step,
+            settle.charge_micros,
+            settle.seconds,
+            included_seconds=settle.included_seconds,
+            is_estimate=settle.is_estimate,
+            answer=answer,
+        )
+        self._queue.put(self._kept)
+
     def _give_up(self, step: LedgerStep) -> None:
+        if self._kept is not None and isinstance(step, Settle):
+            self._queue.set_aside(self._kept)
         if isinstance(step, Reserve | Extend | Shrink):
             self._listener.unheard()
         else:

@@ -34,6 +34,7 @@ from gateway.ports import (
     CDRSink,
     Ledger,
     ListNotWhole,
+    SettleQueue,
     Switch,
     SwitchUnavailable,
     VerdictLate,
@@ -58,6 +59,7 @@ class World:
     """All that the sessions of one switch reach for."""
 
     ledger: Ledger
+    queue: SettleQueue
     switch: Switch
     watch: Watch
     sink: CDRSink
@@ -98,7 +100,7 @@ class Session:
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
-        self._lane = Lane(self.key, world.ledger, world.watch, self, lambda: memo.write(call.terms))
+        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 

@@ -3,8 +3,18 @@
 ``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings.
 """
 
-from gateway.settings.loader import RedisSettings, Settings, SwitchSettings, check, load
+from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.tariffs import load_tariff
 
-__all__ = ["ConfigErrors", "Problem", "RedisSettings", "Settings", "SwitchSettings", "check", "load", "load_tariff"]
+__all__ = [
+    "ConfigErrors",
+    "JournalSettings",
+    "Problem",
+    "RedisSettings",
+    "Settings",
+    "SwitchSettings",
+    "check",
+    "load",
+    "load_tariff",
+]

@@ -38,6 +38,25 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """What must be safe before a top-up or a settlement is told as booked; where settlements wait until it is."""
+
+    sync: bool
+    replicas: int
+    queue_dir: Path
+    ids_kept_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """``is_archived``: by this gateway, to ``folder``, in files of about ``file_bytes``."""
+
+    is_archived: bool
+    folder: Path
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchSettings:
     """One Asterisk. Times are milliseconds."""
 
@@ -59,6 +78,8 @@ class Settings:
 
     config_dir: Path
     redis: RedisSettings
+    ledger: LedgerSettings
+    journal: JournalSettings
     http: HttpSection
     switches: tuple[SwitchSettings, ...]
     verdict_deadline_ms: int
@@ -103,6 +124,13 @@ def _settings(reading: Reading) -> Settings | None:
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
+        ledger=LedgerSettings(
+            sync=content.ledger.sync,
+            replicas=content.ledger.replicas,
+            queue_dir=reading.path(content.ledger.queue_dir),
+            ids_kept_days=content.ledger.ids_kept_days,
+        ),
+        journal=_journal(document),
         http=content.http,
         switches=switches,
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -112,6 +140,11 @@ def _settings(reading: Reading) -> Settings | None:
     )
 
 
+def _journal(document: Document[GatewayFile]) -> JournalSettings:
+    section = document.content.journal
+    return JournalSettings(section.archive, document.reading.path(section.dir), section.file_mib * 2**20)
+
+
 def _check_gateway(document: Document[GatewayFile]) -> None:
     content = document.content
     if content.verdict.deadline_ms > LATEST_USUAL_DEADLINE_MS:
@@ -119,6 +152,9 @@ def _check_gateway(document: Document[GatewayFile]) -> None:
         document.warn(("verdict", "deadline_ms"), what, "write 2000, or raise CALLGATE_WAIT on every switch")
     if not content.switch:
         document.warn((), "there is no [[switch]]: nothing will be gated", "add one for each Asterisk")
+    if content.redis.url == EMBEDDED and content.ledger.replicas:
+        what = "the embedded server has no replicas: nothing would ever be told as booked"
+        document.wrong(("ledger", "replicas"), what, "write 0, or the URL of a server that has some")
     if content.redis.url != EMBEDDED and urlsplit(content.redis.url).password:
         line = document.lines.find(("redis", "url"))
         document.reading.warn_if_readable(document.file, line, "redis.url")

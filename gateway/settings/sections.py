@@ -182,6 +182,23 @@ class RedisSection(Section):
     )
 
 
+class LedgerSection(Section):
+    """What must be safe before it is told as booked."""
+
+    sync: StrictBool = key("whether top-ups and settlements wait for the disk, true or false", "true", True)
+    replicas: Annotated[StrictInt, Field(ge=0, le=16)] = key(
+        "how many replicas must have a top-up or a settlement, 0 to 16", "1", 0
+    )
+    queue_dir: FileName = key(
+        "folder of the settlements that the ledger has not taken yet, from the config folder",
+        '"/var/lib/callgate/unsettled"',
+        "../.callgate/unsettled",
+    )
+    ids_kept_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = key(
+        "days for which ids of top-ups and calls are kept; a repeat after that is refused, 1 to 36500", "400", 400
+    )
+
+
 class HttpSection(Section):
     """The pages for Prometheus and supervisors."""
 
@@ -236,6 +253,18 @@ class RatingSection(Section):
     )
 
 
+class JournalSection(Section):
+    """Where the ledger's journal is kept for good."""
+
+    archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
+    dir: FileName = key(
+        "folder of the journal's files, from the config folder", '"/var/lib/callgate/journal"', "../.callgate/journal"
+    )
+    file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
+        "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
+    )
+
+
 class LogSection(Section):
     """What is logged."""
 
@@ -246,6 +275,7 @@ class GatewayFile(Section):
     """The whole of gateway.toml."""
 
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
+    ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
     switch: Annotated[tuple[SwitchSection, ...], Field(max_length=MOST_ITEMS)] = key(
         "one section for each Asterisk", "[[switch]]", ()
@@ -253,6 +283,7 @@ class GatewayFile(Section):
     verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
     paths: PathsSection = key("folders", "[paths]", PathsSection())
     rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
+    journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
     log: LogSection = key("what is logged", "[log]", LogSection())
 
 

@@ -112,6 +112,8 @@ class GatewayProcess:
             f"""
 [redis]
 url = "{self.redis_url}"
+[journal]
+archive = false
 [http]
 port = {self.http_port}
 [[switch]]

@@ -72,7 +72,7 @@ def check_books(books: Books, tenant: str = "acme") -> None:
     entries = books.journal(tenant)
     balance = held = 0
     for entry in entries:
-        balance += int(entry["credit"]) - int(entry["charged"]) + int(entry["adjustment"])
+        balance += int(entry["credit"]) + int(entry["held"]) + int(entry["debt"])
         held += int(entry["held"])
         assert (balance, held) == (int(entry["balance"]), int(entry["held_after"])), entry
         assert 0 <= held <= balance, entry
@@ -92,7 +92,7 @@ def test_money_is_held_before_the_carrier_sees_the_call(
     gate.top_up("acme", "5.00")
     phone(number).wait()
     invite = one(far.calls).invite
-    reserve = one(entry for entry in books.journal("acme") if entry["entry"] == "reserve")
+    reserve = one(entry for entry in books.journal("acme") if entry["type"] == "reserve")
     print(f"reserved {1000 * (invite.at - float(reserve['at'])):.0f} ms before the INVITE")
     assert float(reserve["at"]) <= invite.at
     assert invite.number == number.removeprefix("011")
@@ -107,7 +107,7 @@ def test_a_domestic_call_passes_unmetered(
     """It needs no credit and leaves no trace in the books."""
     carrier(talk_ms=200)
     assert one(phone(DOMESTIC).wait()).status == 200
-    assert [entry["entry"] for entry in books.journal("acme")] == ["open"]
+    assert [entry["type"] for entry in books.journal("acme")] == ["open"]
     assert gate.metric('callgate_authorizations_total{decision="pass",reason="unmetered",tenant="acme"}') == 1
 
 
@@ -207,7 +207,7 @@ def test_a_top_up_keeps_a_call_alive_past_its_former_end(
     gate.top_up("acme", "0.60")  # 6 s: 4 and then 2, the second of them the last
     call = phone(LONDON)
     call.wait_answered()
-    extends = lambda: [entry for entry in books.journal("acme") if entry["entry"] == "extend"]  # noqa: E731
+    extends = lambda: [entry for entry in books.journal("acme") if entry["type"] == "extend"]  # noqa: E731
     wait_for(lambda: len(extends()) >= 2, 8, "an extension, and one that was refused: the grant is the final one")
     gate.top_up("acme", "0.30")  # 3 s more
     call.wait(15)
@@ -228,7 +228,7 @@ def test_without_the_gateway_the_pbx_ends_the_call_at_the_end_of_its_grant(
     gate.top_up("acme", "5.00")
     call = phone(LONDON)
     call.wait_answered()
-    wait_for(lambda: [e for e in books.journal("acme") if e["entry"] == "answer"], 5, "the answer in the books")
+    wait_for(lambda: [e for e in books.journal("acme") if e["type"] == "answer"], 5, "the answer in the books")
     gate.kill()
     call.wait(15)
     check_cut(asterisk.probe, mark, 4.0)
@@ -248,7 +248,7 @@ def test_a_restarted_gateway_goes_on_with_the_call(
     gate.top_up("acme", "5.00")
     call = phone(LONDON)
     call.wait_answered()
-    wait_for(lambda: [e for e in books.journal("acme") if e["entry"] == "answer"], 5, "the answer in the books")
+    wait_for(lambda: [e for e in books.journal("acme") if e["type"] == "answer"], 5, "the answer in the books")
     gate.kill()
     gate.start()
     call.wait(15)

@@ -32,7 +32,7 @@ class Desk:
     def moved(self, tenant: str) -> list[str]:
         """The entries that calls made in a tenant's journal."""
         entries = self._books.journal(tenant)[self._seen[tenant] :]
-        return [entry["entry"] for entry in entries if entry["entry"] not in ("open", "topup")]
+        return [entry["type"] for entry in entries if entry["type"] not in ("open", "topup")]
 
     def closed(self, count: int = 1) -> list[dict[str, Any]]:
         """The records of closed calls."""

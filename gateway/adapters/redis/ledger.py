@@ -13,10 +13,14 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
+from gateway.adapters.redis.journal import read_books, read_journal
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
 from gateway.adapters.redis.router import Router
+from gateway.core.findings import Books
+from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -36,6 +40,10 @@ from rating import Ladder
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
 
+# A top-up that was acknowledged is there, and so is a settlement. A release is not among them: a hold that came back
+# with a lost machine is freed by the reaper.
+_DURABLE: Final = frozenset({"topup", "reverse", "settle"})
+_DISK_SECONDS: Final = 5.0  # a sync a second, and a slow disk
 _DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
@@ -55,7 +63,11 @@ def _at_once(outcome: Refused) -> asyncio.Future[Refused]:
 
 
 class RedisLedger:
-    """Implements ``gateway.ports.Ledger`` on one pipelined connection.
+    """Implements ``gateway.ports.Ledger`` on two connections, or on two to each primary of a cluster.
+
+    Most steps go through a pipe of their own, and verdicts wait for nothing. What books money for good (``_DURABLE``)
+    goes through a durable pipe: its answer comes when the server has it on disk (``sync``), and so many ``replicas``
+    have it; see ``durable`` for what a server can promise, and ``own_sync``.
 
     ``observe`` is told of every function call: its name, its duration in seconds, and whether there was an
     answer (a refusal or a rejection is one). Ids of closed calls and of top-ups are kept for
@@ -69,6 +81,9 @@ class RedisLedger:
         timeout_seconds: float = 1.0,
         most_pending: int = 10_000,
         ids_kept_days: int = 400,
+        sync: bool = True,
+        replicas: int = 0,
+        own_sync: Callable[[], None] | None = None,
         observe: Observer | None = None,
     ) -> None:
         """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
@@ -77,6 +92,16 @@ class RedisLedger:
         """
         make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
         self.pipe: Final = Router(url, make, load_functions, timeout_seconds=timeout_seconds)
+        patience = max(timeout_seconds, _DISK_SECONDS)
+        careful = partial(
+            DurablePipe,
+            timeout_seconds=patience,
+            most_pending=most_pending,
+            sync=sync,
+            replicas=replicas,
+            own_sync=own_sync,
+        )
+        self._durable: Final = Router(url, careful, load_functions, timeout_seconds=patience)
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
 
@@ -89,7 +114,8 @@ class RedisLedger:
         await self.pipe.connect()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        await self._durable.close()
         await self.pipe.close()
 
     # ------------------------------------------------------------------------------------------ the account
@@ -314,6 +340,19 @@ class RedisLedger:
         """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
         await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
 
+    async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
+        """The oldest entries after that one ("": from the beginning). Raises ValueError for what is no entry."""
+        return await read_journal(self._told, tenant, after_id, most)
+
+    async def archived(self, tenant: str, n: int, entry_id: str) -> None:
+        """Forget the journal up to that entry, which is on disk. Rejected: ``unknown_account``."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        await self._function("archived", keys, wire.checked_amount(n, 1), entry_id)
+
+    async def books(self, tenant: str) -> tuple[Books, int]:
+        """The account at one instant, then its live calls, then its last entry's n. Rejected: ``unknown_account``."""
+        return await read_books(self._told, tenant)
+
     def subscribe(self) -> AsyncGenerator[News, None]:
         """Yield news as they happen, from all gateways, without end; see ``news.follow``."""
         return follow(lambda: self.pipe.urls)
@@ -350,8 +389,9 @@ class RedisLedger:
             else:
                 future.set_result(outcome)
 
+        line = self._durable if name in _DURABLE else self.pipe
         try:
-            self.pipe.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
+            line.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
         except LedgerUnavailable as error:
             settle(error)
         return future

@@ -187,6 +187,7 @@ class Pipe(Line):
         self._is_closed = False
         self.writes = 0  # how often the socket was written to
         self.commands = 0  # how many commands those writes carried
+        self.links = 0  # how many connections it has had: another number, and it may be another server
 
     async def connect(self) -> None:
         """Make sure that the server answers. Raises LedgerUnavailable."""
@@ -277,6 +278,7 @@ class Pipe(Line):
         assert writer is not None, "it has just connected"
         link = self._link = _Link(writer.transport, self._flush)
         self._sent = link.sent
+        self.links += 1
         try:
             if await connection.can_read():  # before the socket changed hands; nothing was asked, so it is the end
                 link.end(ConnectionError("it closed the connection"))

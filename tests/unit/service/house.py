@@ -13,7 +13,15 @@ from gateway.core.cdr import CallRecord
 from gateway.core.events import QuotaLow
 from gateway.core.facts import Ask, ChannelEnded, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkDown, LinkUp
 from gateway.core.tenant import Tenant
-from gateway.ports import AccountTerms, Balance, LedgerUnavailable, SwitchUnavailable, VerdictLate
+from gateway.ports import (
+    AccountTerms,
+    Balance,
+    CallKey,
+    LedgerUnavailable,
+    SwitchUnavailable,
+    Unsettled,
+    VerdictLate,
+)
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.resync import Resync
@@ -123,6 +131,33 @@ class Books:
         return asked
 
 
+class Drawer:
+    """Implements ports.SettleQueue in memory; tells what it was told."""
+
+    def __init__(self) -> None:
+        self.entries: dict[CallKey, Unsettled] = {}
+        self.told: list[str] = []
+
+    def put(self, entry: Unsettled) -> None:
+        """Keep it."""
+        self.told.append("put")
+        self.entries[entry.key] = entry
+
+    def done(self, entry: Unsettled) -> None:
+        """Forget it."""
+        self.told.append("done")
+        del self.entries[entry.key]
+
+    def set_aside(self, entry: Unsettled) -> None:
+        """Give it out no more."""
+        self.told.append("set aside")
+        del self.entries[entry.key]
+
+    async def pending(self) -> Sequence[Unsettled]:
+        """What is in it."""
+        return list(self.entries.values())
+
+
 class Tally:
     """Implements ports.Watch and ports.CDRSink: keeps what it is told."""
 
@@ -165,13 +200,14 @@ class House:
         self.books = Books(ledger)
         self.switch = FakeSwitch()
         self.tally = Tally()
+        self.drawer = Drawer()
         self.directory = Directory([self.tenant])
         self.resync = Resync()
         self.board = self.new_board()
 
     def new_board(self) -> Switchboard:
         """A switchboard that knows nothing, as that of a new process."""
-        world = World(self.books, self.switch, self.tally, self.tally, lambda _: None)
+        world = World(self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None)
         return Switchboard(world, self.directory, 2_000, self.resync.on_gap)
 
     def terms(self) -> AccountTerms:

@@ -43,7 +43,7 @@ class Ear:
 
 def lane(house: House, ear: Ear) -> Lane:
     key = CallKey(house.tenant.tenant_id, "pbx1/100.1/777")
-    return Lane(key, house.books.real, house.tally, ear, lambda: json.dumps({}))
+    return Lane(key, house.books.real, house.drawer, house.tally, ear, lambda: json.dumps({}))
 
 
 async def test_a_step_behind_one_whose_listener_broke_is_booked(house: House) -> None:

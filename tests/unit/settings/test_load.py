@@ -35,6 +35,11 @@ def test_defaults(folder: Folder) -> None:
     tenant = settings.tenants["acme"]
     assert settings.redis.is_embedded
     assert settings.redis.data_dir == folder.root.parent / ".callgate" / "redis"
+    assert (settings.ledger.sync, settings.ledger.replicas) == (True, 0)
+    assert settings.ledger.queue_dir == folder.root.parent / ".callgate" / "unsettled"
+    assert settings.journal.is_archived
+    assert settings.journal.folder == folder.root.parent / ".callgate" / "journal"
+    assert settings.journal.file_bytes == 64 * 2**20
     assert (settings.http.host, settings.http.port) == ("127.0.0.1", 9464)
     assert settings.verdict_deadline_ms == 2000
     assert tenant.credit_limit_micros == 0

@@ -34,6 +34,10 @@ GATEWAY_CASES = [
     ("[redis]", "[verdict]\ndeadline_ms = 1\n[redis]", "verdict.deadline_ms", 2, "50 to 10000"),
     ("[redis]", '[log]\nlevel = "loud"\n[redis]', "log.level", 2, "debug, info, warning or error"),
     ("[redis]", "[http]\nport = -1\n[redis]", "http.port", 2, "0 to 65535"),
+    ("[redis]", "[ledger]\nreplicas = 17\n[redis]", "ledger.replicas", 2, "0 to 16"),
+    ("[redis]", "[ledger]\nreplicas = 1\n[redis]", "ledger.replicas", 2, "write 0, or the URL"),
+    ("[redis]", '[ledger]\nsync = "yes"\n[redis]', "ledger.sync", 2, "true or false"),
+    ("[redis]", '[ledger]\nqueue_dir = ""\n[redis]', "ledger.queue_dir", 2, "folder of the settlements"),
     ("[redis]", "http = 9\n[redis]", "http", 1, "write [http]"),
 ]
 
