@@ -208,12 +208,13 @@ class Machine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------------------------- time
 
-    @rule(pick=st.integers(1, 8))
-    def lapse(self, pick: int) -> None:
-        """Let a lot's end be past; nothing happens before the next step."""
-        number = 1 + pick % len(self.model.lots)
-        if self.wait(self.bank.lapse(number)):
-            self.model.lots[number].expires_ms = 1
+    @rule(numbers=st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    def lapse(self, numbers: list[int]) -> None:
+        """Let the end of some lots be past; nothing happens before the next step."""
+        for number in numbers:
+            at_ms = 1 + number % 2
+            if self.wait(self.bank.lapse(number, at_ms)):
+                self.model.lots[number].expires_ms = at_ms
 
     @rule(pick=st.integers(0, 40))
     def age(self, pick: int) -> None:
@@ -235,20 +236,15 @@ class Machine(RuleBasedStateMachine):
     def pick(self, call: tuple[str, int]) -> str:
         """Name a call of that kind."""
         kind, number = call
-        live = list(self.model.live)
-        talks = [name for name in live if self.model.calls[name].state == "answered"]
-        estimated = [name for name, known in self.model.calls.items() if known.state == "estimated"]
-        if kind == "old" and number >= 18 and estimated:
-            return estimated[-1]
-        names = (
-            talks
-            if kind == "talk" and talks
-            else live
-            if kind in ("live", "talk") or (kind == "new" and len(live) >= MOST_LIVE)
-            else list(self.model.calls)
-        )
+        calls, live = self.model.calls, list(self.model.live)
+        groups = {
+            "talk": [name for name in live if calls[name].state == "answered"],
+            "estimated": [name for name, known in calls.items() if known.state == "estimated"],
+            "old": list(calls),
+        }
+        names = groups.get(kind) or live or list(calls)
         if (kind == "new" and len(live) < MOST_LIVE) or not names:
-            return f"pbx/{len(self.model.calls)}-{len(self.model.calls) % 5}/n"
+            return f"pbx/{len(calls)}-{len(calls) % 5}/n"
         return names[number % len(names)]
 
     def step(self, call: tuple[str, int] | str, what: tuple[str, tuple[Any, ...]], how: How) -> str:
@@ -295,6 +291,11 @@ class Machine(RuleBasedStateMachine):
     def settle(self, call: Any, what: Any, how: How) -> None:
         """Settle or estimate, within the grant or beyond it."""
         self.step(call, what, how)
+
+    @rule(number=st.integers(0, 9), what=ONE_CALL["settle"], how=HOW)
+    def correct(self, number: int, what: Any, how: How) -> None:
+        """Settle or estimate a call that is estimated."""
+        self.step(("estimated", number), what, how)
 
     @rule(call=CALLS, how=HOW)
     def release(self, call: Any, how: How) -> None:
