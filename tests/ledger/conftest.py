@@ -27,7 +27,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def ledger(server_url: str) -> AsyncIterator[RedisLedger]:
     """A ledger on the shared server."""
-    ledger = RedisLedger(server_url, sync=False)  # what waits for the disk is told a tenth of a second later
+    ledger = RedisLedger(server_url, sync=False)  # what waits for the disk has tests of its own
     await ledger.connect()
     yield ledger
     await ledger.close()

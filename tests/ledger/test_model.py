@@ -32,7 +32,7 @@ def run(server_url: str, steps: int, first_seed: int) -> None:
     """Run the machine for at least so many steps."""
 
     async def connect() -> RedisLedger:
-        ledger = RedisLedger(server_url, timeout_seconds=30, sync=False)
+        ledger = RedisLedger(server_url, timeout_seconds=30, sync=False)  # the disk has tests of its own
         await ledger.connect()
         return ledger
 
