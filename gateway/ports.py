@@ -303,7 +303,8 @@ class Ledger(Protocol):
     ) -> Awaitable[None]:
         """After a fail-over that lost writes: make the call hold again what was granted, past the limit if need be.
 
-        Rejected: ``bad_state`` where the call is closed, ``unknown_account``.
+        Opens a call again that was estimated. Rejected: ``bad_state`` where it is settled or released,
+        ``unknown_account``.
         """
         ...
 

@@ -46,7 +46,7 @@ MAY_MOVE: Final[Mapping[str, str]] = {
 
 CALLS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     "reserve": (frozenset({"new"}), "live"),
-    "register": (frozenset({"new", "live"}), "live"),
+    "register": (frozenset({"new", "live", "estimated"}), "live"),
     "answer": (frozenset({"live"}), "live"),
     "doubt": (frozenset({"live"}), "live"),
     "extend": (frozenset({"live"}), "live"),
@@ -268,6 +268,9 @@ class Auditor:
         if state == "new":
             begins = entry.type == "reserve" and entry.n > self.first  # the first may be in the midst of a step
             call = self._calls[entry.call] = _Call(is_whole=self._is_whole or begins)
+        elif entry.type == "register" and state == "estimated":  # opened again; its steps are the gateway's
+            call = self._calls[entry.call] = self._estimates.pop(entry.call)
+            call.step = -1
         else:
             call = self._calls.get(entry.call) or self._estimates[entry.call]
         step = entry.step or 0

@@ -91,6 +91,20 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """Hold again what was granted: the ledger lost it in a fail-over. Not answered."""
+
+    step: int
+    granted_seconds: int
+    granted_micros: int
+    leg: str
+    answered_at_ms: int
+    validity_ms: int
+    pool: Pool | None
+    included_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Free all that is held; nothing is charged. Must reach the ledger, however late. Answered by Settled."""
 

@@ -28,6 +28,7 @@ from gateway.core.effects import (
     Extend,
     Look,
     RecordAnswer,
+    Register,
     Release,
     Reserve,
     SendVerdict,
@@ -301,6 +302,21 @@ def _leg_ended(call: Call, event: LegEnded) -> Effects:
     call.step += 1
     charge, included_seconds = call.charge_of(call.billed_seconds)
     return (Settle(call.step, charge, call.billed_seconds, event.is_estimate, included_seconds),)
+
+
+def registration(call: Call, now_ms: int) -> Register:
+    """What the books must hold for an answered call; the shell asks for it when they turn out to know less."""
+    left_ms = max(0, call.cap_at_ms - now_ms)
+    return Register(
+        max(0, call.step - 1),  # the step itself is sent again, and must be newer
+        call.granted_seconds,
+        call.granted_micros,
+        call.leg,
+        call.answered_at_ms,
+        left_ms + VALIDITY_SLACK_MS,
+        call.pool(),
+        call.included_seconds,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- the end

@@ -1,5 +1,8 @@
 """A call's steps to the ledger: one after the other, none lost.
 
+Books that know less of the call than this process lost it in a fail-over, or estimated it in the meantime: it is
+registered again, past the limit if need be, and the step is sent once more.
+
 A step that books what has happened (answer, settle, release) stays at the head until the ledger took it, whatever
 goes wrong, and a settle that has to wait is kept on disk: it must outlive this process. A reserve or an extend that
 got no answer is told at once, and the core decides what follows.
@@ -13,13 +16,14 @@ from typing import Protocol
 import structlog
 
 from gateway.core.books import Grant, Refused, Settled
-from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle, Shrink
+from gateway.core.effects import Extend, RecordAnswer, Register, Release, Reserve, Settle, Shrink
 from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, SettleQueue, Unsettled, Watch
 
 log = structlog.get_logger(__name__)
 
-LedgerStep = Reserve | RecordAnswer | Extend | Shrink | Settle | Release
+LedgerStep = Reserve | RecordAnswer | Extend | Shrink | Register | Settle | Release
 Answer = Grant | Refused | Settled
+_OF_ANSWERED = (RecordAnswer, Extend, Shrink, Settle)
 
 RETRY_FIRST_SECONDS = 0.1
 RETRY_LONGEST_SECONDS = 1.0
@@ -27,6 +31,8 @@ RETRY_LONGEST_SECONDS = 1.0
 UNHEARD_RELEASE_TRIES = 5
 # The server is wrong, not the step: it is tried again until a person has mended the server.
 SERVER_FAULTS = frozenset({"no_functions", "version"})
+# The books know less of the call than what they granted.
+LOST_WRITES = frozenset({"unknown_call", "exceeds_grant", "bad_state"})
 
 
 class Listener(Protocol):
@@ -42,6 +48,10 @@ class Listener(Protocol):
 
     def given_up(self, step: LedgerStep) -> None:
         """A step that the ledger will not take."""
+        ...
+
+    def registration(self) -> Register | None:
+        """What the ledger must hold for the call; None before its answer."""
         ...
 
     @property
@@ -62,6 +72,7 @@ class Lane:
         "_listener",
         "_meta",
         "_queue",
+        "_registered_for",
         "_sent",
         "_steps",
         "_tries",
@@ -89,6 +100,7 @@ class Lane:
         self._again: asyncio.TimerHandle | None = None  # sends the head once more
         self._tries = 0
         self._kept: Unsettled | None = None  # the settle, on disk
+        self._registered_for: LedgerStep | None = None  # once for a step: it may be refused for its own sake
         self._is_stopped = False
 
     @property
@@ -125,7 +137,7 @@ class Lane:
             self._sent.set_exception(error)
         self._sent.add_done_callback(self._done)
 
-    def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:
+    def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:  # noqa: PLR0911 - one for each kind of step
         ledger, key = self._ledger, self._key
         match step:
             case Reserve():
@@ -153,6 +165,19 @@ class Lane:
                     step.total_micros,
                     step.included_seconds,
                     step.validity_ms,
+                )
+            case Register():
+                return ledger.register(
+                    key,
+                    step.step,
+                    step.granted_seconds,
+                    step.granted_micros,
+                    step.leg,
+                    step.answered_at_ms,
+                    step.validity_ms,
+                    self._meta(),
+                    pool=step.pool,
+                    included_seconds=step.included_seconds,
                 )
             case Settle():
                 return ledger.settle(
@@ -194,6 +219,8 @@ class Lane:
         self._tries += 1
         if self._tries == 1:
             self._complain(step, error)
+        if self._register(step, error):
+            return
         if self._is_to_be_sent_again(step, error):
             self._keep_settle()
             seconds = min(RETRY_FIRST_SECONDS * 2 ** min(self._tries - 1, 9), RETRY_LONGEST_SECONDS)
@@ -202,6 +229,20 @@ class Lane:
         self._steps.popleft()
         self._tries = 0
         self._give_up(step)
+
+    def _register(self, step: LedgerStep, error: BaseException) -> bool:
+        """Put a registration before a step that the books know too little for; False where that cannot help."""
+        if not isinstance(error, LedgerRejected) or error.code not in LOST_WRITES or self._registered_for is step:
+            return False
+        registration = self._listener.registration() if isinstance(step, _OF_ANSWERED) else None
+        if registration is None:
+            return False
+        self._watch.fault("registered_again")
+        log.warning("call.registered_again", call=self._key.call_id, seconds=registration.granted_seconds)
+        self._registered_for = step
+        self._steps.appendleft(registration)
+        self._tries = 0
+        return True
 
     def _is_to_be_sent_again(self, step: LedgerStep, error: BaseException) -> bool:
         if isinstance(step, Reserve | Extend | Shrink):

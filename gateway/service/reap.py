@@ -77,7 +77,14 @@ class Reaper:
             await self._ledger.doubt(stored.key)
 
     async def _estimate(self, stored: StoredCall) -> None:
-        """Its validity lies beyond its cap, so the whole grant may have been talked. A session's settle replaces it."""
+        """Its validity lies beyond its cap, so the whole grant may have been talked. A session's settle replaces it.
+
+        Not while a session goes on with it: then it is the ledger's clock that jumped.
+        """
+        board = self._boards.get(memo.switch_of(stored))
+        session = board.session(stored.key.call_id) if board is not None else None
+        if session is not None and session.call.is_live:
+            return
         charge, included = stored.charged_micros + stored.held_micros, stored.included_seconds
         tenant = self._directory.get(stored.key.tenant)
         # The first quantum is held at the dearest price, and charged by the answer. A memo that cannot be read

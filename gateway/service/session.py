@@ -20,6 +20,7 @@ from gateway.core.effects import (
     Extend,
     Look,
     RecordAnswer,
+    Register,
     Release,
     Reserve,
     SendVerdict,
@@ -28,7 +29,7 @@ from gateway.core.effects import (
     Wake,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
-from gateway.core.lifecycle import UndefinedTransition, advance, set_cap
+from gateway.core.lifecycle import UndefinedTransition, advance, registration, set_cap
 from gateway.ports import (
     CallKey,
     CDRSink,
@@ -172,12 +173,16 @@ class Session:
 
     def given_up(self, step: LedgerStep) -> None:
         """The ledger will not close this call: the record is written all the same, for a person to reconcile."""
-        if isinstance(step, RecordAnswer):
+        if isinstance(step, RecordAnswer | Register):
             return
         if self.is_refused:
             self._forget()  # its record was written with the refusal
         else:
             self._close(Close(self.call.record("rejected", 0, 0)))
+
+    def registration(self) -> Register | None:
+        """What the ledger must hold for an answered call."""
+        return registration(self.call, self._world.switch.now_ms()) if self.call.answered_at_ms else None
 
     @property
     def is_refused(self) -> bool:

@@ -86,6 +86,8 @@ class Audit:
         self.charges[call] += deltas["revenue"] + deltas["adjustment"]
         if kind not in CLOSING:
             assert entry["total"] == "", entry
+            if kind == "register" and call in self.closings:  # an estimated call goes on
+                assert self.closings.pop(call)[-1][0] == "estimate", entry
             return
         closings = self.closings.setdefault(call, [])
         if entry["total"]:  # the first entry of its step

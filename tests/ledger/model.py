@@ -253,9 +253,9 @@ class Model(Books):
         """Why a step of an answered call is rejected, or nothing."""
         if call is None or call.state == "refused":
             return "unknown_call"
-        if step <= call.step:
-            return "stale_step"
-        return "" if call.state == "answered" else "bad_state"
+        if call.state != "answered":
+            return "bad_state"
+        return "stale_step" if step <= call.step else ""
 
     def extend(  # noqa: PLR0911 - all that can be wrong with one
         self, name: str, step: int, committed: int, ladder: Ladder, *, fair: bool = False, pool: Pool | None = None
@@ -269,8 +269,7 @@ class Model(Books):
             return fault
         if committed > call.paid:
             return "exceeds_grant"
-        if committed < call.charged:
-            return "bad_amount"
+        committed = max(committed, call.charged)
         if pool and call.included and pool.key != call.pool:
             return "bad_state"
         ask = Ask(ladder, call.paid, call.granted, call.included, pool, fair)
@@ -305,7 +304,8 @@ class Model(Books):
             return fault
         if committed > call.paid or total > call.paid:
             return "exceeds_grant"
-        if seconds >= call.granted or total < committed or committed < call.charged or included > call.included:
+        committed = max(committed, call.charged)
+        if seconds >= call.granted or total < committed or included > call.included:
             return "bad_amount"
         self.begin(call)
         self.charge(call.parts, committed - call.charged)
@@ -383,17 +383,21 @@ class Model(Books):
     ) -> Outcome:
         """Make or raise a call that the ledger has lost, past the credit limit if need be."""
         call = self.calls.get(name)
-        if call is not None and call.state != "refused" and not call.is_open:
+        if call is not None and call.state in ("settled", "released"):
             return "bad_state"
         if call is None or call.state == "refused":
             call = self.calls[name] = ModelCall("reserved", step=-1)
         more, more_included = max(0, total - call.paid), max(0, included - call.included)
-        is_answer = bool(leg) and call.state != "answered"
-        if not (more or more_included or is_answer or granted > call.granted or step > call.step):
+        was_estimated = call.state == "estimated"
+        is_answer = bool(leg) and call.state not in ("answered", "estimated")
+        if not (was_estimated or more or more_included or is_answer or granted > call.granted or step > call.step):
             return ("done",)
         self.begin(call)
         self.hold(call.parts, more)
-        call.granted, call.step, call.last = max(call.granted, granted), max(call.step, step), ("register", step)
+        call.granted, call.last = max(call.granted, granted), ("register", step)
+        call.step = step if was_estimated else max(call.step, step)
+        if was_estimated:
+            call.state = "answered"
         call.pool = call.pool or (pool if included else "")
         change = self.include(call, call.included + more_included)
         if is_answer:

@@ -151,14 +151,14 @@ class Books:
         assert micros == 0
 
     def refund(self, micros: int) -> None:
-        """Give back what was charged: to what is owed, then to the lot that expires soonest, or a new one."""
+        """Give back what was charged: to what is owed, then to the lot that expires last, or a new one."""
         paid = min(micros, self.used)
         if paid:
             self.used -= paid
             self.move(OWED, adjustment=-paid, debt=paid)
         if micros > paid:
             drawable = self.drawable()
-            number = drawable[0] if drawable else self.new_lot(NEVER)
+            number = drawable[-1] if drawable else self.new_lot(NEVER)
             self.move(number, adjustment=paid - micros, credit=micros - paid)
 
     def take(self, micros: int, numbers: list[int]) -> None:

@@ -27,6 +27,7 @@ from gateway.ports import (
     Balance,
     CallKey,
     Grant,
+    LedgerRejected,
     LedgerUnavailable,
     OutboxEvent,
     Pool,
@@ -225,7 +226,7 @@ class RedisLedger:
 
         Steps count from 1. A refusal uses its step up: ask again with the next one. When Refused the commit
         stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``,
-        ``bad_state``, ``bad_amount`` (a commit that gives back, a ladder that does not go on from the grant).
+        ``bad_state``, ``bad_amount`` (a ladder that does not go on from the grant). A commit never gives back.
         """
         keys = wire.call_keys(wire.checked_call(key))
         number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
@@ -270,8 +271,11 @@ class RedisLedger:
     ) -> Awaitable[None]:
         """Make the call hold again what was granted, past the limit if need be: a fail-over had lost it.
 
-        The journal's entry is of type ``register``. Rejected: ``bad_state`` (closed), ``unknown_account``.
+        A call that was estimated while it went on is opened again. The journal's entry is of type ``register``.
+        Rejected: ``bad_state`` (settled or released), ``unknown_account``, ``bad_amount``.
         """
+        if included_seconds and pool is None:
+            raise LedgerRejected("bad_amount", "Included seconds come from a pool; name it.")
         keys = wire.call_keys(wire.checked_call(key))
         granted, total = wire.checked_amount(granted_seconds, 1), wire.checked_amount(total_micros)
         taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))

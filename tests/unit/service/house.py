@@ -222,6 +222,20 @@ class House:
         """Add funds."""
         await self.books.top_up(self.tenant.tenant_id, topup_id, micros, "USD", "test")
 
+    async def keys(self) -> dict[bytes, bytes]:
+        """All that the ledger has of the tenant, as it could be on a replica that lags behind."""
+        redis = self.books.real.pipe
+        names = await redis.call("KEYS", f"cg:{{{self.tenant.tenant_id}}}:*")
+        return {name: await redis.call("DUMP", name) for name in names}
+
+    async def fail_over(self, keys: dict[bytes, bytes]) -> None:
+        """Such a replica takes over: what was written since is lost."""
+        redis = self.books.real.pipe
+        for name in await self.keys():
+            await redis.call("DEL", name)
+        for name, dump in keys.items():
+            await redis.call("RESTORE", name, 0, dump)
+
     async def balance(self) -> Balance:
         """The account now, whatever fails for the gateway."""
         return await self.books.real.balance(self.tenant.tenant_id)

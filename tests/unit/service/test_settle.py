@@ -7,6 +7,7 @@ import pytest
 from gateway.core.call import State
 from gateway.core.facts import LegAnswered
 from gateway.ports import FundsCame, LedgerRejected, LedgerUnavailable
+from gateway.service.reap import Reaper
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 
@@ -210,3 +211,48 @@ async def test_a_top_up_while_an_extend_is_under_way_is_not_lost(house: House, m
     house.board.tell_all(FundsCame(house.tenant.tenant_id))
     gate.set()
     await until(lambda: session.call.granted_seconds == 120)
+
+
+async def test_a_call_that_the_ledger_lost_is_registered_again_and_charged_once(house: House) -> None:
+    """After a fail-over that lost it, an extend and then the settle find nothing, and make the books hold it again."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    before = await house.keys()
+    session = await house.answered()
+    await house.fail_over(before)
+    house.switch.clock_ms = ANSWERED_AT_MS + 55_000
+    session._ring_alarm(is_over=False)
+    await until(lambda: session.call.granted_seconds == 120)
+    assert (await house.balance()).held_micros + (await house.balance()).charges_micros == 2 * QUANTUM_MICROS
+    await house.fail_over(before)
+    house.hung_up(LEG, ANSWERED_AT_MS + 60_500)
+    house.hung_up(CALLER, ANSWERED_AT_MS + 60_500)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (61 * SECOND_MICROS, 0)
+    assert house.tally.faults.count("registered_again") == 2
+
+
+async def test_a_call_that_was_estimated_while_it_went_on_is_opened_again(house: House) -> None:
+    """By another gateway, when the ledger's clock jumped: the next extend goes on with it, and the charge is exact."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    await house.books.settle(session.key, 1, QUANTUM_MICROS, 60, is_estimate=True)
+    house.switch.clock_ms = ANSWERED_AT_MS + 55_000
+    session._ring_alarm(is_over=False)
+    await until(lambda: session.call.granted_seconds == 120)
+    house.hung_up(LEG, ANSWERED_AT_MS + 60_500)
+    house.hung_up(CALLER, ANSWERED_AT_MS + 60_500)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert account.charges_micros - account.adjustments_micros == 61 * SECOND_MICROS
+    assert [record.outcome for record in house.tally.records] == ["settled"]
+
+
+async def test_the_reaper_leaves_a_call_alone_that_a_session_goes_on_with(house: House) -> None:
+    """Its validity has run out only because the ledger's clock jumped forward."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    key = f"cg:{{{house.tenant.tenant_id}}}:live"
+    await house.books.real.pipe.call("ZADD", key, 1, session.key.call_id)
+    await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally, lambda _: None).reap()
+    assert [call.state for call in await house.books.real.live_calls(house.tenant.tenant_id)] == ["answered"]

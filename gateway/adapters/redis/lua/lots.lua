@@ -67,6 +67,17 @@ local function next_lot(books)
   end
 end
 
+-- The lot that is drawn last: for money that comes back, so that it does not expire before its time.
+local function last_lot(books)
+  local member = redis.call('ZRANGE', books.lots_key, -1, -1)[1]
+  if member then lot_of(books, tonumber(member)) end
+  local last
+  for _, number in ipairs(books.queue) do
+    if books.lots[number].free > 0 and (not last or is_before(books, last, number)) then last = number end
+  end
+  return last
+end
+
 -- What is free in expired lots leaves. Every step begins with it, so that nothing is drawn from an expired lot.
 local function expire(books)
   local number = next_lot(books)
@@ -183,7 +194,7 @@ end
 
 -- ------------------------------------------------------------------------------------------- adjustments
 
--- The tenant gets money back: what it owes first, the rest into the lot that is drawn next.
+-- The tenant gets money back: what it owes first, the rest into the lot that is drawn last.
 local function refund(books, micros)
   local account = books.account
   local owed = math.min(micros, account.used)
@@ -193,7 +204,7 @@ local function refund(books, micros)
   end
   local rest = micros - owed
   if rest > 0 then
-    local number = next_lot(books) or new_lot(books, 0, NEVER)
+    local number = last_lot(books) or new_lot(books, 0, NEVER)
     local lot = changed_lot(books, number)
     lot.free = lot.free + rest
     move(books, number, { adjustment = -rest, credit = rest })

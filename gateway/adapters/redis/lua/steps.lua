@@ -74,11 +74,10 @@ local function must_be_answered(call)
   end
 end
 
-local function check_commit(call, committed, most)
+-- What is committed never goes back: an estimate may have charged more of a call that was opened again.
+local function commit_of(call, committed, most)
   if committed > most then reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units were granted') end
-  if committed < call.charged then
-    reject('bad_amount', text(call.charged) .. ' micro-units are charged already; a commit does not give back')
-  end
+  return math.max(committed, call.charged)
 end
 
 -- call, step, committed in all, validity in ms, offer
@@ -87,10 +86,10 @@ local function extend(keys, args)
   local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
   local call, name = known_call(books), 'extend:' .. text(step)
   if call.done == name then return call.reply end
-  must_be_newer(call, step)
   must_be_answered(call)
+  must_be_newer(call, step)
   local paid = call.charged + call.held
-  check_commit(call, committed, paid)
+  committed = commit_of(call, committed, paid)
   local offer = read_offer(args, 5)
   if call.included > 0 and offer.pool ~= '' and offer.pool ~= call.pool then
     reject('bad_state', 'the call draws on ' .. call.pool)
@@ -130,11 +129,11 @@ local function shrink(keys, args)
   local included, validity_ms = whole(args[6], 0), whole(args[7], 1)
   local call, name = known_call(books), 'shrink:' .. text(step)
   if call.done == name then return call.reply end
-  must_be_newer(call, step)
   must_be_answered(call)
+  must_be_newer(call, step)
   local paid = call.charged + call.held
   if total > paid then reject('exceeds_grant', 'only ' .. text(paid) .. ' micro-units were granted') end
-  check_commit(call, committed, paid)
+  committed = commit_of(call, committed, paid)
   if committed > total or seconds >= call.granted or included > call.included then
     reject('bad_amount', 'a grant shrinks to less than what was granted, and not to less than what is committed')
   end
@@ -235,18 +234,22 @@ local function doubt(keys, args)
 end
 
 -- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta
--- A fail-over lost writes of this call: it is made anew, or raised, to what the gateway and the switch know of it.
+-- A fail-over lost writes of this call, or it was estimated while it went on: it is made anew, raised, or opened again,
+-- to what the gateway and the switch know of it.
 local function register_again(keys, args)
   local books, id, step, granted = open_books(keys), args[1], whole(args[2], 0), whole(args[3], 1)
   local total, pool, included = whole(args[4], 0), args[5], whole(args[6], 0)
   local leg, answered_at, validity_ms = args[7], whole(args[8], 0), whole(args[9], 1)
   local call = read_call(books)
-  if is_closed(call) then reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more') end
-  if call.state == 'refused' then call.state = nil end
+  if call.state == 'settled' or call.state == 'released' then
+    reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more')
+  end
+  local was_estimated = call.state == 'estimated'
+  if call.state == 'refused' or was_estimated then call.state = was_estimated and 'answered' or nil end
   local state = leg ~= '' and 'answered' or call.state or 'reserved'
   local missing = math.max(0, total - call.charged - call.held)
   included = math.max(included, call.included)
-  if call.state == state and missing == 0 and granted <= call.granted and step <= call.step and
+  if not was_estimated and call.state == state and missing == 0 and granted <= call.granted and step <= call.step and
       included == call.included then
     return reply('done')
   end
@@ -255,7 +258,9 @@ local function register_again(keys, args)
   enter(books, 'register', id, step, { pool = call.pool, note = leg,
     included = take_included(books, call, included) })
   hold(books, call.parts, missing) -- past the limit, if need be: it is granted and talked already
-  call.state, call.step, call.held = state, math.max(step, call.step), call.held + missing
+  -- The estimate's step was not the gateway's, which counts on from its own.
+  call.step = was_estimated and step or math.max(step, call.step)
+  call.state, call.held = state, call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
   write(books)
@@ -263,6 +268,7 @@ local function register_again(keys, args)
   if not call.leg or call.leg == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
+  redis.call('HDEL', books.call_key, 'cap', 'included_cap')
   redis.call('PERSIST', books.call_key)
   redis.call('SET', books.meta_key, args[10])
   return reply('done')
