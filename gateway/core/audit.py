@@ -146,6 +146,8 @@ class Auditor:
 
     def _count(self, entry: Entry) -> None:
         if not self.first:
+            if entry.n < 1:
+                raise _misfit(entry, "n", "1 or more", entry.n)
             self.first = entry.n
             self._is_whole = self._lots[0].is_whole = entry.n == 1
             if not self._is_whole:

@@ -1,6 +1,8 @@
 """A call's terms as text: kept with its reservation, so that a new process can go on with the call.
 
 The price is part of it: a tariff that changes between two processes does not change a call that is under way.
+It is short, since the ledger has one of each live call in memory: what the call's id says is not said again, and
+what is as it mostly is, is left out. Whoever reads it goes on to read what former versions wrote.
 """
 
 import json
@@ -14,27 +16,25 @@ from rating import CallClass, Destination, price_from_json, price_to_json
 
 
 def write(terms: Terms) -> str:
-    """The terms as compact JSON, without the tenant, whom the ledger's key names."""
+    """The terms as compact JSON, without the tenant and the call's id, which the ledger's key names."""
     ask, destination = terms.ask, terms.destination
-    return json.dumps(
-        {
-            "switch": ask.switch,
-            "uniqueid": ask.uniqueid,
-            "nonce": ask.nonce,
-            "number": ask.number,
-            "cli": ask.cli,
-            "at_ms": ask.at_ms,
-            "linkedid": ask.linkedid,
-            "deadline_ms": terms.verdict_deadline_ms,
-            "latest_answer_ms": terms.latest_answer_ms,
-            "e164": destination.e164,
-            "class": destination.call_class,
-            "dial": terms.dial_number,
-            "included": terms.included.name if terms.included else "",
-            "price": price_to_json(terms.price),
-        },
-        separators=(",", ":"),
-    )
+    memo: dict[str, Any] = {
+        "number": ask.number,
+        "cli": ask.cli,
+        "at_ms": ask.at_ms,
+        "deadline_ms": terms.verdict_deadline_ms,
+        "latest_answer_ms": terms.latest_answer_ms,
+        "e164": destination.e164,
+        "class": destination.call_class,
+        "price": price_to_json(terms.price),
+    }
+    rare = {
+        "linkedid": (ask.linkedid, ask.uniqueid),
+        "dial": (terms.dial_number, ask.number),
+        "included": (terms.included.name if terms.included else "", ""),
+    }
+    memo |= {name: value for name, (value, usual) in rare.items() if value != usual}
+    return json.dumps(memo, separators=(",", ":"))
 
 
 def switch_of(stored: StoredCall) -> str:
@@ -66,26 +66,27 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
 
 
 def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
+    switch, uniqueid, nonce = call_id.split("/")
     return Terms(
         call_id=call_id,
         ask=Ask(
-            switch=memo["switch"],
-            uniqueid=memo["uniqueid"],
-            nonce=memo["nonce"],
+            switch=switch,
+            uniqueid=uniqueid,
+            nonce=nonce,
             number=memo["number"],
             tenant=tenant.tenant_id,
             accountcode="",
             cli=memo["cli"],
             at_ms=memo["at_ms"],
-            linkedid=memo["linkedid"],
+            linkedid=memo.get("linkedid", uniqueid),
         ),
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
         price=price_from_json(memo["price"]),
         latest_answer_ms=memo["latest_answer_ms"],
-        dial_number=memo["dial"],
+        dial_number=memo.get("dial", memo["number"]),
         verdict_deadline_ms=memo["deadline_ms"],
-        included=_included(memo["included"], tenant),
+        included=_included(memo.get("included", ""), tenant),
     )
 
 

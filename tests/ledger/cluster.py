@@ -34,8 +34,8 @@ class Node:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it; it does not answer yet."""
-        self.folder.mkdir()
+        """Start it, anew or once more; it does not answer yet."""
+        self.folder.mkdir(exist_ok=True)
         settings = {
             "bind": "127.0.0.1",
             "port": self.port,

@@ -71,6 +71,13 @@ def test_a_changed_number_is_found_at_its_entry(name: str, index: int) -> None:
     assert finding.n == expected
 
 
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_journal_begins_with_1_or_later(n: int) -> None:
+    """A first entry before that is found, and not taken for none."""
+    (finding,) = audit([replace(GOOD[0], n=n), *GOOD[1:]], BOOKS).findings
+    assert (finding.what, finding.found) == ("n", str(n))
+
+
 @given(st.data())
 def test_any_single_changed_number_is_found(data: st.DataObject) -> None:
     """Whatever one number of whatever entry becomes, the audit is not clean."""

@@ -29,8 +29,10 @@ local function read_account(key)
   for _, field in ipairs(COUNTS) do account[field] = tonumber(account[field]) end
   account.trigger = tonumber(account.trigger)
   if math.abs(account.version - VERSION) > 1 then
+    local remedy = account.version > VERSION and '; update this gateway, to version ' .. text(account.version - 1) ..
+      ' at least' or '; let a gateway of version ' .. text(account.version + 1) .. ' open them first'
     reject('version', 'these books are of version ' .. text(account.version) .. ', and this is version ' ..
-      text(VERSION) .. '; update by one version at a time')
+      text(VERSION) .. remedy)
   end
   return account
 end

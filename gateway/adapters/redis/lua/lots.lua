@@ -12,13 +12,22 @@ local function is_before(books, one, other)
   return a < b or (a == b and one < other)
 end
 
+-- The queue has every lot in memory with free money, and perhaps some that have none any more.
+local function enqueue(books, number)
+  local lot = books.lots[number]
+  if not lot.is_queued then
+    lot.is_queued = true
+    table.insert(books.queue, number)
+  end
+  return lot
+end
+
 local function take_in_lot(books, number, stored)
   local free, held, expires, expired, notices = stored:match('^(%d+) (%d+) (%d+) (%d+) (%d+)$')
   expires = tonumber(expires)
   books.lots[number] = { free = tonumber(free), held = tonumber(held), expires = expires == 0 and NEVER or expires,
                          expired = tonumber(expired), notices = tonumber(notices) }
-  table.insert(books.queue, number)
-  return books.lots[number]
+  return enqueue(books, number)
 end
 
 local function lot_of(books, number)
@@ -27,16 +36,15 @@ local function lot_of(books, number)
 end
 
 local function changed_lot(books, number)
-  local lot = lot_of(books, number)
-  lot.is_changed = true
-  return lot
+  lot_of(books, number).is_changed = true
+  return enqueue(books, number)
 end
 
 local function new_lot(books, amount, expires)
   local number = books.account.lots + 1
   books.account.lots = number
   books.lots[number] = { free = amount, held = 0, expires = expires, expired = 0, notices = 0, is_changed = true }
-  table.insert(books.queue, number)
+  enqueue(books, number)
   return number
 end
 
@@ -55,13 +63,25 @@ local function load_lots(books)
   end
 end
 
+-- Of those in the queue; what is spent leaves it, so that drawing on thousands of lots takes no thousands of looks each.
+local function first_in_queue(books)
+  local best
+  for i = #books.queue, 1, -1 do
+    local number = books.queue[i]
+    if books.lots[number].free == 0 then
+      books.lots[number].is_queued = false
+      table.remove(books.queue, i)
+    elseif not best or is_before(books, number, best) then
+      best = number
+    end
+  end
+  return best
+end
+
 -- The lot to draw from: the first to expire of those with free money; nil when there is none.
 local function next_lot(books)
   while true do
-    local best
-    for _, number in ipairs(books.queue) do
-      if books.lots[number].free > 0 and (not best or is_before(books, number, best)) then best = number end
-    end
+    local best = first_in_queue(books)
     if books.has_all or (best and books.frontier and not is_before(books, books.frontier, best)) then return best end
     load_lots(books)
   end
@@ -110,12 +130,22 @@ local function pay(books)
   end
 end
 
--- ---------------------------------------------------------------- a call's parts: { lot, micros } each
+-- ---------------------------------------------------------------- a call's parts: { lot, micros } each, and by_lot
+
+local function add_part(parts, lot, micros)
+  local part = parts.by_lot[lot]
+  if part then
+    part.micros = part.micros + micros
+  else
+    parts.by_lot[lot] = { lot = lot, micros = micros }
+    table.insert(parts, parts.by_lot[lot])
+  end
+end
 
 local function parts_of(stored)
-  local parts = {}
+  local parts = { by_lot = {} }
   for lot, micros in (stored or ''):gmatch('(%d+):(%d+)') do
-    table.insert(parts, { lot = tonumber(lot), micros = tonumber(micros) })
+    add_part(parts, tonumber(lot), tonumber(micros))
   end
   return parts
 end
@@ -126,16 +156,6 @@ local function parts_text(parts)
     if part.micros > 0 then table.insert(words, text(part.lot) .. ':' .. text(part.micros)) end
   end
   return table.concat(words, ' ')
-end
-
-local function add_part(parts, lot, micros)
-  for _, part in ipairs(parts) do
-    if part.lot == lot then
-      part.micros = part.micros + micros
-      return
-    end
-  end
-  table.insert(parts, { lot = lot, micros = micros })
 end
 
 -- Holds money for a call: from lots, then from the credit limit. That there is enough was judged before.
