@@ -42,7 +42,9 @@ LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
 )  # fmt: skip
-FAULT_PLACES: Final = ("doubt", "estimate", "leg_past_cap", "metrics", "undefined_transition", "unpaid_leg")
+FAULT_PLACES: Final = (
+    "doubt", "estimate", "leg_past_cap", "metrics", "registered_again", "undefined_transition", "unpaid_leg",
+)  # fmt: skip
 
 VERDICT_BUCKETS_SECONDS: Final = (
     0.0002, 0.0004, 0.0006, 0.0008, 0.001, 0.00125, 0.0015, 0.002, 0.003, 0.004, 0.005,

@@ -26,6 +26,8 @@ from gateway.service.switchboard import Switchboard
 log = structlog.get_logger(__name__)
 
 REAP_SECONDS = 5.0
+# Each step of a tenant, and each look at its balance, begins with what has expired: this is for those who have none.
+WALKS_A_TEND = 12
 
 
 class Reaper:
@@ -44,6 +46,7 @@ class Reaper:
         self._directory = directory
         self._boards = boards
         self._watch = watch
+        self._walks = 0
 
     async def run(self) -> None:
         """Until cancelled; a walk that fails is followed by the next."""
@@ -59,9 +62,9 @@ class Reaper:
 
     async def reap(self) -> None:
         """One walk. Raises LedgerUnavailable."""
-        for tenant in self._directory:
-            if await self._ledger.tend(tenant.tenant_id):
-                self._outbox_written(tenant.tenant_id)
+        for number, tenant in enumerate(self._directory):
+            if (number + self._walks) % WALKS_A_TEND == 0:
+                await self._tend(tenant.tenant_id)
             for stored in await self._ledger.expired_calls(tenant.tenant_id):
                 try:
                     await self._reap(stored)
@@ -69,6 +72,16 @@ class Reaper:
                     # Another hand closed it in the meantime, or the books want a person.
                     self._watch.fault(f"reap_{error.code}")
                     log.error("reap.rejected", call=stored.key.call_id, code=error.code, problem=str(error))
+        self._walks += 1
+
+    async def _tend(self, tenant_id: str) -> None:
+        """What the clock alone brings. Raises LedgerUnavailable."""
+        try:
+            if await self._ledger.tend(tenant_id):
+                self._outbox_written(tenant_id)
+        except LedgerRejected as error:
+            self._watch.fault(f"tend_{error.code}")
+            log.error("tend.rejected", tenant=tenant_id, code=error.code, problem=str(error))
 
     async def _reap(self, stored: StoredCall) -> None:
         if stored.answered_at_ms:

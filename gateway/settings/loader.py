@@ -9,11 +9,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
+from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
-from gateway.settings.sections import GatewayFile, HttpSection, PathsSection, SwitchSection, TenantFile
 from gateway.settings.tariffs import Tariffs
+from gateway.settings.tenant_file import TenantFile
 from gateway.settings.tenants import tenant_of
 from gateway.settings.terms import Plans
 

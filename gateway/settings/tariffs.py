@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, is_file
-from gateway.settings.sections import TariffFile
+from gateway.settings.tenant_file import TariffFile
 from rating import Calendar, CalendarError, RateError, Tariff, TariffError, read_tariff
 
 MOST_TARIFF_BYTES: Final = 256 * 1024 * 1024

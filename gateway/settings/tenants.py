@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
 from gateway.settings.reading import Document
 from gateway.settings.secrets import secret_text
-from gateway.settings.sections import NAME_PATTERN, NumbersSection, TenantFile, WebhookSection
+from gateway.settings.sections import NAME_PATTERN
+from gateway.settings.tenant_file import NumbersSection, TenantFile, WebhookSection
 from gateway.settings.terms import Plans, check_terms
 from rating import NumberPlan, PatternError, PlanError, format_amount
 

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from gateway.core.tenant import CREDIT_MONTHS, NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
-from gateway.settings.sections import IncludedSection, PlanFile, TenantFile
 from gateway.settings.tariffs import Tariffs
+from gateway.settings.tenant_file import IncludedSection, PlanFile, TenantFile
 from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, TariffChain
 
 UNMETERED: Final = frozenset({"domestic"})

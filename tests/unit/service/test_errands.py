@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.facts import LegAnswered
-from gateway.ports import OutboxEvent
+from gateway.ports import LedgerRejected, OutboxEvent
 from gateway.service import notify, reap
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
-from gateway.service.reap import Reaper
+from gateway.service.reap import WALKS_A_TEND, Reaper
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, House, settled_down, until
 
@@ -157,3 +157,19 @@ async def test_an_emergency_number_of_a_known_tenant_passes_without_the_ledger(h
     house.board.handle(replace(house.ask(), number="911"))
     await until(lambda: bool(house.switch.verdicts))
     assert house.switch.verdicts[-1][1].startswith("777:pass:911:")
+
+
+async def test_the_reaper_tends_each_tenant_and_tells_of_what_has_come(house: House) -> None:
+    """Within twelve walks funds that are about to expire are in the outbox; an account that is gone ends no walk."""
+    now_ms = await house.books.now_ms(house.tenant.tenant_id)
+    await house.books.top_up(house.tenant.tenant_id, "soon", 5, "USD", "test", now_ms + 86_400_000)
+    told: list[str] = []
+    reaper = Reaper(house.books, house.directory, {}, house.tally, told.append)
+    for _ in range(WALKS_A_TEND):
+        await reaper.reap()
+    (event,) = await house.books.outbox(house.tenant.tenant_id, 10)
+    assert (told, event.type, event.facts["days"]) == ([house.tenant.tenant_id], "credit.expiring", "7")
+    house.books.faults["tend"] = [LedgerRejected("unknown_account", "it is gone")]
+    for _ in range(WALKS_A_TEND):
+        await reaper.reap()
+    assert house.tally.faults == ["tend_unknown_account"]

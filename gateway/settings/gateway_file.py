@@ -1,0 +1,135 @@
+"""The shape of gateway.toml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictInt
+
+from gateway.settings.sections import (
+    MOST_ITEMS,
+    FileName,
+    HeaderValue,
+    Host,
+    Milliseconds,
+    Name,
+    Port,
+    RedisUrl,
+    Section,
+    TariffName,
+    key,
+)
+
+
+class RedisSection(Section):
+    """Where the books are."""
+
+    url: RedisUrl = key("where Redis or Valkey is", '"embedded"', "embedded")
+    data_dir: FileName = key(
+        "folder of the embedded server's data, from the config folder",
+        '"/var/lib/callgate"',
+        "../.callgate/redis",
+    )
+
+
+class LedgerSection(Section):
+    """What must be safe before it is told as booked."""
+
+    sync: StrictBool = key("whether top-ups and settlements wait for the disk, true or false", "true", True)
+    replicas: Annotated[StrictInt, Field(ge=0, le=16)] = key(
+        "how many replicas must have a top-up or a settlement, 0 to 16", "1", 0
+    )
+    queue_dir: FileName = key(
+        "folder of the settlements that the ledger has not taken yet, from the config folder",
+        '"/var/lib/callgate/unsettled"',
+        "../.callgate/unsettled",
+    )
+    ids_kept_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = key(
+        "days for which ids of top-ups and calls are kept; a repeat after that is refused, 1 to 36500", "400", 400
+    )
+
+
+class HttpSection(Section):
+    """The pages for Prometheus and supervisors."""
+
+    host: Host = key("address to listen on", '"127.0.0.1"', "127.0.0.1")
+    port: Port = key("port to listen on, 0 to 65535 (0: any free one)", "9464", 9464)
+
+
+class SwitchSection(Section):
+    """One Asterisk and its manager user. The secret stands in exactly one of three places."""
+
+    name: Name = key("a name of letters, digits, dots, dashes and underscores, at most 64", '"pbx1"')
+    host: Host = key("where its AMI listens", '"127.0.0.1"', "127.0.0.1")
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] = key("AMI's port, 1 to 65535", "5038", 5038)
+    username: HeaderValue = key("the manager user", '"callgate"', "callgate")
+    secret: HeaderValue | None = key("the manager user's secret", '"…"', None)
+    secret_file: FileName | None = key("a file that holds the secret", '"secrets/pbx1"', None)
+    secret_env: FileName | None = key("an environment variable that holds the secret", '"PBX1_SECRET"', None)
+    mark: HeaderValue | None = key("the secret of CALLGATE_MARK, where the PBX has one", '"5f1d0c9ab34e7768"', None)
+    connect_timeout_ms: Milliseconds = key("milliseconds for connect and login, 100 to 60000", "5000", 5000)
+    action_timeout_ms: Milliseconds = key("milliseconds for the answer to an action, 100 to 60000", "2000", 2000)
+    ping_interval_ms: Milliseconds = key("milliseconds between two pings, 100 to 60000", "2000", 2000)
+    ping_timeout_ms: Milliseconds = key(
+        "milliseconds without the answer to a ping after which the link is given up, 100 to 60000",
+        "2000",
+        2000,
+    )
+
+
+class VerdictSection(Section):
+    """The answer to an ask."""
+
+    deadline_ms: Annotated[StrictInt, Field(ge=50, le=10_000)] = key(
+        "milliseconds in which a verdict must be sent, 50 to 10000 and well inside the dialplan's wait",
+        "2000",
+        2000,
+    )
+
+
+class PathsSection(Section):
+    """Folders, from the config folder."""
+
+    tenants: FileName = key("folder of the tenants' files", '"tenants"', "tenants")
+    plans: FileName = key("folder of the plans", '"plans"', "plans")
+    tariffs: FileName = key("folder of the tariffs", '"tariffs"', "tariffs")
+
+
+class RatingSection(Section):
+    """Prices for all tenants."""
+
+    default_tariff: TariffName | None = key(
+        "the tariff that comes after a tenant's own and its plan's", '"default.csv"', None
+    )
+
+
+class JournalSection(Section):
+    """Where the ledger's journal is kept for good."""
+
+    archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
+    dir: FileName = key(
+        "folder of the journal's files, from the config folder", '"/var/lib/callgate/journal"', "../.callgate/journal"
+    )
+    file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
+        "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
+    )
+
+
+class LogSection(Section):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = key("debug, info, warning or error", '"info"', "info")
+
+
+class GatewayFile(Section):
+    """The whole of gateway.toml."""
+
+    redis: RedisSection = key("where the books are", "[redis]", RedisSection())
+    ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
+    http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
+    switch: Annotated[tuple[SwitchSection, ...], Field(max_length=MOST_ITEMS)] = key(
+        "one section for each Asterisk", "[[switch]]", ()
+    )
+    verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
+    paths: PathsSection = key("folders", "[paths]", PathsSection())
+    rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
+    journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
+    log: LogSection = key("what is logged", "[log]", LogSection())

@@ -1,0 +1,180 @@
+"""The shapes of a tenant's file, of a plan's, and of what stands beside a tariff's CSV."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field, StrictBool, StrictInt, StringConstraints
+
+from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat, Fairness
+from gateway.settings.sections import (
+    MOST_ITEMS,
+    Amount,
+    ChargeUnit,
+    Classes,
+    Currency,
+    FileName,
+    HeaderValue,
+    Name,
+    OverridingClass,
+    PlanName,
+    Prefix,
+    Section,
+    TariffName,
+    WebhookUrl,
+    Zone,
+    key,
+)
+from rating import MOST_HOLIDAYS
+
+# ---------------------------------------------------------------------------------------- tenants/NAME.toml
+
+
+class NumbersSection(Section):
+    """How the tenant dials."""
+
+    home_country: str = key("the home country's two capitals of ISO 3166", '"US"')
+    international_prefixes: tuple[str, ...] = key("what is dialled for +, in a list", '["011"]', max_length=MOST_ITEMS)
+    trunk_prefix: str = key("what precedes a national number, or nothing", '"1"')
+    internal_patterns: tuple[str, ...] = key(
+        "Asterisk patterns of the tenant's own extensions, each with a bound",
+        '["_1XXX"]',
+        (),
+        max_length=MOST_ITEMS,
+    )
+    emergency_numbers: tuple[str, ...] = key(
+        "emergency numbers beyond those of the home country", '["112"]', (), max_length=MOST_ITEMS
+    )
+    local_area_code: str = key(
+        "the area code, without trunk prefix, that a number dialled without one is short of, or nothing", '"212"', ""
+    )
+    local_lengths: tuple[StrictInt, ...] = key(
+        "how many digits such a number may have, in a list", "[7]", (), max_length=MOST_ITEMS
+    )
+    classes: dict[str, OverridingClass] = key(
+        "classes by prefix of the E.164 number, without its +", '{ "4470" = "premium" }', {}, max_length=MOST_ITEMS
+    )
+
+
+class DialSection(Section):
+    """What the trunk wants."""
+
+    format: DialFormat = key("dialled, e164, plus or prefix", '"e164"', DialFormat.DIALLED)
+    prefix: Annotated[str, StringConstraints(pattern=r"^[0-9*#+]{0,16}$")] = key(
+        "what precedes the digits where format is prefix: at most 16 of 0-9, *, # and +", '"9"', ""
+    )
+    timeout_seconds: Annotated[StrictInt, Field(ge=1, le=600)] = key(
+        "seconds of the longest ringing, 1 to 600, not less than in the dialplan's Dial",
+        "120",
+        DIAL_TIMEOUT_SECONDS,
+    )
+
+
+class QuotaSection(Section):
+    """How much a call is granted at a time."""
+
+    quantum_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] = key(
+        "seconds granted at a time, 1 to 3600", "60", QUANTUM_SECONDS
+    )
+    extend_lead_ms: Annotated[StrictInt, Field(ge=500, le=60_000)] = key(
+        "milliseconds before the end of the quota at which more is asked for, 500 to 60000",
+        "5000",
+        EXTEND_LEAD_MS,
+    )
+    fair: Fairness = key(
+        "how calls share what is left: off (who comes first gets a whole quantum), share (an equal share) or shrink "
+        "(and what is not needed yet is given back)",
+        '"shrink"',
+        Fairness.SHRINK,
+    )
+
+
+class RechargeSection(Section):
+    """When to ask for money, and for how much."""
+
+    trigger: Amount | None = key("the amount under which a recharge is asked for", '"10.00"', None)
+    amount: Amount | None = key("the amount that is asked for", '"25.00"', None)
+
+
+class WebhookSection(Section):
+    """Where events go. The secrets stand in exactly one of three places."""
+
+    url: WebhookUrl = key("where events are sent", '"https://…"')
+    secrets: tuple[str, ...] | None = key(
+        "secrets that sign the events, newest first", '["whsec_…"]', None, max_length=8
+    )
+    secret_file: FileName | None = key("a file of secrets, one on a line", '"secrets/acme"', None)
+    secret_env: FileName | None = key(
+        "an environment variable of secrets, separated by spaces", '"ACME_WEBHOOK_SECRET"', None
+    )
+
+
+class IncludedSection(Section):
+    """Time that a month includes, spent before money."""
+
+    name: Name = key("a name of letters, digits, dots, dashes and underscores, at most 64", '"domestic"')
+    minutes: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = key(
+        "minutes a month, of all of a tenant's calls", "3000"
+    )
+    classes: Classes = key("classes that the minutes are for, in a list", '["domestic"]', frozenset())
+    prefixes: tuple[Prefix, ...] = key(
+        "prefixes of E.164 numbers that the minutes are for, without their +", '["44", "33"]', (), max_length=MOST_ITEMS
+    )
+
+
+class TermsSection(Section):
+    """What a plan says for its tenants, and a tenant's file for itself; what neither says is None."""
+
+    tariff: TariffName | None = key(
+        "the name of a file in the tariffs' folder that ends in .csv", '"default.csv"', None
+    )
+    unmetered_classes: Classes | None = key("classes that cost nothing, in a list", '["domestic"]', None)
+    barred_classes: Classes | None = key("classes that are refused, in a list", '["premium"]', None)
+    included: tuple[IncludedSection, ...] | None = key(
+        "time that a month includes", "[[included]]", None, max_length=MOST_ITEMS
+    )
+    credit_limit: Amount | None = key("how far the balance may fall below zero", '"0.00"', None)
+    credit_months: Annotated[StrictInt, Field(ge=0, le=1200)] | None = key(
+        "months for which funds are good after they were added, 0 to 1200 (0: for ever)", "12", None
+    )
+    charge_unit: ChargeUnit | None = key("the least amount that is charged, 0.000001 to 1000", '"0.01"', None)
+
+
+# ------------------------------------------------------------------------------------------- plans/NAME.toml
+
+
+class PlanFile(TermsSection):
+    """The whole of a plan's file: terms that several tenants have."""
+
+    currency: Currency = key("the currency's three capitals of ISO 4217", '"USD"')
+
+
+# ------------------------------------------------------------------------------- tariffs/NAME.toml, beside a CSV
+
+
+class TariffFile(Section):
+    """What the rows of a tariff cannot say."""
+
+    currency: Currency | None = key("the currency's three capitals of ISO 4217", '"USD"', None)
+    decimal_comma: StrictBool = key("true where prices are written as 0,25", "true", default=False)
+    time_zone: str | None = key("an IANA time zone, that of bands, holidays and dates", '"Europe/Berlin"', None)
+    holidays: tuple[date | str, ...] = key("days off, in a list", "[2027-12-25]", (), max_length=MOST_HOLIDAYS)
+    bands: dict[str, tuple[str, ...]] = key("windows of the week by band", '{ peak = ["Mon-Fri 08:00-18:00"] }', {})
+
+
+# ----------------------------------------------------------------------------------------- tenants/NAME.toml
+
+
+class TenantFile(TermsSection):
+    """The whole of a tenant's file; its name is the tenant's."""
+
+    currency: Currency = key("the currency's three capitals of ISO 4217", '"USD"')
+    time_zone: Zone = key("an IANA time zone: whose months included minutes are for", '"Europe/Berlin"', UTC)
+    plan: PlanName | None = key("the name of a file in the plans' folder that ends in .toml", '"payg.toml"', None)
+    accountcodes: tuple[HeaderValue, ...] = key(
+        "accountcodes of the endpoints that this tenant pays for", '["acme"]', (), max_length=MOST_ITEMS
+    )
+    numbers: NumbersSection = key("how the tenant dials", "[numbers]")
+    dial: DialSection = key("what the trunk wants", "[dial]", DialSection())
+    quota: QuotaSection = key("how much a call is granted at a time", "[quota]", QuotaSection())
+    recharge: RechargeSection = key("when to ask for money", "[recharge]", RechargeSection())
+    webhook: WebhookSection | None = key("where events go", "[webhook]", None)
