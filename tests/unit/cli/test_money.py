@@ -1,5 +1,6 @@
 """What a billing clerk books, looks at and mistypes."""
 
+import asyncio
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway import bootstrap
+from gateway.adapters.redis.ledger import RedisLedger
 from gateway.cli import app
+from gateway.ports import CallKey, LedgerUnavailable
+from gateway.settings import load
+from rating import Ladder
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -86,6 +92,51 @@ def test_a_chargeback_is_taken_once(config: Path) -> None:
     assert "taken back; balance 0.00 USD" in done(config, "reverse", "acme", "card-1")
     assert "was taken back before; balance 0.00 USD" in done(config, "reverse", "acme", "card-1")
     assert account(config, "acme")["adjustments_micros"] == -5_000_000
+
+
+async def spend(config: Path, micros: int, *, is_over: bool) -> None:
+    """A call of acme's that holds so much, and is charged all of it once it is over."""
+    async with bootstrap.borrowed_ledger(load(config)) as ledger:
+        key = CallKey("acme", "pbx1/1.1/n")
+        await ledger.reserve(key, Ladder(0, ((60, micros),)), 60_000, "{}")
+        await ledger.answer(key, "1.2", 1, 60_000)
+        if is_over:
+            await ledger.settle(key, 1, micros, 60, is_estimate=False)
+
+
+def test_what_was_spent_of_a_payment_that_is_charged_back_is_debt(config: Path) -> None:
+    """The balance shows it, and the next top-up pays it."""
+    done(config, "topup", "acme", "5.00", "--id", "card-1")
+    asyncio.run(spend(config, 2_000_000, is_over=True))
+    assert "balance -2.00 USD" in done(config, "reverse", "acme", "card-1")
+    assert "debt 2.00" in done(config, "balance", "acme")
+    assert account(config, "acme")["debt_micros"] == 2_000_000
+    done(config, "topup", "acme", "2.50")
+    assert account(config, "acme")["debt_micros"] == 0
+
+
+def test_an_account_whose_calls_are_live_is_not_closed(config: Path) -> None:
+    """One sentence says what to wait for."""
+    done(config, "topup", "acme", "5.00")
+    asyncio.run(spend(config, 2_000_000, is_over=False))
+    result = callgate(config, "close", "acme")
+    assert result.exit_code == 1
+    assert result.stderr == "callgate: Calls of this account are live; wait until they have ended.\n"
+
+
+def test_a_reversal_in_doubt_may_be_run_again(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer was lost: it is not told as a server that nobody reached."""
+
+    async def lost(*_: object) -> None:
+        raise LedgerUnavailable("The answer was lost. The step may or may not have been carried out.")
+
+    done(config, "topup", "acme", "5.00", "--id", "card-1")
+    monkeypatch.setattr(RedisLedger, "reverse", lost)
+    result = callgate(config, "reverse", "acme", "card-1")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "callgate: top-up card-1: It may have been taken back. Run the same again: it is done once.\n",
+    )
 
 
 @pytest.mark.parametrize(
