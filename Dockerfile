@@ -40,7 +40,7 @@ RUN groupadd --system --gid 10001 callgate \
  && useradd --system --uid 10001 --gid callgate --home-dir /var/lib/callgate --shell /usr/sbin/nologin callgate \
  && install -d -o callgate -g callgate -m 0750 /var/lib/callgate \
  && install -d -m 0755 /etc/callgate \
- # The config's default place for embedded books, ../.callgate, is the volume.
+ # The config's default place for embedded books, journal and unsettled calls, ../.callgate, is the volume.
  && ln -s /var/lib/callgate /etc/.callgate
 COPY --from=builder /opt/callgate /opt/callgate
 ENV PATH=/opt/callgate/bin:/usr/local/bin:/usr/bin:/bin \

@@ -35,6 +35,7 @@ __all__ = [
     "LedgerRejected",
     "LedgerUnavailable",
     "ListNotWhole",
+    "Lot",
     "Notifier",
     "OutboxEvent",
     "Pool",
@@ -115,6 +116,16 @@ class Balance:
     def debt_micros(self) -> int:
         """What is owed beyond the credit limit; it blocks every new grant."""
         return max(0, -self.available_micros)
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What is left of one top-up: free, and held by live calls."""
+
+    number: int
+    free_micros: int
+    held_micros: int
+    expires_at_ms: int | None  # ledger clock; None: never
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,10 @@ TIMEOUT_SECONDS = 10.0
 MOST_CONNECTIONS = 256
 MOST_CONNECTIONS_A_HOST = 8  # a receiver that hangs holds up itself, not the others
 OK_FROM, OK_BELOW = 200, 300
-_MICROS = "_micros"
+# What the ledger tells in figures. All else of an event is words.
+_AMOUNTS = frozenset({"amount", "trigger", "balance", "held", "available"})  # micro-units
+_TIMES_MS = frozenset({"expires_at_ms"})  # UTC epoch
+_NUMBERS = frozenset({"lot", "days"})
 
 _log = structlog.get_logger("callgate.webhooks")
 
@@ -119,17 +122,19 @@ def signatures(secrets: str, event_id: str, sent_at: str, body: bytes) -> str:
 def payload(event: OutboxEvent) -> bytes:
     """The JSON body ``{"type", "timestamp", "data"}``, the same bytes at each attempt.
 
-    An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an
-    integer of micro-units. All other facts are strings. Raises ValueError for an amount that is no integer.
+    An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an integer of
+    micro-units; both are null where the tenant has none. So does a time: ``expires_at`` and ``expires_at_ms``.
+    ``lot`` and ``days`` are integers, all other facts strings. Raises ValueError for a figure that is no integer.
     """
     data: dict[str, object] = {"tenant": event.tenant}
     for name, value in event.facts.items():
-        if name.endswith(_MICROS):
-            micros = int(value)
-            data[name.removesuffix(_MICROS)] = format_amount(micros)
-            data[name] = micros
+        if name in _AMOUNTS:
+            micros = int(value) if value else None
+            data |= {name: None if micros is None else format_amount(micros), f"{name}_micros": micros}
+        elif name in _TIMES_MS:
+            data |= {name.removesuffix("_ms"): _iso(int(value)), name: int(value)}
         else:
-            data[name] = value
+            data[name] = int(value) if name in _NUMBERS else value
     body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gateway import bootstrap
 from gateway.adapters.archive import read_archive
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, right, run, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, journal_folder, load_settings, right, run, show, tenant_named
 from gateway.core.findings import Verdict
 from gateway.service.audit import audit_tenant
 from gateway.settings import Settings
@@ -32,7 +32,7 @@ def audit(
     """
     settings = load_settings(config)
     names = [tenant_named(settings, name).tenant_id for name in tenants or sorted(settings.tenants)]
-    verdicts = run(_audit(settings, names, journal or settings.journal.folder))
+    verdicts = run(_audit(settings, names, journal_folder(settings, journal)))
     if as_json:
         print(json.dumps([_facts(name, verdict) for name, verdict in verdicts.items()]))
     else:

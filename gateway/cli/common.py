@@ -37,7 +37,7 @@ ConfigDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, OSError)
+FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError)
 
 
 class InDoubtError(Exception):
@@ -50,10 +50,17 @@ def run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
         return uvloop.run(errand)
     except LedgerUnavailable as error:  # whatever it was, no money was sent: that would be in doubt
         fail(f"{about}{_out_of_reach(error)}")
+    except OSError as error:
+        fail(f"{about}{_file_fault(error)}")
     except (*FAILURES, InDoubtError) as error:
         fail(f"{about}{error}")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _file_fault(error: OSError) -> str:
+    """``Is a directory: /tmp`` where a file or a folder is meant, without the number that only the kernel needs."""
+    return f"{error.strerror}: {error.filename}" if error.filename and error.strerror else str(error)
 
 
 def _out_of_reach(error: LedgerUnavailable) -> str:
@@ -76,6 +83,13 @@ def tenant_named(settings: Settings, name: str) -> Tenant:
         known = ", ".join(sorted(settings.tenants)) or "none"
         fail(f"There is no tenant {name!r}; the config has: {known}.")
     return owner
+
+
+def journal_folder(settings: Settings, named: Path | None) -> Path:
+    """The archive's folder; one that was named must be there, or exit code 1."""
+    if named is not None and not named.is_dir():
+        fail(f"{named} is no folder; name the one that has a folder of .jsonl files for each tenant.")
+    return named or settings.journal.folder
 
 
 def right(name: str) -> Column:

@@ -3,7 +3,7 @@
 import json
 import shlex
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -27,7 +27,7 @@ from gateway.cli.common import (
     tenant_named,
 )
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, TopUp
+from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp
 from gateway.service.funds import add_funds
 from rating import AmountError, format_amount, parse_amount
 
@@ -62,7 +62,7 @@ def topup(
     async def book() -> TopUp:
         async with bootstrap.borrowed_ledger(settings) as ledger:
             await bootstrap.open_account(ledger, owner)
-            with _explained(owner, micros, shlex.join(words)):
+            with _explained(owner, micros, expires, shlex.join(words)):
                 return await add_funds(ledger, owner, given_id, micros, source, expires_at_ms=expires_at_ms)
 
     done = run(book(), about=f"top-up {given_id}: ")
@@ -82,19 +82,21 @@ def _topup_id(given: str | None) -> str:
 
 
 @contextmanager
-def _explained(owner: Tenant, micros: int, again: str) -> Iterator[None]:
+def _explained(owner: Tenant, micros: int, expires: str | None, again: str) -> Iterator[None]:
     """Say what may have happened. Raises InDoubtError where no answer came: ``again``, the command, is safe to run."""
     try:
         yield
     except LedgerUnavailable as error:
         raise InDoubtError(f"It may have been booked. To finish it safely, run: {again}") from error
     except LedgerRejected as error:
-        if error.code != "id_reused":
-            raise
         money = format_amount(micros, owner.currency)
-        raise LedgerRejected(
-            error.code, f"This id was booked before with another amount than {money}; use a new id for a new payment."
-        ) from error
+        sentences = {
+            "id_reused": f"This id was booked before with another amount than {money}; use a new id for a new payment.",
+            "account_closed": f"The account is closed; run: callgate reopen {owner.tenant_id}",
+        }
+        if expires is not None and "expired" in str(error):
+            sentences["bad_amount"] = f"Funds whose last day is {expires} have expired already; write a later day."
+        raise LedgerRejected(error.code, sentences.get(error.code, str(error))) from error
 
 
 def _end_of_day_ms(text: str, owner: Tenant) -> int:
@@ -119,7 +121,16 @@ def reverse(
     async def take_back() -> TopUp:
         async with bootstrap.borrowed_ledger(settings) as ledger:
             await bootstrap.open_account(ledger, owner)
-            return await ledger.reverse(tenant, topup_id, reason)
+            try:
+                return await ledger.reverse(tenant, topup_id, reason)
+            except LedgerUnavailable as error:
+                raise InDoubtError("It may have been taken back. Run the same again: it is done once.") from error
+            except LedgerRejected as error:
+                if error.code != "unknown_topup":
+                    raise
+                raise LedgerRejected(
+                    error.code, f"{tenant} has no top-up of this id; write the id that `callgate topup` told."
+                ) from error
 
     done = run(take_back(), about=f"top-up {topup_id}: ")
     if as_json:
@@ -158,23 +169,47 @@ def balance(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show balances: what is there, what calls hold, what is available."""
+    """Show balances: what is there, what calls hold, what is available, what expires next."""
     settings = load_settings(config)
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
-    async def read() -> list[Any]:
+    async def read() -> list[tuple[Balance, Sequence[Lot]]]:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            return [await bootstrap.open_account(ledger, owner) for owner in owners]
+            return [
+                (await bootstrap.open_account(ledger, owner), await ledger.lots(owner.tenant_id)) for owner in owners
+            ]
 
     rows = run(read())
     if as_json:
-        print(json.dumps([{**asdict(row), "available_micros": row.available_micros} for row in rows]))
+        print(json.dumps([_balance_facts(row, lots) for row, lots in rows]))
         return
-    table = Table("tenant", "currency", *[right(name) for name in ("balance", "held", "available", "calls")])
-    for row in rows:
-        amounts = (row.balance_micros, row.held_micros, row.available_micros)
-        table.add_row(row.tenant, row.currency, *map(format_amount, amounts), str(row.live_calls))
+    numbers = [right(name) for name in ("balance", "held", "available", "calls", "expires next")]
+    has_notes = any(_note(row) for row, _ in rows)
+    table = Table("tenant", "currency", *numbers, *(["note"] if has_notes else []))
+    for owner, (row, lots) in zip(owners, rows, strict=True):
+        amounts = map(format_amount, (row.balance_micros, row.held_micros, row.available_micros))
+        notes = [_note(row)] if has_notes else []
+        table.add_row(row.tenant, row.currency, *amounts, str(row.live_calls), _expires_next(lots, owner), *notes)
     show(table)
+
+
+def _expires_next(lots: Sequence[Lot], owner: Tenant) -> str:
+    """The first free money that will expire, and its last day by the tenant's clock."""
+    for lot in lots:
+        if lot.free_micros and lot.expires_at_ms is not None:
+            last = datetime.fromtimestamp((lot.expires_at_ms - 1) / 1000, owner.zone)
+            return f"{format_amount(lot.free_micros)} on {last.date()}"
+    return "-"
+
+
+def _note(row: Balance) -> str:
+    words = ["closed"] if row.is_closed else []
+    return ", ".join([*words, *([f"debt {format_amount(row.debt_micros)}"] if row.debt_micros else [])])
+
+
+def _balance_facts(row: Balance, lots: Sequence[Lot]) -> dict[str, Any]:
+    facts = {"available_micros": row.available_micros, "debt_micros": row.debt_micros}
+    return {**asdict(row), **facts, "lots": [asdict(lot) for lot in lots]}
 
 
 def _amount(text: str) -> int:

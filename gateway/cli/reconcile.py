@@ -13,7 +13,18 @@ from rich.table import Column, Table
 from gateway import bootstrap
 from gateway.adapters.archive import read_archive
 from gateway.adapters.asterisk_cdr import CdrFileError, CdrProblem, read_files
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    fail,
+    journal_folder,
+    load_settings,
+    right,
+    run,
+    show,
+    tenant_named,
+)
 from gateway.core.reconcile import Cdr, Kind, Scope, counts
 from gateway.ports import ArchiveBrokenError
 from gateway.service.directory import Directory
@@ -56,7 +67,10 @@ def reconcile(
         to_ms=_instant_ms(to),
         trunks=tuple(trunk or ()),
     )
-    folder = journal or settings.journal.folder
+    folder = journal_folder(settings, journal)
+    for file in cdr:
+        if not file.exists() or file.is_dir():
+            fail(f"{file} is no file; name Asterisk's Master.csv.")
     problems: list[CdrProblem] = []
 
     async def errand() -> Report:

@@ -1,8 +1,12 @@
 """Recharge triggers and the news of an empty account: once a crossing, in the step that crossed."""
 
 import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
 
 from gateway.adapters import tasks
+from gateway.adapters.webhooks import payload
 from gateway.ports import AccountTerms, FundsCame
 
 from .bank import Bank, flat
@@ -51,6 +55,47 @@ async def test_an_event_says_all_that_a_receiver_needs(bank: Bank) -> None:
         "reason": "crossed",
         "call": "pbx/1/n",
     }
+
+
+async def data_of(bank: Bank, kind: str) -> dict[str, Any]:
+    """What a webhook's receiver reads of the one event of that type."""
+    (event,) = [event for event in await bank.outbox() if event.type == kind]
+    return dict(json.loads(payload(event))["data"])
+
+
+async def test_a_receiver_reads_amounts_in_units_of_the_currency(bank: Bank) -> None:
+    """It is asked for 25.00, and not for 25000000: the ledger's own micro-units have names of their own."""
+    terms = {"recharge_trigger_micros": 10_000_000, "recharge_amount_micros": 25_000_000}
+    await bank.open(12_000_000, **terms)
+    await bank.reserve(flat((60, 2_500_000)), "pbx/1/n")
+    assert await data_of(bank, "recharge.requested") == {
+        "tenant": bank.tenant,
+        "currency": "EUR",
+        "balance": "12.00",
+        "balance_micros": 12_000_000,
+        "held": "2.50",
+        "held_micros": 2_500_000,
+        "available": "9.50",
+        "available_micros": 9_500_000,
+        "amount": "25.00",
+        "amount_micros": 25_000_000,
+        "trigger": "10.00",
+        "trigger_micros": 10_000_000,
+        "reason": "crossed",
+        "call": "pbx/1/n",
+    }
+
+
+async def test_a_receiver_reads_which_funds_lapse_and_when(bank: Bank) -> None:
+    """The notice has the amount in both forms, the time in both forms, and lot and days as numbers."""
+    await bank.open()
+    expires_at_ms = await bank.ledger.now_ms(bank.tenant) + 20 * 86_400_000
+    await bank.top_up(2_500_000, expires_at_ms=expires_at_ms)
+    await bank.tend()
+    data = await data_of(bank, "credit.expiring")
+    assert (data["amount"], data["amount_micros"], data["lot"], data["days"]) == ("2.50", 2_500_000, 1, 30)
+    assert data["expires_at_ms"] == expires_at_ms
+    assert datetime.fromisoformat(data["expires_at"]) == datetime.fromtimestamp(expires_at_ms / 1000, UTC)
 
 
 async def test_a_top_up_arms_the_trigger_again(bank: Bank) -> None:

@@ -1,4 +1,4 @@
-"""Reading the journal in Redis, and the account that it must add up to."""
+"""Reading the journal in Redis, the account that it must add up to, and its lots."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway.adapters.redis import wire
 from gateway.core.findings import Books
 from gateway.core.journal import Entry, read_entry
-from gateway.ports import LedgerRejected
+from gateway.ports import LedgerRejected, Lot
 
 _LOT: Final = "lot:"
 _POOL: Final = "pool:"
@@ -46,8 +46,19 @@ async def read_books(told: Told, tenant: str) -> tuple[Books, int]:
     return _books(account, held), last
 
 
+async def read_lots(told: Told, tenant: str) -> list[Lot]:
+    """Read the lots that have money, the soonest to expire first. Raises LedgerUnavailable."""
+    account = _fields(await told("HGETALL", wire.account_keys(wire.checked_tenant(tenant))[0]))
+    rows = {number: [*map(int, words[:3])] for number, words in _lots(account).items()}
+    lots = [Lot(number, free, held, expires or None) for number, (free, held, expires) in rows.items() if free or held]
+    return sorted(lots, key=lambda lot: (lot.expires_at_ms is None, lot.expires_at_ms, lot.number))
+
+
+def _lots(account: dict[str, str]) -> dict[int, list[str]]:
+    return {int(name[len(_LOT) :]): value.split(" ") for name, value in account.items() if name.startswith(_LOT)}
+
+
 def _books(account: dict[str, str], held: dict[str, int]) -> Books:
-    lots = {int(name[len(_LOT) :]): value.split(" ") for name, value in account.items() if name.startswith(_LOT)}
     pools = {name[len(_POOL) :]: int(value) for name, value in account.items() if name.startswith(_POOL)}
     return Books(
         entries=int(account.get("entries", "0")),
@@ -59,7 +70,11 @@ def _books(account: dict[str, str], held: dict[str, int]) -> Books:
         expired=int(account.get("expired", "0")),
         held_by_call=held,
         owed=int(account.get("used", "0")),
-        lots={number: (int(words[0]), int(words[1])) for number, words in lots.items() if words[:2] != ["0", "0"]},
+        lots={
+            number: (int(words[0]), int(words[1]))
+            for number, words in _lots(account).items()
+            if words[:2] != ["0", "0"]
+        },
         pools={pool: taken for pool, taken in pools.items() if taken},
     )
 

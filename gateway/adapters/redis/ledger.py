@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
-from gateway.adapters.redis.journal import read_books, read_journal
+from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
 from gateway.adapters.redis.router import Router
@@ -29,6 +29,7 @@ from gateway.ports import (
     Grant,
     LedgerRejected,
     LedgerUnavailable,
+    Lot,
     OutboxEvent,
     Pool,
     Refused,
@@ -130,6 +131,10 @@ class RedisLedger:
         """Rejected: ``unknown_account``."""
         keys = wire.account_keys(wire.checked_tenant(tenant))
         return wire.read_balance(tenant, await self._function("balance", keys))
+
+    async def lots(self, tenant: str) -> Sequence[Lot]:
+        """Those that have money, the soonest to expire first; one may have expired since the last step."""
+        return await read_lots(self._told, tenant)
 
     async def close_account(self, tenant: str) -> Balance:
         """Sell nothing more to the tenant. Rejected: ``unknown_account``, ``bad_state`` while calls are live."""

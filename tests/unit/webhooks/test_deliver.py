@@ -22,7 +22,7 @@ EVENT = OutboxEvent(
     type="recharge.requested",
     tenant="acme",
     at_ms=1_700_000_000_045,
-    facts={"available_micros": "9990000", "amount_micros": "25000000", "currency": "USD", "reason": "caf\u00e9"},
+    facts={"available": "9990000", "amount": "25000000", "currency": "USD", "reason": "caf\u00e9"},
 )
 
 
@@ -212,7 +212,7 @@ async def test_nothing_goes_out_unsigned(notifier: Notifier, secret: str) -> Non
 async def test_a_bad_amount_is_not_sent(notifier: Notifier) -> None:
     """An event whose amount is no integer is not sent as something else."""
     receiver = Receiver()
-    event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"amount_micros": "1e14"})
+    event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"amount": "1e14"})
     async with serving(receiver) as url:
         assert not await notifier.deliver(url, SECRET, event)
     assert receiver.seen == []
@@ -227,7 +227,21 @@ def test_the_signature_by_hand() -> None:
 
 def test_amounts_keep_every_digit() -> None:
     """The largest amount goes out exact in both forms."""
-    event = OutboxEvent("1-0", "e", "t", "acme", 0, {"balance_micros": str(2**53 - 1), "owed_micros": "-1"})
+    event = OutboxEvent("1-0", "e", "t", "acme", 0, {"balance": str(2**53 - 1), "available": "-1"})
     data = json.loads(payload(event))["data"]
     assert (data["balance"], data["balance_micros"]) == ("9007199254.740991", 2**53 - 1)
-    assert (data["owed"], data["owed_micros"]) == ("-0.000001", -1)
+    assert (data["available"], data["available_micros"]) == ("-0.000001", -1)
+
+
+def test_a_tenant_without_automatic_recharge_asks_for_no_amount() -> None:
+    """What the ledger leaves empty is null, in both forms."""
+    event = OutboxEvent("1-0", "e", "balance.exhausted", "acme", 0, {"amount": "", "trigger": "", "reason": "zero"})
+    data = json.loads(payload(event))["data"]
+    assert data == {
+        "tenant": "acme",
+        "amount": None,
+        "amount_micros": None,
+        "trigger": None,
+        "trigger_micros": None,
+        "reason": "zero",
+    }
