@@ -221,7 +221,7 @@ async def test_a_call_that_the_ledger_lost_is_registered_again_and_charged_once(
     await house.fail_over(before)
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
     session._ring_alarm(is_over=False)
-    await until(lambda: session.call.granted_seconds == 120)
+    await until(lambda: session.call.armed_seconds == 120)
     assert (await house.balance()).held_micros + (await house.balance()).charges_micros == 2 * QUANTUM_MICROS
     await house.fail_over(before)
     house.hung_up(LEG, ANSWERED_AT_MS + 60_500)
@@ -239,7 +239,7 @@ async def test_a_call_that_was_estimated_while_it_went_on_is_opened_again(house:
     await house.books.settle(session.key, 1, QUANTUM_MICROS, 60, is_estimate=True)
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
     session._ring_alarm(is_over=False)
-    await until(lambda: session.call.granted_seconds == 120)
+    await until(lambda: session.call.armed_seconds == 120)
     house.hung_up(LEG, ANSWERED_AT_MS + 60_500)
     house.hung_up(CALLER, ANSWERED_AT_MS + 60_500)
     await until(lambda: len(house.board) == 0)
