@@ -8,26 +8,36 @@ from rich.table import Table
 
 from gateway import bootstrap
 from gateway.adapters.redis.losses import Diagnosis, Wanted, diagnose
-from gateway.adapters.redis.survey import Survey, survey
+from gateway.adapters.redis.survey import Survey, survey_all
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run, show
 
 
 def doctor(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
-    """Tell what this Redis would lose, and in which case. Exit code 1 when what is booked can be lost."""
+    """Tell what this Redis would lose, and in which case; of a cluster, each primary.
+
+    Exit code 1 when what is booked can be lost.
+    """
     settings = load_settings(config)
     wanted = Wanted(settings.ledger.sync, settings.ledger.replicas, settings.redis.is_embedded)
 
-    async def look() -> Survey:
+    async def look() -> dict[str, Survey]:
         async with bootstrap.borrowed_server(settings) as url:
-            return await survey(url)
+            return await survey_all(url)
 
-    server = run(look())
-    diagnosis = diagnose(server, wanted)
+    servers = run(look())
+    found = {name: diagnose(server, wanted) for name, server in servers.items()}
     if as_json:
-        print(json.dumps({"server": asdict(server), "wanted": asdict(wanted), **asdict(diagnosis)}))
+        facts = [
+            {"server": asdict(servers[name]), "wanted": asdict(wanted), **asdict(diagnosis)}
+            for name, diagnosis in found.items()
+        ]
+        print(json.dumps(facts[0] if len(facts) == 1 else dict(zip(found, facts, strict=True))))
     else:
-        _print(server, wanted, diagnosis)
-    if diagnosis.faults:
+        for name, diagnosis in found.items():
+            if len(found) > 1:
+                print(name)
+            _print(servers[name], wanted, diagnosis)
+    if any(diagnosis.faults for diagnosis in found.values()):
         raise typer.Exit(1)
 
 

@@ -2,18 +2,22 @@
 
 import asyncio
 import itertools
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway.adapters import tasks
 from gateway.adapters.redis import cluster
 from gateway.adapters.redis.functions import LIBRARY
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.cli import app
 from gateway.ports import Grant, LedgerRejected
+from tests.unit.settings.folder import Folder
 
 from .bank import Bank, flat
 from .cluster import Cluster, Node, until
@@ -100,6 +104,23 @@ async def test_commands_without_a_key_reach_every_primary(three: Cluster, ledger
     assert sorted(map(bytes.decode, ids)) == sorted(node.node_id for node in three.primaries)
     assert all(await ledger.pipe.call_all("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY))
     assert await ledger.pipe.call("PING") == b"PONG"
+
+
+def test_the_doctor_looks_at_each_primary(three: Cluster, tmp_path: Path) -> None:
+    """Whether the URL names one node or several, of which one may be down."""
+    folder = Folder(tmp_path / "config", "acme")
+    folder.change("gateway.toml", 'secret_env = "PBX1_SECRET"', 'secret = "s"')
+    folder.change("tenants/acme.toml", 'secret_env = "HOOK_SECRETS"', f'secrets = ["{folder.environ["HOOK_SECRETS"]}"]')
+    addresses = sorted(f"127.0.0.1:{node.port}" for node in three.primaries)
+    file = folder.root / "gateway.toml"
+    settings = file.read_text()
+    for hosts in (addresses[1], f"127.0.0.1:1,{addresses[1]}"):
+        file.write_text(settings.replace('url = "embedded"', f'url = "redis://{hosts}"'))
+        result = CliRunner().invoke(app, ["doctor", "--json", "--config", str(folder.root)])
+        assert result.stdout, result.stderr
+        assert sorted(json.loads(result.stdout)) == addresses
+        words = CliRunner().invoke(app, ["doctor", "--config", str(folder.root)]).stdout.splitlines()
+        assert sorted(set(words) & set(addresses)) == addresses
 
 
 async def test_a_dead_host_in_the_url_does_not_matter(three: Cluster) -> None:

@@ -159,8 +159,6 @@ def _notes(server: Survey, wanted: Wanted) -> list[str]:
         notes.append(
             f"maxmemory is {server.maxmemory_bytes} bytes: at the limit new calls are refused, others end well."
         )
-    if server.is_cluster:
-        notes.append("It is one node of a cluster: ask each primary.")
     if wanted.replicas and server.has_waitaof and server.has_aof:
         notes.append("A replica counts only with appendonly yes; what it tells as synced may be up to a second early.")
     if wanted.replicas and not (server.has_waitaof and server.has_aof and wanted.sync):

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from gateway.adapters.redis import cluster, scout
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
-from gateway.ports import LedgerUnavailable
+from gateway.ports import LedgerRejected, LedgerUnavailable
 
 _PROBE_KEY: Final = "cg:{callgate-doctor}:synced"
 _PROBE_ROUNDS: Final = 3
@@ -20,6 +21,7 @@ _PROBE_PATIENCE_MS: Final = 200
 _PROBE_KEPT_MS: Final = 10_000
 _CONFIG: Final = ("appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy", "save")
 _SECTIONS: Final = ("server", "persistence", "replication", "cluster")
+_LOOK_SECONDS: Final = 5.0
 _BOTH: Final = 2  # WAITAOF's reply: synced here, synced by replicas
 
 
@@ -44,6 +46,24 @@ class Survey:
     save: str | None  # the schedule of snapshots; empty: none
     clock_ahead_ms: int  # of this machine's
     unseen: tuple[str, ...] = field(default=())
+
+
+async def survey_all(url: str) -> dict[str, Survey]:
+    """Ask the server, or each primary of a cluster, by its address.
+
+    Raises LedgerUnavailable, and LedgerRejected ``no_cluster`` where several hosts are named that are none.
+    """
+    seeds = cluster.seeds(url)
+    if len(seeds) == 1:
+        server = await survey(url)
+        if not server.is_cluster:
+            return {url: server}
+    try:
+        ranges = await scout.look(seeds, _LOOK_SECONDS)
+    except scout.NoClusterError as error:
+        raise LedgerRejected("no_cluster", str(error)) from error
+    primaries = sorted({one.primary for one in ranges})
+    return {f"{host}:{port}": await survey(cluster.url_of((host, port), seeds[0])) for host, port in primaries}
 
 
 async def survey(url: str, *, timeout_seconds: float = 5.0) -> Survey:
@@ -119,10 +139,10 @@ async def _setting(pipe: Pipe, name: str) -> str | None:
 
 
 async def _has_functions(pipe: Pipe) -> bool:
-    """Whether this user may load and call them: a call of one that is not there says so."""
+    """Whether this user may load and call them: a call of one that is not there says so. Any node may be asked."""
     if isinstance(await _asked(pipe, "FUNCTION", "LIST", "LIBRARYNAME", "callgate-doctor"), ResponseError):
         return False
-    called = await _asked(pipe, "FCALL", "callgate_doctor", 1, _PROBE_KEY)
+    called = await _asked(pipe, "FCALL", "callgate_doctor", 0)
     return not isinstance(called, NoPermissionError) and "unknown command" not in str(called).lower()
 
 
