@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench bench-rating coverage check lab setup image-check lock clean
+.PHONY: help demo test test-full bench bench-rating bench-ledger coverage check lab setup image-check lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-full    the same with every long test'
 	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
+	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
@@ -61,6 +62,13 @@ bench: lab
 bench-rating: setup
 	$(BIN)/python -m tests.load.bench_rating
 	$(BIN)/python -m tests.load.bench_numbers
+
+# Short forms; each of them says in its docstring what its long form is.
+bench-ledger: setup
+	$(BIN)/python -m tests.ledger.bench
+	$(BIN)/python -m tests.ledger.bench_durable 2
+	$(BIN)/python -m tests.ledger.bench_history 100000
+	$(BIN)/python -m tests.load.bench_audit 200000
 
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)
