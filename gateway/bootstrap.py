@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 5.0
 ERRAND_AGAIN_SECONDS = 1.0
 SERVER_LOOK_SECONDS = 1.0
+ASKED_AT_ONCE = 256
+T = TypeVar("T")
 
 
 class Gateway:
@@ -132,7 +134,7 @@ class Gateway:
         ledger = ledger_at(url, self.settings, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
         await ledger.connect()
-        await asyncio.gather(*(open_account(ledger, tenant) for tenant in self.directory))
+        await in_slices([partial(open_account, ledger, tenant) for tenant in self.directory])
         return ledger
 
     def _observe_ledger(self, function: str, seconds: float, ok: bool) -> None:
@@ -148,7 +150,8 @@ class Gateway:
     async def balances(self) -> Mapping[str, Balance]:
         """All accounts of the config. Raises LedgerUnavailable."""
         tenants = [tenant.tenant_id for tenant in self.directory]
-        return dict(zip(tenants, await asyncio.gather(*map(self.ledger.balance, tenants)), strict=True))
+        balances = await in_slices([partial(self.ledger.balance, tenant) for tenant in tenants])
+        return dict(zip(tenants, balances, strict=True))
 
     # ---------------------------------------------------------------------------------------------- the switches
 
@@ -200,6 +203,14 @@ class Gateway:
                 self.watch.fault("errand")
                 log.error("errand.failed", errand=getattr(errand, "__qualname__", ""), exc_info=error)
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
+
+
+async def in_slices(asks: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Ask the ledger many things, some hundreds at a time: its pipe is bounded, and verdicts go through it, too."""
+    answers: list[T] = []
+    for start in range(0, len(asks), ASKED_AT_ONCE):
+        answers += await asyncio.gather(*(ask() for ask in asks[start : start + ASKED_AT_ONCE]))
+    return answers
 
 
 async def mind(server: EmbeddedServer) -> None:

@@ -36,6 +36,7 @@ class FileSettleQueue:
         self._watch = watch
         # What is to be on disk of each call, beyond what is: a file of that kind, or none.
         self._changes: dict[CallKey, tuple[Unsettled, str | None]] = {}
+        self._failed: dict[CallKey, tuple[Unsettled, str | None]] = {}  # tried again with the next one
         self._writer: asyncio.Task[None] | None = None
 
     def put(self, entry: Unsettled) -> None:
@@ -59,14 +60,17 @@ class FileSettleQueue:
         return entries
 
     async def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written; what could not be is tried once more."""
         while self._writer is not None:
             await asyncio.shield(self._writer)
+        if self._failed:
+            self._changes, self._failed = self._failed, {}
+            await self._write_all()
 
     # ---------------------------------------------------------------------------------------------- in the event loop
 
     def _change(self, entry: Unsettled, kind: str | None) -> None:
-        self._changes[entry.key] = (entry, kind)
+        self._changes, self._failed = {**self._failed, **self._changes, entry.key: (entry, kind)}, {}
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="callgate-unsettled")
 
@@ -75,6 +79,8 @@ class FileSettleQueue:
             while self._changes:
                 changes, self._changes = self._changes, {}
                 for entry, why in await asyncio.to_thread(self._apply, list(changes.values())):
+                    if entry.key not in self._changes:
+                        self._failed[entry.key] = changes[entry.key]
                     self._watch.fault("unsettled")
                     log.error("unsettled.not_written", call=entry.key.call_id, tenant=entry.key.tenant, problem=why)
         finally:

@@ -185,13 +185,18 @@ def talked_seconds(cdr: Cdr, leg_answered_at_ms: int) -> int:
     return cdr.billsec - before
 
 
-def due_seconds(cdr: Cdr, leg_answered_at_ms: int, granted_seconds: int) -> int | None:
+def due_seconds(cdr: Cdr, leg_answered_at_ms: int, granted_seconds: int, estimated_seconds: int) -> int | None:
     """What a settle would have billed: the second that was begun is one, and none is beyond the grant.
 
-    None where the CDR cannot be of that leg.
+    A CDR has whole seconds, cut off: whether the last one was begun it cannot tell, and a leg that was cut at its cap
+    ends on a whole one. An estimate within these bounds stands. None where the CDR cannot be of that leg.
     """
     talked = talked_seconds(cdr, leg_answered_at_ms)
-    return None if talked < 0 else min(talked + 1, granted_seconds)
+    if talked < 0:
+        return None
+    if talked <= estimated_seconds <= talked + 1:
+        return estimated_seconds
+    return min(talked + 1, granted_seconds)
 
 
 def _is_near(call: BookedCall, cdr: Cdr) -> bool:

@@ -122,7 +122,7 @@ async def _due(ledger: Ledger, directory: Directory, finding: Finding) -> Due:
     stored = await ledger.stored_call(CallKey(call.tenant, call.call_id))
     if stored is None or stored.state != "estimated":
         raise ValueError(_NO_ESTIMATE)
-    seconds = due_seconds(cdr, stored.answered_at_ms, stored.granted_seconds)
+    seconds = due_seconds(cdr, stored.answered_at_ms, stored.granted_seconds, call.seconds)
     if seconds is None:
         raise ValueError("the CDR ends before the call's answer")
     schedule = memo.restore(stored, tenant).schedule

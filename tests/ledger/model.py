@@ -302,10 +302,10 @@ class Model(Books):
         fault = self.refused_step(call, step)
         if fault or call is None:
             return fault
-        if committed > call.paid or total > call.paid:
+        if committed > call.paid or total > call.paid or seconds >= call.granted or included > call.included:
             return "exceeds_grant"
         committed = max(committed, call.charged)
-        if seconds >= call.granted or total < committed or included > call.included:
+        if total < committed:
             return "bad_amount"
         self.begin(call)
         self.charge(call.parts, committed - call.charged)

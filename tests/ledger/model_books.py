@@ -158,7 +158,7 @@ class Books:
             self.move(OWED, adjustment=-paid, debt=paid)
         if micros > paid:
             drawable = self.drawable()
-            number = drawable[-1] if drawable else self.new_lot(NEVER)
+            number = self.new_lot(self.lots[drawable[-1]].expires_ms if drawable else NEVER)
             self.move(number, adjustment=paid - micros, credit=micros - paid)
 
     def take(self, micros: int, numbers: list[int]) -> None:

@@ -27,12 +27,12 @@ async def _terms(bank: Bank, limit: int) -> Balance:
 
 async def _end_in(bank: Bank, days: int) -> bool:
     ends_ms = await bank.ledger.now_ms(bank.tenant) + days * DAY_MS
-    await bank.lapse(2, ends_ms // DAY_MS * DAY_MS)
+    await bank.lapse(3, ends_ms // DAY_MS * DAY_MS)
     return await bank.tend()
 
 
 async def _expire(bank: Bank) -> Balance:
-    await bank.lapse(2)
+    await bank.lapse(3)
     return await bank.ledger.balance(bank.tenant)
 
 

@@ -182,12 +182,12 @@ def test_the_zone_of_a_cdr_makes_no_difference(zone_seconds: int) -> None:
 @pytest.mark.parametrize(("billsec", "granted", "due"), [(0, 60, 1), (59, 60, 60), (60, 60, 60), (99, 60, 60)])
 def test_a_second_that_was_begun_is_due_and_none_beyond_the_grant(billsec: int, granted: int, due: int) -> None:
     """As a settle would have billed it, which rounds up."""
-    assert due_seconds(cdr(billsec=billsec), ANSWERED_AT_S * 1000, granted) == due
+    assert due_seconds(cdr(billsec=billsec), ANSWERED_AT_S * 1000, granted, granted) == due
 
 
 def test_a_cdr_that_ends_before_the_answer_is_not_of_that_leg() -> None:
     """Nothing is due by it."""
-    assert due_seconds(cdr(billsec=4), (ANSWERED_AT_S + 30) * 1000, 60) is None
+    assert due_seconds(cdr(billsec=4), (ANSWERED_AT_S + 30) * 1000, 60, 60) is None
 
 
 def test_a_leg_that_passes_unmetered_is_not_taken_for_the_calls_own() -> None:

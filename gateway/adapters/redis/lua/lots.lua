@@ -214,7 +214,8 @@ end
 
 -- ------------------------------------------------------------------------------------------- adjustments
 
--- The tenant gets money back: what it owes first, the rest into the lot that is drawn last.
+-- The tenant gets money back: what it owes first, the rest as a lot that lasts as long as any. One of its own: a
+-- top-up that is taken back is not to be mistaken for it.
 local function refund(books, micros)
   local account = books.account
   local owed = math.min(micros, account.used)
@@ -224,9 +225,8 @@ local function refund(books, micros)
   end
   local rest = micros - owed
   if rest > 0 then
-    local number = last_lot(books) or new_lot(books, 0, NEVER)
-    local lot = changed_lot(books, number)
-    lot.free = lot.free + rest
+    local last = last_lot(books)
+    local number = new_lot(books, rest, last and books.lots[last].expires or NEVER)
     move(books, number, { adjustment = -rest, credit = rest })
   end
 end

@@ -132,11 +132,11 @@ local function shrink(keys, args)
   must_be_answered(call)
   must_be_newer(call, step)
   local paid = call.charged + call.held
-  if total > paid then reject('exceeds_grant', 'only ' .. text(paid) .. ' micro-units were granted') end
-  committed = commit_of(call, committed, paid)
-  if committed > total or seconds >= call.granted or included > call.included then
-    reject('bad_amount', 'a grant shrinks to less than what was granted, and not to less than what is committed')
+  if total > paid or seconds >= call.granted or included > call.included then
+    reject('exceeds_grant', 'only ' .. text(call.granted) .. ' s for ' .. text(paid) .. ' micro-units were granted')
   end
+  committed = commit_of(call, committed, paid)
+  if committed > total then reject('bad_amount', 'a grant does not shrink to less than what is committed') end
 
   enter(books, 'shrink', id, step, { pool = call.pool, included = take_included(books, call, included) })
   charge(books, call.parts, committed - call.charged)
