@@ -146,11 +146,15 @@ class FundsCame:
 
 @dataclass(frozen=True, slots=True)
 class CreditRanShort:
-    """News of the ledger: a call got less than it asked for. An equal share of what was left is ``share_micros``."""
+    """News of the ledger: a call got less than it asked for. An equal share of what was left is ``share_micros``.
+
+    ``ends_at_ms`` is where its grant ends, on its PBX's clock; 0 where it is not answered yet.
+    """
 
     tenant: str
     call_id: str
     share_micros: int
+    ends_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
+from gateway.core.events import CreditShort
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Included, Tenant
@@ -72,6 +73,7 @@ class Call:
     included_seconds: int = 0  # taken from the pool
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
+    missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
     extensions: int = 0
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
     leg: str = ""  # the leg that answered and is paid for

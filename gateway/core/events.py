@@ -68,11 +68,13 @@ class ToppedUp:
 class CreditShort:
     """Another call of the tenant got less than it asked for: what this one does not need yet may go back.
 
-    ``share_micros`` is an equal share of what was left, when that call asked.
+    ``share_micros`` is an equal share of what was left, when that call asked. ``ends_at_ms`` is where its grant ends,
+    on the PBX's clock; 0 where it is not answered yet.
     """
 
     at_ms: int
     share_micros: int
+    ends_at_ms: int
 
 
 Event = (

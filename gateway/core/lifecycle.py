@@ -15,6 +15,7 @@ Rules of money:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.core import verdict
@@ -60,6 +61,10 @@ Effects = tuple[Effect, ...]
 FINAL_DEADLINE_MS = 300
 # A final call asks once more by itself this long before the cut: the news of a top-up may have been lost.
 LAST_ASK_MS = 600
+# Alarms ring on a grid, a little early: an ask that is so early was the last one all the same.
+ALARM_EARLY_MS = 100
+# Who gave back asks for more this much later: first come those for whom it was given back.
+AFTER_YOU_MS = 250
 # A ledger that could not be asked is asked again this much later, as long as the cap allows.
 EXTEND_RETRY_MS = 500
 # The PBX was seen to cut within 10 ms of the cap. A leg not heard to end by now is asked about.
@@ -222,7 +227,7 @@ def _extended(call: Call, grant: Grant) -> Effects:
     if call.shrink_to_seconds:
         assert grant.granted_seconds == call.shrink_to_seconds
         call.granted_seconds, call.shrink_to_seconds = grant.granted_seconds, 0
-        return (Wake(call.cap_at_ms - call.lead_ms, is_over=False),)
+        return (Wake(max(call.cap_at_ms - call.lead_ms, call.step_at_ms + AFTER_YOU_MS), is_over=False),)
     assert grant.granted_seconds > call.granted_seconds
     call.granted_seconds = grant.granted_seconds
     call.extensions += 1
@@ -236,8 +241,10 @@ def _final(call: Call, _: Refused) -> Effects:
     call.is_step_unheard = False
     if call.was_topped_up:
         return (Wake(0, is_over=False),)  # at once: the refusal was given before the top-up
+    if effects := _catch_up(call, call.step_at_ms):
+        return effects
     last_ask_ms = call.cap_at_ms - LAST_ASK_MS
-    if call.step_at_ms >= last_ask_ms:
+    if call.step_at_ms >= last_ask_ms - ALARM_EARLY_MS:
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
     return (Wake(last_ask_ms, is_over=False),)
 
@@ -251,11 +258,26 @@ def _ask_again_later(call: Call, event: LedgerSilent) -> Effects:
 
 def _shrink(call: Call, event: CreditShort) -> Effects:
     """Another call of the tenant runs dry: what this one does not need yet goes back, once the PBX ends it sooner."""
+    call.missed_short = event
+    if call.state is State.EXTENDING or call.armed_seconds != call.granted_seconds or call.is_step_unheard:
+        return ()  # a cap or a step is on its way
+    call.missed_short = None
     keep_seconds = seconds_to_keep(call, event)
     if not keep_seconds:
         return ()
     call.shrink_to_seconds = keep_seconds
-    return (set_cap(call),)
+    # A final call is one no more: it has time to give back, and asks for some again when that is done. Its alarm is for
+    # its end; should the PBX not be reached, it is to go on as before.
+    again = (Wake(event.at_ms + EXTEND_RETRY_MS, is_over=False),) if call.state is State.FINAL else ()
+    call.state = State.ANSWERED
+    return (set_cap(call), *again)
+
+
+def _catch_up(call: Call, at_ms: int) -> Effects:
+    """Hear now what could not be heard while a cap or a step was on its way."""
+    if call.missed_short is None:
+        return ()
+    return _shrink(call, replace(call.missed_short, at_ms=at_ms))
 
 
 def _give_back(call: Call, at_ms: int) -> Effects:
@@ -278,7 +300,8 @@ def _armed(call: Call, event: Armed) -> Effects:
     if event.seconds < call.armed_seconds:  # a cap that is out of date was taken last
         return (set_cap(call),)
     call.armed_seconds = event.seconds
-    return (Wake(call.cap_at_ms - call.lead_ms, is_over=False),)
+    wake = Wake(call.cap_at_ms - call.lead_ms, is_over=False)
+    return (wake, *_catch_up(call, event.at_ms))
 
 
 def _note_top_up(call: Call, _: ToppedUp) -> Effects:
@@ -380,15 +403,16 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(answered, QuotaLow, _ask_more, extending, answered, final)
     rule(final, (QuotaLow, ToppedUp), _ask_more, extending, final)
     rule(extending, Grant, _extended, answered)
-    rule(extending, Refused, _final, final)
+    rule(extending, Refused, _final, final, answered)
     rule(extending, LedgerSilent, _ask_again_later, answered)
     rule(extending, ToppedUp, _note_top_up)
     rule(extending, QuotaLow, _nothing)
     rule(answered, ToppedUp, _nothing)
     for live in _LIVE:
         rule(live, LegEnded, _leg_ended, settled, live)
-    rule(answered, CreditShort, _shrink)
-    rule((asked, reserved, ringing, extending, final), CreditShort, _nothing)
+    rule((answered, extending), CreditShort, _shrink)
+    rule(final, CreditShort, _shrink, answered, final)
+    rule((asked, reserved, ringing), CreditShort, _nothing)
     rule(answered, Armed, _armed, answered, extending)
     rule((extending, final), Armed, _armed)
     rule(_LIVE, QuotaOver, _look)

@@ -98,7 +98,7 @@ class Switchboard:
         now_ms = self.world.switch.now_ms()
         event: Event = ToppedUp(now_ms)
         if isinstance(news, CreditRanShort):
-            event = CreditShort(now_ms, news.share_micros)
+            event = CreditShort(now_ms, news.share_micros, news.ends_at_ms)
         for session in self:
             is_its_own = isinstance(news, CreditRanShort) and news.call_id == session.key.call_id
             if session.call.is_live and not is_its_own and news.tenant in ("", session.key.tenant):

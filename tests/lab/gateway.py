@@ -231,9 +231,16 @@ secret = "{self.asterisk.secret}"
 
 
 def tenant_toml(
-    accountcode: str, *, quantum_seconds: int = 4, extend_lead_ms: int = 1500, recharge: str = "", webhook: str = ""
+    accountcode: str,
+    *,
+    quantum_seconds: int = 4,
+    extend_lead_ms: int = 1500,
+    quota: str = "",
+    recharge: str = "",
+    webhook: str = "",
+    included: str = "",
 ) -> str:
-    """A tenant's file: US, the lab's tariff, short quanta."""
+    """A tenant's file: US, the lab's tariff, short quanta; ``quota`` adds lines, the others are whole sections."""
     return f"""
 currency = "USD"
 tariff = "lab.csv"
@@ -249,8 +256,10 @@ timeout_seconds = 60
 [quota]
 quantum_seconds = {quantum_seconds}
 extend_lead_ms = {extend_lead_ms}
+{quota}
 {recharge}
 {webhook}
+{included}
 """
 
 

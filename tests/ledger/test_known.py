@@ -202,8 +202,22 @@ async def test_a_call_cut_for_its_share_is_told_of(bank: Bank) -> None:
     await bank.release("greedy")
     await bank.reserve(first(), "cut", fair=True)
     await bank.reserve(ladder(SECONDS, 0, 30), "refused", fair=True)
-    assert await anext(heard) == CreditRanShort(bank.tenant, "cut", 500_000)
-    assert await anext(heard) == CreditRanShort(bank.tenant, "refused", 600_000 // 3)
+    assert await anext(heard) == CreditRanShort(bank.tenant, "cut", 500_000, 0)
+    assert await anext(heard) == CreditRanShort(bank.tenant, "refused", 600_000 // 3, 0)
+    await heard.aclose()
+
+
+async def test_a_call_that_ran_short_is_told_of_with_the_end_of_its_grant(bank: Bank) -> None:
+    """On its PBX's clock; whether it got less than it asked for, or nothing."""
+    await bank.open(credit=1 * MICROS)
+    await bank.reserve(first(1), "a", fair=True)
+    await bank.answer("a")
+    heard = bank.ledger.subscribe()
+    assert await anext(heard) == FundsCame("")
+    await bank.extend(1, 0, ladder(FIFTH, 60, 1800), "a", fair=True)
+    await bank.extend(2, 0, ladder(FIFTH, 300, 1800), "a", fair=True)
+    for share_micros in (800_000, 0):
+        assert await anext(heard) == CreditRanShort(bank.tenant, "a", share_micros, 1_700_000_300_000)
     await heard.aclose()
 
 

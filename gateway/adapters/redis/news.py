@@ -75,6 +75,6 @@ def _read(channel: bytes, text: str) -> News | None:
     if channel == TOPUPS_CHANNEL.encode():
         return FundsCame(text)
     words = text.split(" ")
-    if len(words) != len(("tenant", "call", "share")) or not words[2].isdecimal():
+    if len(words) != len(("tenant", "call", "share", "end")) or not all(word.isdecimal() for word in words[2:]):
         return None
-    return CreditRanShort(words[0], words[1], int(words[2]))
+    return CreditRanShort(words[0], words[1], int(words[2]), int(words[3]))

@@ -12,8 +12,9 @@ keeps its figures and its meta: they price its correction.
 
 local REFUSAL_KEPT_MS = 60000
 local CALL = { 'state', 'step', 'done', 'reply', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'leg',
-               'valid_until', 'cap', 'included_cap' }
-local FIGURES = { 'step', 'granted', 'charged', 'held', 'included', 'valid_until', 'cap', 'included_cap' }
+               'answered_at', 'valid_until', 'cap', 'included_cap' }
+local FIGURES = { 'step', 'granted', 'charged', 'held', 'included', 'answered_at', 'valid_until', 'cap',
+                  'included_cap' }
 local STORED = { 'state', 'step', 'granted', 'charged', 'held', 'leg', 'answered_at', 'valid_until', 'included', 'pool' }
 
 local function read_call(books)

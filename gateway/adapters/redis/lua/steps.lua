@@ -5,10 +5,12 @@ local function granted_reply(books, call, is_short, has_outbox)
     call.included)
 end
 
--- Credit ran short: the tenant's other calls may give back what they do not need yet. pcall: who may not hear it
--- loses nothing.
-local function tell_short(books, id, offer)
-  if offer.is_fair then redis.pcall('PUBLISH', 'callgate:short', reply(books.tenant, id, offer.share or 0)) end
+-- Credit ran short: the tenant's other calls may give back what lies beyond the end of this one's grant (PBX ms; 0 where
+-- it is not answered yet). pcall: who may not hear it loses nothing.
+local function tell_short(books, id, offer, call)
+  if not offer.is_fair then return end
+  local ends_at = call and call.answered_at + call.granted * 1000 or 0
+  redis.pcall('PUBLISH', 'callgate:short', reply(books.tenant, id, offer.share or 0, ends_at))
 end
 
 local function refuse_reserve(books, id, offer)
@@ -118,7 +120,7 @@ local function extend(keys, args)
   end
   write(books)
   write_call(books, id, call, 'done', name, 'reply', words)
-  if not grant or grant.is_cut then tell_short(books, id, offer) end
+  if not grant or grant.is_cut then tell_short(books, id, offer, call) end
   return words
 end
 
