@@ -196,7 +196,7 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     if call.is_step_unheard and call.shrink_to_seconds:
         return _give_back(call, event.at_ms)  # the same step again
     if call.shrink_to_seconds:  # its cap may stand or not: the grant's is set again before more is asked for
-        call.armed_seconds, call.shrink_to_seconds = call.shrink_to_seconds, 0
+        call.shrink_to_seconds = 0
         return set_cap(call), Wake(event.at_ms + EXTEND_RETRY_MS, is_over=False)
     if call.cap_at_ms - event.at_ms < FINAL_DEADLINE_MS:
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
@@ -208,12 +208,12 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
         call.state = State.FINAL
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
     call.state = State.EXTENDING
-    if not call.is_step_unheard:
+    if not call.is_step_unheard:  # else the same step again, with the same commit: its answer is that of the first time
         call.step += 1
+        # The leg may have ended, or the PBX's clock been set back: what was committed stays so until the settle.
+        call.committed_micros = max(call.committed_micros, call.charge_at(event.at_ms))
     call.step_at_ms = event.at_ms
     call.was_topped_up = False
-    # The leg may have ended, or the PBX's clock been set back: what was committed stays so until the settle.
-    call.committed_micros = max(call.committed_micros, call.charge_at(event.at_ms))
     left_ms = call.answered_at_ms + offered.rungs[-1][0] * 1000 - event.at_ms
     return (
         Extend(call.step, call.committed_micros, offered, left_ms + VALIDITY_SLACK_MS, _is_fair(call), call.pool()),

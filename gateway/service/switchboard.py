@@ -13,7 +13,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Pass, decide
-from gateway.core.events import CallerEnded, CreditShort, Event, LegEnded, ToppedUp
+from gateway.core.events import CallerEnded, CreditShort, LegEnded, ToppedUp
 from gateway.core.facts import (
     Ask,
     AskSilenced,
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 UNANSWERED = frozenset({State.RESERVED, State.RINGING})
 DRAIN_LOOK_SECONDS = 0.01
+# News that a tenant's calls ran short are told to its others so often at the most.
+SHORT_SECONDS = 0.1
 # An adapter may hold facts back until it believes them, but not asks (adapters/ami/suspicion.py: some 12 ms).
 HELD_FACTS_SECONDS = 0.03
 
@@ -61,6 +63,8 @@ class Switchboard:
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
+        self._by_tenant: dict[str, set[Session]] = {}
+        self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
@@ -95,13 +99,31 @@ class Switchboard:
 
     def tell_all(self, news: FundsCame | CreditRanShort) -> None:
         """Tell the live calls of a tenant that it has more to spend, or that one of them ran short."""
-        now_ms = self.world.switch.now_ms()
-        event: Event = ToppedUp(now_ms)
         if isinstance(news, CreditRanShort):
-            event = CreditShort(now_ms, news.share_micros, news.ends_at_ms)
-        for session in self:
-            is_its_own = isinstance(news, CreditRanShort) and news.call_id == session.key.call_id
-            if session.call.is_live and not is_its_own and news.tenant in ("", session.key.tenant):
+            self._gather(news)
+            return
+        sessions = tuple(self._by_tenant.get(news.tenant, ())) if news.tenant else tuple(self._sessions)
+        event = ToppedUp(self.world.switch.now_ms())
+        for session in sessions:
+            if session.call.is_live:
+                session.tell(event)
+
+    def _gather(self, news: CreditRanShort) -> None:
+        """Hear one of the many: each refused dial of a tenant without credit sends one, and each walks its calls."""
+        if news.tenant not in self._by_tenant:
+            return
+        gathered = self._short.setdefault(news.tenant, [])
+        gathered.append(news)
+        if len(gathered) == 1:
+            asyncio.get_running_loop().call_later(SHORT_SECONDS, self._tell_short, news.tenant)
+
+    def _tell_short(self, tenant: str) -> None:
+        gathered = self._short.pop(tenant)
+        least = min(gathered, key=lambda news: news.share_micros)
+        event = CreditShort(self.world.switch.now_ms(), least.share_micros, least.ends_at_ms)
+        ran_short = {news.call_id for news in gathered}
+        for session in tuple(self._by_tenant.get(tenant, ())):
+            if session.call.is_live and session.key.call_id not in ran_short:
                 session.tell(event)
 
     def adopt(self, call: Call) -> Session:
@@ -226,6 +248,7 @@ class Switchboard:
         self._by_caller[call.caller] = session
         self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
         self._sessions.add(session)
+        self._by_tenant.setdefault(tenant, set()).add(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
         return session
 
@@ -261,6 +284,10 @@ class Switchboard:
 
     def _closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        of_tenant = self._by_tenant.get(session.key.tenant, set())
+        of_tenant.discard(session)
+        if not of_tenant:
+            self._by_tenant.pop(session.key.tenant, None)
         self._by_leg.pop(session.call.leg, None)
         linkedid = session.call.terms.ask.linkedid or session.call.caller
         if self._by_linkedid.get(linkedid) is session:

@@ -156,7 +156,7 @@ class Line:
                     break
             for other in self.talks:
                 if other is not talk and other.is_up:
-                    await self._tell(other, CreditShort(self.now_ms, news.share_micros))
+                    await self._tell(other, CreditShort(self.now_ms, news.share_micros, news.ends_at_ms))
 
     def ended_ms(self, talk: Talk) -> int:
         """When a call ended, from the first ask."""

@@ -360,10 +360,10 @@ async def test_a_shrink_that_grows_is_refused(bank: Bank) -> None:
     await bank.open(credit=5000)
     await bank.reserve(flat((60, 1000)))
     await bank.answer()
-    assert await code(bank.shrink(1, 0, 60, 1000)) == "bad_amount"
+    assert await code(bank.shrink(1, 0, 60, 1000)) == "exceeds_grant"
     assert await code(bank.shrink(1, 0, 30, 1001)) == "exceeds_grant"
     assert await code(bank.shrink(1, 600, 30, 500)) == "bad_amount"
-    assert await code(bank.shrink(1, 0, 30, 500, included=1)) == "bad_amount"
+    assert await code(bank.shrink(1, 0, 30, 500, included=1)) == "exceeds_grant"
 
 
 async def test_a_closed_call_is_not_registered(bank: Bank) -> None:

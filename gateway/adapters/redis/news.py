@@ -7,6 +7,7 @@ short only gets less.
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.adapters.redis.wire import is_tenant
 from gateway.ports import CreditRanShort, FundsCame
 
 TOPUPS_CHANNEL: Final = "callgate:topups"
@@ -23,6 +25,7 @@ _CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL)
 News = FundsCame | CreditRanShort
 
 _QUIET_SECONDS: Final = 10.0
+_SHORT: Final = re.compile(r"(\S+) (\S+) ([0-9]{1,16}) ([0-9]{1,16})")  # tenant, call, share, end
 
 
 async def follow(urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None]:
@@ -73,8 +76,8 @@ async def _listen(url: str, urls: Callable[[], Sequence[str]]) -> AsyncGenerator
 def _read(channel: bytes, text: str) -> News | None:
     """Read a message; None for one that makes no sense: anybody may publish."""
     if channel == TOPUPS_CHANNEL.encode():
-        return FundsCame(text)
-    words = text.split(" ")
-    if len(words) != len(("tenant", "call", "share", "end")) or not all(word.isdecimal() for word in words[2:]):
+        return FundsCame(text) if is_tenant(text) else None
+    words = _SHORT.fullmatch(text)
+    if words is None or not is_tenant(words[1]):
         return None
-    return CreditRanShort(words[0], words[1], int(words[2]), int(words[3]))
+    return CreditRanShort(words[1], words[2], int(words[3]), int(words[4]))
