@@ -71,6 +71,7 @@ class Call:
     granted_seconds: int = 0  # what the ledger holds or has charged
     granted_micros: int = 0  # the price of it all, charged or held
     included_seconds: int = 0  # taken from the pool
+    pool_period: str = ""  # of a call that was taken back: the zone in the config may have changed
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
@@ -168,7 +169,7 @@ class Call:
         if included is None or (self.granted_seconds and not self.included_seconds):
             return None
         covered = covered_micros(self.schedule, self.included_seconds) if self.included_seconds else 0
-        period = month_of(self.terms.ask.at_ms, self.terms.tenant.zone).name
+        period = self.pool_period or month_of(self.terms.ask.at_ms, self.terms.tenant.zone).name
         return Pool(included.name, period, included.seconds, spare_seconds, covered)
 
     def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:

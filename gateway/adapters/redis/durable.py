@@ -222,7 +222,7 @@ class DurablePipe:
         if shortfall := promise.shortfall(replies[-1]):
             raise _unknown(f"The step is not known to be on disk: after {self._timeout_seconds:g} s {shortfall}")
         if self._own_sync is not None and promise.is_own_sync_due:
-            await asyncio.to_thread(self._own_sync)
+            await asyncio.wait_for(asyncio.to_thread(self._own_sync), self._timeout_seconds)
 
     # ------------------------------------------------------------------------------------ what can be promised
 

@@ -240,7 +240,8 @@ class World:
             return
         arm = self.arms[0]
         if is_taken:
-            self.cut_at_ms = min(arm.cut_at_ms, self.now_ms + arm.longest_ms)
+            # One that is past already ends the leg now.
+            self.cut_at_ms = max(self.now_ms, min(arm.cut_at_ms, self.now_ms + arm.longest_ms))
             assert self.cut_at_ms <= ANSWERED_AT_MS + self.granted_seconds * 1000, "more may be talked than is held"
             if is_heard:
                 self.arms.popleft()

@@ -6,7 +6,7 @@ from gateway.core.call import State
 from gateway.core.facts import AskSilenced, LegAnswered
 from gateway.ports import CallKey, ListNotWhole
 from gateway.service import memo
-from gateway.service.reap import Reaper
+from gateway.service.reap import FORGOTTEN_MS, Reaper
 from rating import Ladder
 from tests.unit.core import build
 
@@ -153,3 +153,19 @@ async def test_the_reaper_estimates_by_the_price_of_the_answer_and_not_by_what_w
     await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally, lambda _: None).reap()
     after = await house.balance()
     assert (before.balance_micros - after.balance_micros, after.held_micros) == (600_000, 0)
+
+
+async def test_an_ask_of_a_switch_that_is_gone_from_the_config_is_freed_after_a_day(house: House) -> None:
+    """Until then it is held, in doubt: its switch may come back."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.reserved()
+    call = f"cg:{{{house.tenant.tenant_id}}}:call:{session.key.call_id}"
+    live = f"cg:{{{house.tenant.tenant_id}}}:live"
+    redis = house.books.real.pipe
+    reaper = Reaper(house.books, house.directory, {}, house.tally, lambda _: None)
+    now_ms = await house.books.now_ms(house.tenant.tenant_id)
+    for age_ms, held_micros in ((FORGOTTEN_MS - 60_000, QUANTUM_MICROS), (FORGOTTEN_MS + 1_000, 0)):
+        await redis.call("HSET", call, "valid_until", now_ms - age_ms)
+        await redis.call("ZADD", live, now_ms - age_ms, session.key.call_id)
+        await reaper.reap()
+        assert (await house.balance()).held_micros == held_micros
