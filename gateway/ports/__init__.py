@@ -1,0 +1,57 @@
+"""What the core needs from the world, as protocols. Adapters implement them; tests may implement them too.
+
+Money is ``int`` micro-units of the account's currency. Times that end in ``_ms`` are milliseconds; PBX times are
+the PBX's own clock, ledger times are the ledger's.
+"""
+
+from gateway.core.books import Grant, Pool, Refused, Settled
+from gateway.ports.books import (
+    AccountTerms,
+    Balance,
+    CallKey,
+    CreditRanShort,
+    FundsCame,
+    LedgerRejected,
+    LedgerUnavailable,
+    Lot,
+    OutboxEvent,
+    StoredCall,
+    TopUp,
+    Unsettled,
+)
+from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
+from gateway.ports.ledger import Ledger, SettleQueue
+from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
+from gateway.ports.world import CDRSink, Notifier, Watch
+
+__all__ = [
+    "AccountTerms",
+    "Archive",
+    "ArchiveBrokenError",
+    "ArchiveBusyError",
+    "Balance",
+    "CDRSink",
+    "CallKey",
+    "CreditRanShort",
+    "FundsCame",
+    "Grant",
+    "JournalReader",
+    "Ledger",
+    "LedgerRejected",
+    "LedgerUnavailable",
+    "ListNotWhole",
+    "Lot",
+    "Notifier",
+    "OutboxEvent",
+    "Pool",
+    "Refused",
+    "SettleQueue",
+    "Settled",
+    "StoredCall",
+    "Switch",
+    "SwitchUnavailable",
+    "TopUp",
+    "Unsettled",
+    "VerdictLate",
+    "Watch",
+]

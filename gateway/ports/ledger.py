@@ -1,0 +1,208 @@
+"""The ledger, and where settlements wait that it has not taken."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from gateway.core.books import Grant, Pool, Refused, Settled
+from gateway.ports.books import (
+    AccountTerms,
+    Balance,
+    CallKey,
+    OutboxEvent,
+    StoredCall,
+    TopUp,
+    Unsettled,
+)
+from rating import Ladder
+
+
+class Ledger(Protocol):
+    """The books. Every step is atomic, idempotent and journalled; see the Redis adapter for the one there is.
+
+    All methods raise LedgerUnavailable; those that say so raise LedgerRejected. The steps of a call are sent when they
+    are called, not when they are awaited: they raise then or later.
+    """
+
+    async def open_account(self, terms: AccountTerms) -> Balance:
+        """Open the account, or apply changed terms to it. Rejected: ``wrong_currency``."""
+        ...
+
+    async def balance(self, tenant: str) -> Balance:
+        """Rejected: ``unknown_account``."""
+        ...
+
+    async def now_ms(self, tenant: str) -> int:
+        """The clock of the ledger, by which funds expire."""
+        ...
+
+    async def top_up(
+        self,
+        tenant: str,
+        topup_id: str,
+        amount_micros: int,
+        currency: str,
+        source: str,
+        expires_at_ms: int | None = None,
+    ) -> TopUp:
+        """Add funds, once for an id, as a lot that expires by the ledger's clock, or never.
+
+        Rejected: ``unknown_account``, ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``,
+        ``account_closed``. Wakes whoever follows top-ups: a final call may go on.
+        """
+        ...
+
+    async def reverse(self, tenant: str, topup_id: str, reason: str) -> TopUp:
+        """Take a top-up back, once; what is spent already is owed. Rejected: ``unknown_topup``, ``too_old``."""
+        ...
+
+    async def close_account(self, tenant: str) -> Balance:
+        """Sell nothing more to the tenant. Rejected: ``bad_state`` while calls are live."""
+        ...
+
+    async def reopen_account(self, tenant: str) -> Balance:
+        """Sell again."""
+        ...
+
+    async def tend(self, tenant: str) -> bool:
+        """Do what is due by the clock alone: expiry and its notices, old ids. True when the outbox has something."""
+        ...
+
+    def reserve(
+        self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str, *, fair: bool = False, pool: Pool | None = None
+    ) -> Awaitable[Grant | Refused]:
+        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
+
+        ``fair``: when credit is short, at most an equal share of what is left among the tenant's live calls.
+        """
+        ...
+
+    def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
+        """Note that the leg is Up: the reservation can be charged from here on.
+
+        Rejected: ``unknown_call``, ``bad_state``.
+        """
+        ...
+
+    def extend(
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        ladder: Ladder,
+        validity_ms: int,
+        *,
+        fair: bool = False,
+        pool: Pool | None = None,
+    ) -> Awaitable[Grant | Refused]:
+        """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
+
+        When Refused the commit stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``,
+        ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    def shrink(
+        self,
+        key: CallKey,
+        step: int,
+        committed_micros: int,
+        seconds: int,
+        total_micros: int,
+        included_seconds: int,
+        validity_ms: int,
+    ) -> Awaitable[Grant]:
+        """Give back what a call holds beyond its first ``seconds``, which cost ``total_micros`` in all.
+
+        The PBX must end the call there before. Wakes final calls. Rejected: ``unknown_call``, ``stale_step``,
+        ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    def register(
+        self,
+        key: CallKey,
+        step: int,
+        granted_seconds: int,
+        total_micros: int,
+        leg: str,
+        answered_at_ms: int,
+        validity_ms: int,
+        meta: str,
+        *,
+        pool: Pool | None = None,
+        included_seconds: int = 0,
+    ) -> Awaitable[None]:
+        """After a fail-over that lost writes: make the call hold again what was granted, past the limit if need be.
+
+        Opens a call again that was estimated. Rejected: ``bad_state`` where it is settled or released,
+        ``unknown_account``.
+        """
+        ...
+
+    def settle(
+        self,
+        key: CallKey,
+        step: int,
+        charge_micros: int,
+        seconds: int,
+        *,
+        is_estimate: bool,
+        included_seconds: int = 0,
+    ) -> Awaitable[Settled]:
+        """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
+
+        Rejected: ``unknown_call``, ``exceeds_grant``, ``bad_state``.
+        """
+        ...
+
+    def release(self, key: CallKey) -> Awaitable[Settled]:
+        """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing."""
+        ...
+
+    def doubt(self, key: CallKey) -> Awaitable[None]:
+        """Mark an expired, unanswered reservation as in doubt; it stays held until the switch was heard."""
+        ...
+
+    async def stored_call(self, key: CallKey) -> StoredCall | None:
+        """One call that is live or estimated."""
+        ...
+
+    async def live_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """All reservations that are neither settled nor released."""
+        ...
+
+    async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:
+        """Those of them whose validity has run out, by the ledger's own clock."""
+        ...
+
+    async def outbox(self, tenant: str, most: int) -> Sequence[OutboxEvent]:
+        """The oldest undelivered events of a tenant, in order."""
+        ...
+
+    async def outbox_done(self, tenant: str, entry_id: str) -> None:
+        """Forget an event that was acknowledged by its receiver."""
+        ...
+
+
+class SettleQueue(Protocol):
+    """Settles that the ledger has not taken, on disk: one entry a call, a later one replaces it.
+
+    The methods never raise and, but for ``pending``, never wait: what they are told is on disk soon, and what cannot be
+    written is told to a person.
+    """
+
+    def put(self, entry: Unsettled) -> None:
+        """Keep it until it is done."""
+        ...
+
+    def done(self, entry: Unsettled) -> None:
+        """The ledger took it: forget it."""
+        ...
+
+    def set_aside(self, entry: Unsettled) -> None:
+        """The ledger will never take it: keep it for a person, and give it out no more."""
+        ...
+
+    async def pending(self) -> Sequence[Unsettled]:
+        """What an earlier process left."""
+        ...

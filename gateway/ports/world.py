@@ -1,0 +1,46 @@
+"""The rest of the world: who is notified, where records go, who watches."""
+
+from typing import Protocol
+
+from gateway.core.cdr import CallRecord
+from gateway.ports.books import OutboxEvent
+
+
+class Notifier(Protocol):
+    """Delivers one outbox event to a tenant's webhook."""
+
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+        """True when the receiver acknowledged it (2xx). Never raises for what a receiver does."""
+        ...
+
+
+class CDRSink(Protocol):
+    """Where a closed call's record goes (a log line, a file)."""
+
+    def write(self, record: CallRecord) -> None:
+        """Keep one record. Must not block."""
+        ...
+
+
+class Watch(Protocol):
+    """What is counted for those who watch. All calls are cheap and never raise."""
+
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+        """One verdict: ``allow``, ``pass``, ``deny`` or ``late``, and the time from the ask's receipt to it."""
+        ...
+
+    def calls_live(self, switch: str, count: int) -> None:
+        """How many calls of a switch are metered now."""
+        ...
+
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+        """A call was settled."""
+        ...
+
+    def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
+        """One attempt to deliver an outbox event."""
+        ...
+
+    def fault(self, where: str) -> None:
+        """Something went wrong that a person should look at."""
+        ...
