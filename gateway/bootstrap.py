@@ -12,7 +12,9 @@ import structlog
 from gateway.adapters import tasks
 from gateway.adapters.ami import AmiSettings, AmiSwitch
 from gateway.adapters.archive import FileArchive
+from gateway.adapters.archive_page import FileArchivePage
 from gateway.adapters.http import HttpServer
+from gateway.adapters.http.api import ApiServer
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
 from gateway.adapters.redis.ledger import Observer, RedisLedger
@@ -23,6 +25,7 @@ from gateway.logs import LogCDRSink
 from gateway.ports import AccountTerms, Balance, CDRSink, FundsCame, Ledger, LedgerRejected, LedgerUnavailable
 from gateway.service import memo
 from gateway.service.archive import Archiver
+from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
@@ -98,6 +101,11 @@ class Gateway:
         )
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
+        self.desk = desk_of(self.ledger, lambda: self.directory, self.settings, boards=self.boards)
+        if self.settings.api.is_on:
+            self.api = api_of(self.desk, lambda: self.settings)
+            await self.api.start()
+            self._stack.push_async_callback(self.api.stop)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
@@ -203,6 +211,31 @@ class Gateway:
                 self.watch.fault("errand")
                 log.error("errand.failed", errand=getattr(errand, "__qualname__", ""), exc_info=error)
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
+
+
+def desk_of(
+    ledger: RedisLedger,
+    directory: Callable[[], Directory],
+    settings: Settings,
+    *,
+    boards: Mapping[str, Switchboard] | None = None,
+) -> Desk:
+    """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
+    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards)
+
+
+def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
+    """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
+    api = settings().api
+    return ApiServer(
+        desk,
+        lambda: settings().api.keyring,
+        audit_file=api.audit_file,
+        host=api.host,
+        port=api.port,
+        tls=(api.tls_cert, api.tls_key) if api.tls_cert and api.tls_key else None,
+        requests_per_second=api.requests_per_second,
+    )
 
 
 async def in_slices(asks: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

@@ -99,7 +99,7 @@ def read_archive(folder: Path, after_n: int = 0) -> Iterator[Entry]:
     It may be read while it is written: a last line without its end is not there yet.
     Raises ArchiveBrokenError, OSError.
     """
-    files = _files(folder)
+    files = archive_files(folder)
     later = [file for file in files[1:] if _first_n(file) <= after_n + 1]
     for file in files[len(later) :]:
         for entry, _ in _entries(file):
@@ -110,7 +110,8 @@ def read_archive(folder: Path, after_n: int = 0) -> Iterator[Entry]:
 # ------------------------------------------------------------------------------------------------------ the files
 
 
-def _files(folder: Path) -> list[Path]:
+def archive_files(folder: Path) -> list[Path]:
+    """Return the files of a tenant's folder in their order; none where there is no folder. Raises OSError."""
     try:
         files = list(folder.iterdir())
     except FileNotFoundError:
@@ -143,7 +144,7 @@ def _found_end(folder: Path) -> _End:
     What a process wrote that was killed before its sync may be on no disk yet; and a machine that failed may have
     left anything behind the last sync.
     """
-    for file in reversed(_files(folder)):
+    for file in reversed(archive_files(folder)):
         end = _checked(file)
         if end.size_bytes:
             _sync_folder(folder)
@@ -170,7 +171,7 @@ def _checked(file: Path) -> _End:
 
 def _is_as_it_was(folder: Path, end: _End) -> bool:
     """Tell whether nobody else wrote since."""
-    files = _files(folder)
+    files = archive_files(folder)
     if end.file is None or not files:
         return end.file is None and not files
     return files[-1] == end.file and end.file.stat().st_size == end.size_bytes

@@ -140,17 +140,17 @@ def reverse(
     print(f"{tenant}: top-up {topup_id} {was}; balance {format_amount(done.balance_micros, owner.currency)}")
 
 
-def close(tenant: str, config: ConfigDir = CONFIG) -> None:
+def close(tenant: str, config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Close an account: no new calls, no top-ups, until it is reopened. What is in it stays."""
-    _show_status(tenant, config, lambda ledger: ledger.close_account(tenant))
+    _show_status(tenant, config, lambda ledger: ledger.close_account(tenant), as_json=as_json)
 
 
-def reopen(tenant: str, config: ConfigDir = CONFIG) -> None:
+def reopen(tenant: str, config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Open a closed account again."""
-    _show_status(tenant, config, lambda ledger: ledger.reopen_account(tenant))
+    _show_status(tenant, config, lambda ledger: ledger.reopen_account(tenant), as_json=as_json)
 
 
-def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable[Balance]]) -> None:
+def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable[Balance]], *, as_json: bool) -> None:
     settings = load_settings(config)
     owner = tenant_named(settings, tenant)
 
@@ -160,6 +160,9 @@ def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable
             return await change(ledger)
 
     row = run(apply())
+    if as_json:
+        print(json.dumps(_balance_facts(row)))
+        return
     is_now = "closed" if row.is_closed else "open"
     print(f"{tenant}: {is_now}; balance {format_amount(row.balance_micros, row.currency)}")
 
@@ -207,9 +210,9 @@ def _note(row: Balance) -> str:
     return ", ".join([*words, *([f"debt {format_amount(row.debt_micros)}"] if row.debt_micros else [])])
 
 
-def _balance_facts(row: Balance, lots: Sequence[Lot]) -> dict[str, Any]:
+def _balance_facts(row: Balance, lots: Sequence[Lot] | None = None) -> dict[str, Any]:
     facts = {"available_micros": row.available_micros, "debt_micros": row.debt_micros}
-    return {**asdict(row), **facts, "lots": [asdict(lot) for lot in lots]}
+    return {**asdict(row), **facts, **({} if lots is None else {"lots": [asdict(lot) for lot in lots]})}
 
 
 def _amount(text: str) -> int:

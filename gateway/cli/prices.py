@@ -15,9 +15,7 @@ from rich.table import Column, Table
 
 from gateway import bootstrap
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
-from gateway.core.call import Terms
-from gateway.core.decide import Deny, Pass, classified, decide
-from gateway.core.facts import Ask
+from gateway.core import quote as quotes
 from gateway.core.tenant import Included, Tenant
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
@@ -26,7 +24,6 @@ from rating import (
     MOST_CALL_SECONDS,
     Account,
     AmountError,
-    NumberError,
     Price,
     Rate,
     Run,
@@ -95,9 +92,13 @@ def rates(
     tenant: Annotated[str | None, typer.Option(help="Whose; not needed where there is one tenant.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, in the columns of a tariff.")] = False,
     config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Show all prices of a tenant: its own, then its plan's, then the default's, as far as they price calls."""
     rows = [list_cells(rate) for rate in price_list(_tenant(tenant, config).tariffs)]
+    if as_json:
+        print(json.dumps(rows))
+        return
     if as_csv:
         text = io.StringIO()
         writer = csv.DictWriter(text, LIST_COLUMNS, lineterminator="\n")
@@ -138,25 +139,15 @@ def _tenant(name: str | None, config: Path) -> Tenant:
 def _of_tenant(number: str, name: str | None, config: Path, at_ms: int, *, as_json: bool) -> Subject:
     """A tenant's call, decided as the gate would. One that would be refused, or would pass, is told and ends here."""
     tenant = _tenant(name, config)
-    ask = Ask(
-        switch="", uniqueid="", nonce="", number=number, tenant=tenant.tenant_id, accountcode="", cli="", at_ms=at_ms
-    )
-    decision = decide(ask, tenant, at_ms, lambda _: False)
-    if isinstance(decision, Terms):
-        destination = decision.destination
-        number = destination.e164
-        return Subject(
-            number, destination.call_class, decision.price, at_ms, tenant.currency, tenant, decision.included
-        )
-    try:
-        call_class = classified(tenant, number, at_ms)[0].call_class
-    except NumberError as error:
-        fail(f"{error.sentence} ({error.reason_code})")
-    if isinstance(decision, Deny):
-        fail(f"{number}, {call_class}: such a call is refused ({decision.reason}).")
-    assert isinstance(decision, Pass)
-    free = {"number": number, "class": call_class, "tenant": tenant.tenant_id, "is_metered": False}
-    print(json.dumps(free) if as_json else f"{number}, {call_class}: such a call passes without charge.")
+    found = quotes.quote(tenant, number, at_ms)
+    if found.price is not None:
+        return Subject(found.number, found.call_class, found.price, at_ms, tenant.currency, tenant, found.pool)
+    if found.sentence:
+        fail(f"{found.sentence} ({found.reason})")
+    if found.outcome is quotes.Outcome.REFUSED:
+        fail(f"{number}, {found.call_class}: such a call is refused ({found.reason}).")
+    free = {"number": number, "class": found.call_class, "tenant": tenant.tenant_id, "is_metered": False}
+    print(json.dumps(free) if as_json else f"{number}, {found.call_class}: such a call passes without charge.")
     raise typer.Exit
 
 

@@ -19,6 +19,7 @@ from gateway.ports.books import (
     TopUp,
     Unsettled,
 )
+from gateway.ports.desk import ArchivePage, DeskLedger, LimitsBooks, Refusal, Reloaded, Restriction
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
@@ -29,22 +30,28 @@ __all__ = [
     "Archive",
     "ArchiveBrokenError",
     "ArchiveBusyError",
+    "ArchivePage",
     "Balance",
     "CDRSink",
     "CallKey",
     "CreditRanShort",
+    "DeskLedger",
     "FundsCame",
     "Grant",
     "JournalReader",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
+    "LimitsBooks",
     "ListNotWhole",
     "Lot",
     "Notifier",
     "OutboxEvent",
     "Pool",
+    "Refusal",
     "Refused",
+    "Reloaded",
+    "Restriction",
     "SettleQueue",
     "Settled",
     "StoredCall",

@@ -1,15 +1,19 @@
 """A tenant's journal as one: what is archived, and what the ledger still has of it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
+from typing import Final
 
 from gateway.core.journal import Entry
-from gateway.ports import JournalReader
+from gateway.ports import ArchivePage, JournalReader
 
 ReadArchive = Callable[[int], Iterable[Entry]]
 """The archive's entries after that n."""
 
 SLICE = 512
+LAST_OF_A_MILLISECOND: Final = 2**64 - 1  # the largest second half of an entry's id
 
 
 async def whole_journal(
@@ -32,3 +36,59 @@ async def whole_journal(
             n, entry_id = some[-1].n, some[-1].entry_id
         if n == before:
             return
+
+
+@dataclass(frozen=True, slots=True)
+class PageOf:
+    """A piece of a tenant's journal: at most so many entries from one place or time on, up to a time.
+
+    Times are those of the ledger's clock, in epoch milliseconds; ``from_ms`` 0: from the beginning.
+    """
+
+    most: int
+    after_n: int = 0
+    after_id: str = ""  # of the stream, of the same entry
+    from_ms: int = 0
+    before_ms: int | None = None
+    with_archive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPage:
+    """``is_last``: there is nothing after it now."""
+
+    entries: Sequence[Entry]
+    is_last: bool
+
+
+async def journal_page(ledger: JournalReader, tenant: str, wanted: PageOf, archive: ArchivePage | None) -> JournalPage:
+    """Read a page: of the archive, where it is asked, as far as that goes, then of the stream.
+
+    Raises LedgerUnavailable, ValueError for an entry that cannot be read, ArchiveBrokenError, OSError.
+    """
+    n, entry_id = wanted.after_n, wanted.after_id
+    if not entry_id and wanted.from_ms:
+        entry_id = f"{wanted.from_ms - 1}-{LAST_OF_A_MILLISECOND}"  # the stream names its entries by their time
+    found: list[Entry] = []
+    is_more = True
+    while is_more and len(found) < wanted.most:
+        kept: Sequence[Entry] = ()
+        if archive is not None:
+            kept = await asyncio.to_thread(archive, tenant, n, wanted.from_ms, wanted.most - len(found))
+        if kept:
+            found += kept
+            n, entry_id = kept[-1].n, kept[-1].entry_id
+        rest = await ledger.journal(tenant, entry_id, wanted.most - len(found)) if len(found) < wanted.most else ()
+        # A gap: entries went from the stream to the archive between the two looks. Look again, as long as that helps.
+        is_more = bool(kept and rest) and rest[0].n != n + 1
+        if not is_more:
+            found += rest
+    return _ended(found, wanted)
+
+
+def _ended(found: list[Entry], wanted: PageOf) -> JournalPage:
+    if wanted.before_ms is not None:
+        before = [entry for entry in found if entry.at_ms < wanted.before_ms]
+        if len(before) < len(found):
+            return JournalPage(before, is_last=True)
+    return JournalPage(found, is_last=len(found) < wanted.most)

@@ -3,11 +3,13 @@
 ``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings.
 """
 
+from gateway.settings.api import ApiSettings
 from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.tariffs import load_tariff
 
 __all__ = [
+    "ApiSettings",
     "ConfigErrors",
     "JournalSettings",
     "Problem",

@@ -54,6 +54,29 @@ class HttpSection(Section):
     port: Port = key("port to listen on, 0 to 65535 (0: any free one)", "9464", 9464)
 
 
+class ApiSection(Section):
+    """The HTTP API for admins and clerks. It is off unless a file of tokens is named."""
+
+    tokens_file: FileName | None = key(
+        "the file of tokens, from the config folder: with it the API is on", '"secrets/tokens.toml"', None
+    )
+    host: Host = key("address to listen on", '"127.0.0.1"', "127.0.0.1")
+    port: Port = key("port to listen on, 0 to 65535 (0: any free one)", "9465", 9465)
+    tls_cert: FileName | None = key("file of the TLS certificate and its chain", '"secrets/api.pem"', None)
+    tls_key: FileName | None = key("file of the certificate's key", '"secrets/api.key"', None)
+    insecure: StrictBool = key(
+        "true to listen beyond this machine without TLS, as behind a proxy that has it", "true", default=False
+    )
+    audit_file: FileName = key(
+        "file of who changed what, from the config folder",
+        '"/var/log/callgate/api-audit.jsonl"',
+        "../.callgate/api-audit.jsonl",
+    )
+    requests_per_second: Annotated[StrictInt, Field(ge=1, le=10_000)] = key(
+        "requests a second of one token, 1 to 10000; for a moment twice as many", "50", 50
+    )
+
+
 class SwitchSection(Section):
     """One Asterisk and its manager user. The secret stands in exactly one of three places."""
 
@@ -125,6 +148,7 @@ class GatewayFile(Section):
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
     ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
+    api: ApiSection = key("the HTTP API for admins and clerks", "[api]", ApiSection())
     switch: Annotated[tuple[SwitchSection, ...], Field(max_length=MOST_ITEMS)] = key(
         "one section for each Asterisk", "[[switch]]", ()
     )

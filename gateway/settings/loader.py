@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
+from gateway.settings.api import ApiSettings, read_api
 from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading
@@ -82,6 +83,7 @@ class Settings:
     ledger: LedgerSettings
     journal: JournalSettings
     http: HttpSection
+    api: ApiSettings
     switches: tuple[SwitchSettings, ...]
     verdict_deadline_ms: int
     log_level: str
@@ -133,6 +135,7 @@ def _settings(reading: Reading) -> Settings | None:
         ),
         journal=_journal(document),
         http=content.http,
+        api=read_api(document, frozenset(tenants)),
         switches=switches,
         verdict_deadline_ms=content.verdict.deadline_ms,
         log_level=content.log.level,

@@ -13,7 +13,9 @@ from gateway.settings.lines import KeyLines, KeyPath
 from gateway.settings.problem import Problem
 from gateway.settings.sections import WRONG
 
-_SECRET_KEYS: Final = frozenset({"secret", "secrets", "url"})  # a URL may hold a password
+_SECRET_KEYS: Final = frozenset(
+    {"secret", "secrets", "url", "sha256"}
+)  # a URL may hold a password, a hash be the token
 _MOST_SHOWN: Final = 60
 UNKNOWN_KEY: Final = "extra_forbidden"
 """Pydantic's name of the error."""

@@ -67,7 +67,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listen. Raises HttpServerError where the address is taken or not this machine's."""
         app = web.Application(client_max_size=MOST_BODY_BYTES)
-        app.on_response_prepare.append(_secure)
+        app.on_response_prepare.append(secure)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -118,6 +118,7 @@ class HttpServer:
         return web.Response(status=200 if ok else 503, text=body, content_type="application/json")
 
 
-async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
+async def secure(_request: web.Request, response: web.StreamResponse) -> None:
+    """Send the headers that keep a browser from making anything else of an answer; its own policy stays."""
+    response.headers.update({name: text for name, text in SECURITY_HEADERS.items() if name not in response.headers})
     response.headers["Server"] = "callgate"  # else aiohttp tells its version and Python's

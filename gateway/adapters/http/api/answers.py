@@ -1,0 +1,162 @@
+"""The answers of the API."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from gateway.adapters.http.api.shapes import answer, page
+from gateway.core.quote import Outcome
+
+CallState = Annotated[str, Field(description="reserved, answered, in_doubt or estimated")]
+Seconds = Annotated[int, Field(ge=0)]
+
+TenantBrief = answer("TenantBrief", "A tenant of the config in force.", tenant=str, currency=str, time_zone=str)
+
+IncludedTime = answer(
+    "IncludedTime", "Time that a month includes.", name=str, seconds=Seconds, classes=list[str], prefixes=list[str]
+)
+TenantTerms = answer(
+    "TenantTerms",
+    "A tenant's terms in force, its plan's and the defaults among them.",
+    amounts="credit_limit recharge_trigger? recharge_amount?",
+    tenant=str,
+    currency=str,
+    time_zone=str,
+    accountcodes=list[str],
+    home_country=str,
+    tariffs=list[str],
+    metered_classes=list[str],
+    barred_classes=list[str],
+    included=list[IncludedTime],  # type: ignore[valid-type]
+    credit_months=int | None,
+    quantum_seconds=Seconds,
+    fairness=str,
+    dial_timeout_seconds=Seconds,
+    has_webhook=bool,
+)
+BalanceFacts = answer(
+    "Balance",
+    "An account at one instant: credits - charges + adjustments - expired = balance.",
+    amounts="balance held available credit_limit debt credits charges adjustments expired",
+    tenant=str,
+    currency=str,
+    is_closed=bool,
+    live_calls=Seconds,
+    journal_entries=Seconds,
+)
+LotFacts = answer(
+    "Lot", "What is left of one top-up.", amounts="free held", times="expires_at?", number=Annotated[int, Field(ge=0)]
+)
+EntryFacts = answer(
+    "JournalEntry",
+    "One entry of the journal; the seven amounts from source to adjustment are what it moves, and add up to 0.",
+    amounts="source credit held debt revenue expired adjustment balance held_after total?",
+    times="at",
+    n=int,
+    type=str,
+    call=str,
+    step=int | None,
+    lot=int | None,
+    pool=str,
+    included_seconds=int,
+    note=str,
+)
+TopUpFacts = answer(
+    "TopUp",
+    "A booked top-up; is_repeat where it was booked before.",
+    amounts="amount balance",
+    id=str,
+    tenant=str,
+    currency=str,
+    is_repeat=bool,
+)
+ReversalFacts = answer(
+    "Reversal",
+    "A top-up that was taken back; is_repeat where it was before.",
+    amounts="balance",
+    id=str,
+    tenant=str,
+    currency=str,
+    is_repeat=bool,
+)
+CallFacts = answer(
+    "LiveCall",
+    "A call whose books are open. The time is that of its PBX's clock; null before the answer.",
+    amounts="charged held",
+    times="answered_at?",
+    tenant=str,
+    call=str,
+    state=CallState,
+    number=str,
+    cli=str,
+    call_class=str,
+    granted_seconds=Seconds,
+    included_seconds=Seconds,
+)
+CutFacts = answer("Cut", "The PBX was told to end the call; it settles as usual.", tenant=str, call=str)
+RestrictionFacts = answer(
+    "Restriction",
+    "A quarantine; of the whole tenant where cli is empty, and until it is lifted where until is null.",
+    times="since until?",
+    cli=str,
+    why=str,
+)
+LiftFacts = answer("Lift", "A lifted quarantine.", tenant=str, cli=str, was_restricted=bool)
+CountryFacts = answer("Country", "A country that calls may go to.", tenant=str, country=str)
+RefusalFacts = answer(
+    "Refusal",
+    "A refused call, on what figures.",
+    times="at",
+    call=str,
+    reason=str,
+    limit=str,
+    used=int,
+    most=int,
+    facts=dict[str, Any],
+)
+RunFacts = answer(
+    "Run",
+    "Blocks of one row and price. Rates are exact, in units of the currency.",
+    from_second=Seconds,
+    to_second=Seconds,
+    blocks=Seconds,
+    block_seconds=Seconds,
+    rate_per_minute=str,
+    amount=str,
+    is_included=bool,
+    prefix=str,
+    destination=str,
+)
+ChargeFacts = answer(
+    "Charge",
+    "What a call of that length costs, and how that comes about.",
+    amounts="charge",
+    seconds=Seconds,
+    billed_seconds=Seconds,
+    included_seconds=Seconds,
+    connect_fee=str,
+    exact_charge=str,
+    runs=list[RunFacts],  # type: ignore[valid-type]
+)
+QuoteFacts = answer(
+    "Quote",
+    "What becomes of such a call. A refusal is an answer, and its reason a stable code.",
+    times="answered_at",
+    tenant=str,
+    currency=str,
+    number=str,
+    call_class=str,
+    outcome=Outcome,
+    reason=str,
+    sentence=str,
+    charge=ChargeFacts | None,
+)
+ReloadFacts = answer("Reload", "The config's files are in force.", warnings=list[str])
+
+TenantPage = page("TenantPage", TenantBrief)
+BalancePage = page("BalancePage", BalanceFacts)
+EntryPage = page("JournalPage", EntryFacts)
+CallPage = page("LiveCallPage", CallFacts)
+LotList = answer("Lots", "All lots that have money.", items=list[LotFacts])  # type: ignore[valid-type]
+RestrictionList = answer("Restrictions", "All in force.", items=list[RestrictionFacts])  # type: ignore[valid-type]
+RefusalList = answer("Refusals", "The last ones, newest first.", items=list[RefusalFacts])  # type: ignore[valid-type]

@@ -1,0 +1,154 @@
+"""What may be asked for: queries and bodies. What is not named here is refused."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from rating import MOST_CALL_SECONDS, parse_amount
+
+DEFAULT_ITEMS: Final = 100
+MOST_ITEMS: Final = 500
+MOST_BODY_BYTES: Final = 16 * 1024
+TENANT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ID_PATTERN: Final = r"^[!-~]{1,200}$"
+# Up to 999999999.999999: one more digit may be beyond what the books count exactly.
+AMOUNT_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
+TIME_PATTERN: Final = (
+    r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
+)
+_MOST_SECONDS: Final = 366 * 86_400
+_TIME: Final = re.compile(TIME_PATTERN, re.ASCII)
+_WHOLE: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_TRUTHS: Final = {"true": True, "false": False}
+
+
+def _whole(value: object) -> object:
+    """A number of a query, whose values are all text."""
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+
+
+def _truth(value: object) -> object:
+    return _TRUTHS.get(value, value) if isinstance(value, str) else value
+
+
+def _instant_ms(value: object) -> int:
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        raise ValueError("write an instant as 2027-12-31T23:00:00Z")
+    return round(datetime.fromisoformat(value).timestamp() * 1000)
+
+
+def _above_zero(text: str) -> str:
+    if parse_amount(text) <= 0:
+        raise ValueError("this adds nothing; write an amount above zero")
+    return text
+
+
+Number = BeforeValidator(_whole)
+Truth = Annotated[bool, BeforeValidator(_truth)]
+Cursor = Annotated[str | None, Field(description="The next_cursor of the page before.", max_length=1000)]
+Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many items a page has at the most."), Number]
+Instant = Annotated[
+    int,
+    BeforeValidator(_instant_ms),
+    WithJsonSchema({"type": "string", "pattern": TIME_PATTERN, "examples": ["2027-12-31T23:00:00Z"]}),
+]
+"""Text in, UTC epoch milliseconds out."""
+Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Cli = Annotated[str, Field(max_length=40, pattern=r"^[0-9A-Za-z+*#._-]*$", description="Empty: the whole tenant.")]
+
+
+class Ask(BaseModel):
+    """What all queries and bodies have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Nothing(Ask):
+    """No query."""
+
+
+class PageQuery(Ask):
+    """Which piece of a list."""
+
+    cursor: Cursor = None
+    limit: Limit = DEFAULT_ITEMS
+
+
+class JournalQuery(PageQuery):
+    """Which piece of a journal."""
+
+    from_: Instant | None = Field(None, alias="from", description="Entries from this instant on.")
+    before: Instant | None = Field(None, description="Entries before this instant.")
+    archive: Truth = Field(False, description="Also those that left the ledger for the archive.")
+
+
+class RefusalQuery(Ask):
+    """How many."""
+
+    limit: Limit = DEFAULT_ITEMS
+
+
+class QuoteQuery(Ask):
+    """Which call."""
+
+    number: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[!-~]+$")] = Field(
+        description="As the tenant dials it."
+    )
+    seconds: Annotated[int, Field(ge=0, le=MOST_CALL_SECONDS), Number] | None = Field(
+        None, description="How long it is: then it is charged."
+    )
+    at: Instant | None = Field(None, description="When it is answered; else now.")
+
+
+class LiftQuery(Ask):
+    """Which quarantine."""
+
+    cli: Cli = ""
+
+
+class TopUpBody(Ask):
+    """Funds to add."""
+
+    amount: Annotated[str, Field(pattern=AMOUNT_PATTERN, examples=["25.00"]), AfterValidator(_above_zero)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        None, description="Refused where it is not the account's."
+    )
+    source: Words = Field("api", description="Where the money came from.")
+    expires_at: Instant | None = Field(None, description="Else the tenant's rule.")
+
+    @property
+    def amount_micros(self) -> int:
+        """Micro-units."""
+        return parse_amount(self.amount)
+
+
+class ReversalBody(Ask):
+    """A top-up to take back."""
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)] = Field(description="The Idempotency-Key of the top-up.")
+    reason: Words = "chargeback"
+
+
+class RestrictionBody(Ask):
+    """Whom to quarantine."""
+
+    cli: Cli = ""
+    why: Words
+    seconds: Annotated[int, Field(ge=1, le=_MOST_SECONDS)] | None = Field(
+        None, description="For how long; else until it is lifted."
+    )
+
+
+class CountryBody(Ask):
+    """Where calls may go."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166.", examples=["MC"])]
+
+
+class KeyHeader(Ask):
+    """The header that makes a top-up one of its kind."""
+
+    key: Annotated[str, Field(pattern=ID_PATTERN, alias="Idempotency-Key")]

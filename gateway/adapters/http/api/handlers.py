@@ -1,0 +1,455 @@
+"""What each operation does: from what was asked to what is answered. Who may ask is decided before."""
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.adapters.http.api import answers, asks
+from gateway.adapters.http.api.problems import ApiProblem, Wrong
+from gateway.adapters.http.api.shapes import Answer
+from gateway.core.access import Token
+from gateway.core.journal import ACCOUNTS, Entry
+from gateway.core.quote import Quote
+from gateway.core.tenant import Tenant
+from gateway.ports import Balance
+from gateway.service.desk import Desk, LiveCall
+from gateway.service.journal import PageOf
+from rating import Account, AmountError, Run, format_rate
+
+TENANTS_A_PAGE = 100  # walked for the calls of a page: each is a question to the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request that may be served: ``tenant`` where the path names one; query and body are the operation's own."""
+
+    desk: Desk
+    token: Token
+    tenant: Tenant | None = None
+    call_id: str = ""
+    query: Any = None
+    body: Any = None
+    key: str = ""  # the Idempotency-Key
+    seen: dict[str, Any] = field(default_factory=dict)  # for the audit log, beside path and body
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant's id."""
+        assert self.tenant is not None, "the path of this operation names a tenant"
+        return self.tenant.tenant_id
+
+    @property
+    def currency(self) -> str:
+        """The tenant's."""
+        assert self.tenant is not None, "the path of this operation names a tenant"
+        return self.tenant.currency
+
+
+# ------------------------------------------------------------------------------------------------------ the tenants
+
+
+async def list_tenants(visit: Visit) -> Answer:
+    """Tenants by id."""
+    tenants, following = _tenants_page(visit)
+    items = [
+        answers.TenantBrief.of(tenant=tenant.tenant_id, currency=tenant.currency, time_zone=tenant.zone.key)
+        for tenant in tenants
+    ]
+    return answers.TenantPage.of(items=items, next_cursor=following)
+
+
+async def show_tenant(visit: Visit) -> Answer:
+    """The terms in force."""
+    tenant = visit.tenant
+    assert tenant is not None
+    included = [
+        answers.IncludedTime.of(
+            name=pool.name, seconds=pool.seconds, classes=sorted(pool.classes), prefixes=list(pool.prefixes)
+        )
+        for pool in tenant.included
+    ]
+    return answers.TenantTerms.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        time_zone=tenant.zone.key,
+        accountcodes=list(tenant.accountcodes),
+        home_country=tenant.plan.home_country,
+        tariffs=[tariff.name for tariff in tenant.tariffs.tariffs],
+        metered_classes=sorted(tenant.metered_classes),
+        barred_classes=sorted(tenant.barred_classes),
+        included=included,
+        credit_limit=tenant.credit_limit_micros,
+        credit_months=tenant.credit_months,
+        recharge_trigger=tenant.recharge_trigger_micros,
+        recharge_amount=tenant.recharge_amount_micros,
+        quantum_seconds=tenant.quantum_seconds,
+        fairness=str(tenant.fairness),
+        dial_timeout_seconds=tenant.dial_timeout_seconds,
+        has_webhook=bool(tenant.webhook_url),
+    )
+
+
+async def show_quote(visit: Visit) -> Answer:
+    """What a call would cost."""
+    asked: asks.QuoteQuery = visit.query
+    found = visit.desk.quote(visit.tenant_id, asked.number, asked.at)
+    charge = None
+    if found.price is not None and asked.seconds is not None:
+        charge = _charge(found, asked.seconds)
+    return answers.QuoteFacts.of(
+        tenant=visit.tenant_id,
+        currency=visit.currency,
+        number=found.number,
+        call_class=str(found.call_class),
+        answered_at=found.at_ms,
+        outcome=found.outcome,
+        reason=str(found.reason),
+        sentence=found.sentence,
+        charge=charge,
+    )
+
+
+def _charge(found: Quote, seconds: int) -> Answer:
+    try:
+        account: Account = found.charge(seconds)
+    except AmountError as error:
+        raise ApiProblem("bad_amount", str(error)) from error
+    return answers.ChargeFacts.of(
+        charge=account.charge_micros,
+        seconds=account.seconds,
+        billed_seconds=account.billed_seconds,
+        included_seconds=account.included_seconds,
+        connect_fee=format_rate(account.fee),
+        exact_charge=format_rate(account.exact_charge),
+        runs=[_run(part) for part in account.runs],
+    )
+
+
+def _run(part: Run) -> Answer:
+    return answers.RunFacts.of(
+        from_second=part.from_second,
+        to_second=part.to_second,
+        blocks=part.blocks,
+        block_seconds=part.block_seconds,
+        rate_per_minute=format_rate(part.per_minute),
+        amount=format_rate(part.amount),
+        is_included=part.is_included,
+        prefix=part.rate.prefix,
+        destination=part.rate.destination,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- the books
+
+
+async def list_balances(visit: Visit) -> Answer:
+    """The accounts of the tenants of a page."""
+    tenants, following = _tenants_page(visit)
+    found = await asyncio.gather(*(visit.desk.balance(tenant.tenant_id) for tenant in tenants))
+    return answers.BalancePage.of(items=[_balance(row) for row in found], next_cursor=following)
+
+
+async def show_balance(visit: Visit) -> Answer:
+    """One account."""
+    return _balance(await visit.desk.balance(visit.tenant_id))
+
+
+async def list_lots(visit: Visit) -> Answer:
+    """What is left of top-ups."""
+    lots = await visit.desk.lots(visit.tenant_id)
+    items = [
+        answers.LotFacts.of(number=lot.number, free=lot.free_micros, held=lot.held_micros, expires_at=lot.expires_at_ms)
+        for lot in lots
+    ]
+    return answers.LotList.of(items=items)
+
+
+async def list_journal(visit: Visit) -> Answer:
+    """A page of the journal."""
+    asked: asks.JournalQuery = visit.query
+    n, entry_id = _journal_place(asked.cursor)
+    wanted = PageOf(
+        most=asked.limit,
+        after_n=n,
+        after_id=entry_id,
+        from_ms=asked.from_ or 0,
+        before_ms=asked.before,
+        with_archive=asked.archive,
+    )
+    found = await visit.desk.journal(visit.tenant_id, wanted)
+    last = found.entries[-1] if found.entries and not found.is_last else None
+    following = None if last is None else _cursor(str(last.n), last.entry_id)
+    return answers.EntryPage.of(items=[_entry(entry) for entry in found.entries], next_cursor=following)
+
+
+async def top_up(visit: Visit) -> Answer:
+    """Add funds, once for a key."""
+    asked: asks.TopUpBody = visit.body
+    done = await visit.desk.top_up(
+        visit.tenant_id,
+        visit.key,
+        asked.amount_micros,
+        asked.source,
+        currency=asked.currency,
+        expires_at_ms=asked.expires_at,
+    )
+    visit.seen["is_repeat"] = done.is_repeat
+    return answers.TopUpFacts.of(
+        id=visit.key,
+        tenant=visit.tenant_id,
+        currency=visit.currency,
+        amount=asked.amount_micros,
+        balance=done.balance_micros,
+        is_repeat=done.is_repeat,
+    )
+
+
+async def reverse(visit: Visit) -> Answer:
+    """Take a top-up back, once."""
+    asked: asks.ReversalBody = visit.body
+    done = await visit.desk.reverse(visit.tenant_id, asked.id, asked.reason)
+    visit.seen["is_repeat"] = done.is_repeat
+    return answers.ReversalFacts.of(
+        id=asked.id,
+        tenant=visit.tenant_id,
+        currency=visit.currency,
+        balance=done.balance_micros,
+        is_repeat=done.is_repeat,
+    )
+
+
+async def close(visit: Visit) -> Answer:
+    """Close the account."""
+    return _balance(await visit.desk.close_account(visit.tenant_id))
+
+
+async def reopen(visit: Visit) -> Answer:
+    """Open it again."""
+    return _balance(await visit.desk.reopen_account(visit.tenant_id))
+
+
+# -------------------------------------------------------------------------------------------------------- the calls
+
+
+async def list_calls(visit: Visit) -> Answer:
+    """Calls of all tenants that the token sees, by tenant and id."""
+    tenant_from, call_from = _parts(visit.query.cursor, 2)
+    tenants = [tenant.tenant_id for tenant in _seen(visit) if tenant.tenant_id >= tenant_from]
+    found: list[LiveCall] = []
+    following: str | None
+    walked = ""
+    for tenant_id in tenants[:TENANTS_A_PAGE]:
+        after = call_from if tenant_id == tenant_from else ""
+        found += [call for call in await visit.desk.calls(tenant_id) if call.stored.key.call_id > after]
+        walked = tenant_id
+        if len(found) > visit.query.limit:
+            break
+    if len(found) > visit.query.limit:
+        found = found[: visit.query.limit]
+        following = _cursor(found[-1].stored.key.tenant, found[-1].stored.key.call_id)
+    else:
+        following = _cursor(walked, "~") if len(tenants) > TENANTS_A_PAGE else None
+    return answers.CallPage.of(items=[_call(call) for call in found], next_cursor=following)
+
+
+async def list_calls_of_tenant(visit: Visit) -> Answer:
+    """One tenant's calls, by id."""
+    (call_from,) = _parts(visit.query.cursor, 1)
+    found = [call for call in await visit.desk.calls(visit.tenant_id) if call.stored.key.call_id > call_from]
+    items = found[: visit.query.limit]
+    following = _cursor(items[-1].stored.key.call_id) if len(found) > len(items) else None
+    return answers.CallPage.of(items=[_call(call) for call in items], next_cursor=following)
+
+
+async def cut(visit: Visit) -> Answer:
+    """End a call of a tenant that the token sees; another's is not there."""
+    payer = visit.desk.payer_of(visit.call_id)
+    if payer is None or not visit.token.sees(payer):
+        raise ApiProblem("unknown_call", "No such call runs at this gateway.")
+    visit.seen["tenant"] = payer
+    await visit.desk.cut(visit.call_id)
+    return answers.CutFacts.of(tenant=payer, call=visit.call_id)
+
+
+# ----------------------------------------------------------------------------------------- restrictions, refusals
+
+
+async def list_restrictions(visit: Visit) -> Answer:
+    """Quarantines in force."""
+    found = await visit.desk.restrictions(visit.tenant_id)
+    return answers.RestrictionList.of(
+        items=[
+            answers.RestrictionFacts.of(cli=one.cli, why=one.why, since=one.since_ms, until=one.until_ms)
+            for one in found
+        ]
+    )
+
+
+async def restrict(visit: Visit) -> Answer:
+    """Quarantine a tenant or a CLI; what is in force is answered."""
+    asked: asks.RestrictionBody = visit.body
+    await visit.desk.restrict(visit.tenant_id, asked.cli, asked.why, asked.seconds)
+    return await list_restrictions(visit)
+
+
+async def lift(visit: Visit) -> Answer:
+    """End a quarantine."""
+    asked: asks.LiftQuery = visit.query
+    was_restricted = await visit.desk.lift(visit.tenant_id, asked.cli)
+    return answers.LiftFacts.of(tenant=visit.tenant_id, cli=asked.cli, was_restricted=was_restricted)
+
+
+async def allow_country(visit: Visit) -> Answer:
+    """Let first calls to a country pass."""
+    asked: asks.CountryBody = visit.body
+    await visit.desk.allow_country(visit.tenant_id, asked.country)
+    return answers.CountryFacts.of(tenant=visit.tenant_id, country=asked.country)
+
+
+async def list_refusals(visit: Visit) -> Answer:
+    """The last refused calls."""
+    found = await visit.desk.refusals(visit.tenant_id, visit.query.limit)
+    items = [
+        answers.RefusalFacts.of(
+            call=one.call_id,
+            at=one.at_ms,
+            reason=str(one.reason),
+            limit=one.limit,
+            used=one.used,
+            most=one.most,
+            facts=_facts(one.meta),
+        )
+        for one in found
+    ]
+    return answers.RefusalList.of(items=items)
+
+
+# ------------------------------------------------------------------------------------------------------- the config
+
+
+async def reload(visit: Visit) -> Answer:
+    """Read the config again."""
+    done = await visit.desk.reload()
+    if not done.ok:
+        wrong = [Wrong(at="config", what=problem) for problem in done.problems]
+        raise ApiProblem("config_refused", "Nothing was changed; `callgate check` says it again.", wrong)
+    return answers.ReloadFacts.of(warnings=list(done.problems))
+
+
+# ----------------------------------------------------------------------------------------------------- small shapes
+
+
+def _seen(visit: Visit) -> list[Tenant]:
+    return [tenant for tenant in visit.desk.tenants() if visit.token.sees(tenant.tenant_id)]
+
+
+def _tenants_page(visit: Visit) -> tuple[Sequence[Tenant], str | None]:
+    (after,) = _parts(visit.query.cursor, 1)
+    rest = [tenant for tenant in _seen(visit) if tenant.tenant_id > after]
+    some = rest[: visit.query.limit]
+    return some, _cursor(some[-1].tenant_id) if len(rest) > len(some) else None
+
+
+def _balance(row: Balance) -> Answer:
+    return answers.BalanceFacts.of(
+        tenant=row.tenant,
+        currency=row.currency,
+        is_closed=row.is_closed,
+        balance=row.balance_micros,
+        held=row.held_micros,
+        available=row.available_micros,
+        credit_limit=row.credit_limit_micros,
+        debt=row.debt_micros,
+        credits=row.credits_micros,
+        charges=row.charges_micros,
+        adjustments=row.adjustments_micros,
+        expired=row.expired_micros,
+        live_calls=row.live_calls,
+        journal_entries=row.journal_entries,
+    )
+
+
+def _entry(entry: Entry) -> Answer:
+    return answers.EntryFacts.of(
+        n=entry.n,
+        type=entry.type,
+        at=entry.at_ms,
+        call=entry.call,
+        step=entry.step,
+        lot=entry.lot,
+        **dict(zip(ACCOUNTS, entry.deltas, strict=True)),
+        balance=entry.balance,
+        held_after=entry.held_after,
+        total=entry.total,
+        pool=entry.pool,
+        included_seconds=entry.included,
+        note=entry.note,
+    )
+
+
+def _call(call: LiveCall) -> Answer:
+    stored = call.stored
+    return answers.CallFacts.of(
+        tenant=stored.key.tenant,
+        call=stored.key.call_id,
+        state=stored.state,
+        number=call.number,
+        cli=call.cli,
+        call_class=call.call_class,
+        granted_seconds=stored.granted_seconds,
+        included_seconds=stored.included_seconds,
+        charged=stored.charged_micros,
+        held=stored.held_micros,
+        answered_at=stored.answered_at_ms or None,
+    )
+
+
+def _facts(meta: str) -> dict[str, Any]:
+    try:
+        found = json.loads(meta)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# ---------------------------------------------------------------------------------------------------------- cursors
+
+
+def _cursor(*parts: str) -> str:
+    return base64.urlsafe_b64encode("\n".join(parts).encode()).decode().rstrip("=")
+
+
+def _parts(cursor: str | None, count: int) -> list[str]:
+    """What a cursor holds; that of the first page holds nothing."""
+    if cursor is None:
+        return [""] * count
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise _bad_cursor() from None
+    parts = text.split("\n")
+    if len(parts) != count or not text.replace("\n", "").isprintable():
+        raise _bad_cursor()
+    return parts
+
+
+def _journal_place(cursor: str | None) -> tuple[int, str]:
+    n, entry_id = _parts(cursor, 2)
+    if cursor is None:
+        return 0, ""
+    ms, dash, number = entry_id.partition("-")
+    digits = (n, ms, number)
+    if not dash or not all(part.isdecimal() and len(part) <= len(str(2**64)) for part in digits):
+        raise _bad_cursor()
+    if any(int(part) >= 2**64 for part in digits):
+        raise _bad_cursor()
+    return int(n), entry_id
+
+
+def _bad_cursor() -> ApiProblem:
+    wrong = Wrong(at="query.cursor", what="this is no cursor; give the next_cursor of a page, as it is")
+    return ApiProblem("invalid", "The cursor is none of this list.", [wrong])

@@ -1,0 +1,242 @@
+"""What an admin or a clerk can do, once, for HTTP and for the command line.
+
+Nothing here asks who it is that asks: that is the door's business (adapters/http/api).
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.core.quote import Quote, quote
+from gateway.core.reasons import CALL_REJECTED
+from gateway.core.tenant import Tenant
+from gateway.ports import (
+    ArchivePage,
+    Balance,
+    DeskLedger,
+    LimitsBooks,
+    Lot,
+    Refusal,
+    Reloaded,
+    Restriction,
+    StoredCall,
+    SwitchUnavailable,
+    TopUp,
+)
+from gateway.service.directory import Directory
+from gateway.service.funds import add_funds
+from gateway.service.journal import JournalPage, PageOf, journal_page
+from gateway.service.session import NORMAL_CLEARING, Session
+from gateway.service.switchboard import Switchboard
+
+log = structlog.get_logger(__name__)
+
+ARCHIVE_READS_AT_ONCE = 2  # threads that the archive and the settle queue need, too
+CALL_ID_PARTS = 3  # switch/uniqueid/nonce
+
+
+class DeskError(Exception):
+    """What was asked for cannot be done; ``code`` says why, stable for programs, and the text is one sentence.
+
+    Codes: ``unknown_tenant``, ``unknown_call``, ``call_ended``, ``switch_unavailable``, ``wrong_currency``,
+    ``not_available``.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call whose books are open, and what its memo says of it."""
+
+    stored: StoredCall
+    number: str  # E.164 where it has one, else as it was dialled
+    cli: str
+    call_class: str
+
+
+class Desk:
+    """The tenants, the books, the switches and the config of one running gateway, or of none (``boards`` empty)."""
+
+    def __init__(
+        self,
+        ledger: DeskLedger,
+        directory: Callable[[], Directory],
+        archive: ArchivePage,
+        *,
+        boards: Mapping[str, Switchboard] | None = None,
+        limits: LimitsBooks | None = None,
+        reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    ) -> None:
+        """``directory`` gives the one in force: a reload makes a new one."""
+        self._ledger = ledger
+        self._directory = directory
+        self._archive = archive
+        self._boards = boards or {}
+        self._limits_books = limits
+        self._reload = reload
+        self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
+
+    # ---------------------------------------------------------------------------------------------- the tenants
+
+    def tenants(self) -> list[Tenant]:
+        """All of the config in force, by id."""
+        return sorted(self._directory(), key=lambda tenant: tenant.tenant_id)
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """One of them. Error: ``unknown_tenant``."""
+        tenant = self._directory().get(tenant_id)
+        if tenant is None:
+            raise DeskError("unknown_tenant", "There is no such tenant.")
+        return tenant
+
+    def quote(self, tenant_id: str, number: str, at_ms: int | None = None) -> Quote:
+        """What a call would cost, answered at an instant, or now. Error: ``unknown_tenant``."""
+        return quote(self.tenant(tenant_id), number, int(time.time() * 1000) if at_ms is None else at_ms)
+
+    # ------------------------------------------------------------------------------------------------ the books
+
+    async def balance(self, tenant_id: str) -> Balance:
+        """Error: ``unknown_tenant``. Raises LedgerUnavailable, LedgerRejected as ``Ledger.balance``."""
+        return await self._ledger.balance(self.tenant(tenant_id).tenant_id)
+
+    async def lots(self, tenant_id: str) -> Sequence[Lot]:
+        """Those that have money. Error: ``unknown_tenant``. Raises LedgerUnavailable."""
+        return await self._ledger.lots(self.tenant(tenant_id).tenant_id)
+
+    async def journal(self, tenant_id: str, wanted: PageOf) -> JournalPage:
+        """A page of a tenant's journal. Error: ``unknown_tenant``.
+
+        Raises LedgerUnavailable, ArchiveBrokenError, OSError.
+        """
+        tenant = self.tenant(tenant_id).tenant_id
+        if not wanted.with_archive:
+            return await journal_page(self._ledger, tenant, wanted, None)
+        async with self._reads:
+            return await journal_page(self._ledger, tenant, wanted, self._archive)
+
+    async def top_up(
+        self,
+        tenant_id: str,
+        topup_id: str,
+        amount_micros: int,
+        source: str,
+        *,
+        currency: str | None = None,
+        expires_at_ms: int | None = None,
+    ) -> TopUp:
+        """Add funds, once for an id, by the tenant's rule of expiry or until a time.
+
+        Errors: ``unknown_tenant``, and ``wrong_currency`` where the one that is named is not the tenant's.
+        Raises LedgerUnavailable, LedgerRejected as ``Ledger.top_up``.
+        """
+        tenant = self.tenant(tenant_id)
+        if currency not in {None, tenant.currency}:
+            raise DeskError("wrong_currency", f"The tenant's account is in {tenant.currency}, not in {currency}.")
+        return await add_funds(self._ledger, tenant, topup_id, amount_micros, source, expires_at_ms=expires_at_ms)
+
+    async def reverse(self, tenant_id: str, topup_id: str, reason: str) -> TopUp:
+        """Take a top-up back, once. Error: ``unknown_tenant``. Raises LedgerUnavailable, LedgerRejected."""
+        return await self._ledger.reverse(self.tenant(tenant_id).tenant_id, topup_id, reason)
+
+    async def close_account(self, tenant_id: str) -> Balance:
+        """No new calls, no top-ups. Error: ``unknown_tenant``. Raises LedgerUnavailable, LedgerRejected."""
+        return await self._ledger.close_account(self.tenant(tenant_id).tenant_id)
+
+    async def reopen_account(self, tenant_id: str) -> Balance:
+        """Sell again. Error: ``unknown_tenant``. Raises LedgerUnavailable, LedgerRejected."""
+        return await self._ledger.reopen_account(self.tenant(tenant_id).tenant_id)
+
+    # ------------------------------------------------------------------------------------------------ the calls
+
+    async def calls(self, tenant_id: str) -> list[LiveCall]:
+        """A tenant's calls whose books are open, by id, of all gateways on these books.
+
+        Error: ``unknown_tenant``. Raises LedgerUnavailable.
+        """
+        stored = await self._ledger.live_calls(self.tenant(tenant_id).tenant_id)
+        return [_live(call) for call in sorted(stored, key=lambda call: call.key.call_id)]
+
+    def payer_of(self, call_id: str) -> str | None:
+        """The tenant of a call that runs at this gateway; None: there is no such call here."""
+        session = self._session(call_id)
+        return session.key.tenant if session else None
+
+    async def cut(self, call_id: str) -> None:
+        """End a call. It settles as any call that ends, when the PBX says that it has.
+
+        An answered leg ends with cause 16, as at the end of its paid time: its record is that of an ordinary end.
+        Before the answer the channel that asked ends with 21, which PJSIP sends as 403: 16 would become 603 there
+        (DESIGN section 2), and no upstream is to take this for a fault and try another carrier.
+        Errors: ``unknown_call``, ``call_ended``, ``switch_unavailable``.
+        """
+        session = self._session(call_id)
+        if session is None:
+            raise DeskError("unknown_call", "No such call runs at this gateway.")
+        call = session.call
+        channel, cause = (call.leg, NORMAL_CLEARING) if call.leg else (call.caller, CALL_REJECTED)
+        switch = self._boards[call_id.partition("/")[0]].world.switch
+        try:
+            is_there = await switch.hang_up(channel, cause)
+        except SwitchUnavailable as error:
+            raise DeskError("switch_unavailable", f"The switch was not heard to end it: {error}.") from error
+        log.info("call.cut_by_hand", call=call_id, tenant=session.key.tenant, is_there=is_there)
+        if not is_there:
+            raise DeskError("call_ended", "The PBX says that the call has ended; its books close by themselves.")
+
+    def _session(self, call_id: str) -> Session | None:
+        parts = call_id.split("/")
+        board = self._boards.get(parts[0])
+        return board.session(call_id) if board is not None and len(parts) == CALL_ID_PARTS else None
+
+    # ------------------------------------------------------------------------------- restrictions and refusals
+
+    async def restrict(self, tenant_id: str, cli: str, why: str, seconds: int | None) -> None:
+        """Quarantine a CLI, or with an empty one the tenant, for some seconds or until it is lifted."""
+        await self._limits.restrict(self.tenant(tenant_id).tenant_id, cli, why, seconds)
+
+    async def lift(self, tenant_id: str, cli: str) -> bool:
+        """End a quarantine. False: there was none."""
+        return await self._limits.lift(self.tenant(tenant_id).tenant_id, cli)
+
+    async def restrictions(self, tenant_id: str) -> Sequence[Restriction]:
+        """All that are in force."""
+        return await self._limits.restrictions(self.tenant(tenant_id).tenant_id)
+
+    async def refusals(self, tenant_id: str, most: int) -> Sequence[Refusal]:
+        """The last ones, newest first."""
+        return await self._limits.refusals(self.tenant(tenant_id).tenant_id, most)
+
+    async def allow_country(self, tenant_id: str, country: str) -> None:
+        """Let first calls to a country (ISO 3166) pass."""
+        await self._limits.allow_country(self.tenant(tenant_id).tenant_id, country)
+
+    @property
+    def _limits(self) -> LimitsBooks:
+        if self._limits_books is None:
+            raise DeskError("not_available", "These books know no restrictions.")
+        return self._limits_books
+
+    # ---------------------------------------------------------------------------------------------- the config
+
+    async def reload(self) -> Reloaded:
+        """Put the config's files in force, or keep the old and say why. Error: ``not_available``."""
+        if self._reload is None:
+            raise DeskError("not_available", "This gateway cannot reload its config; restart it (calls go on).")
+        return await self._reload()
+
+
+def _live(stored: StoredCall) -> LiveCall:
+    try:
+        memo = json.loads(stored.meta)
+        words = [str(memo.get(name) or "") for name in ("e164", "number", "cli", "class")]
+    except (ValueError, AttributeError):  # it still holds money, and must be shown
+        words = [""] * 4
+    e164, dialled, cli, call_class = words
+    return LiveCall(stored, e164 or dialled, cli, call_class)
