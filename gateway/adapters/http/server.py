@@ -6,10 +6,12 @@ otherwise, has no page that changes anything, and bounds all that a client may s
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 ReadyCheck = Callable[[], Awaitable[tuple[bool, Mapping[str, object]]]]
 """Says whether the gateway can gate calls, and of each part what is wrong with it."""
@@ -33,6 +35,15 @@ SECURITY_HEADERS = {
 }
 
 _log = structlog.get_logger("callgate.http")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A client that speaks no HTTP is told so; a trace for each would let anybody fill the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+HTTP_LOG = logging.getLogger("callgate.http.server")
+HTTP_LOG.addFilter(_is_news)
 
 
 class HttpServerError(Exception):
@@ -74,6 +85,7 @@ class HttpServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=HTTP_LOG,
             handle_signals=False,
             max_line_size=MOST_LINE_BYTES,
             max_field_size=MOST_HEADER_BYTES,

@@ -48,6 +48,7 @@ class FakeSwitch:
         self.verdicts: list[tuple[str, str]] = []
         self.armed: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.hangups: list[tuple[str, int]] = []  # channel and cause
         self.looked: list[str] = []
         self.is_down = False
         self.is_verdict_late = False
@@ -83,6 +84,7 @@ class FakeSwitch:
         """Keep it, and end the channel."""
         self._check()
         self.ended.append(uniqueid)
+        self.hangups.append((uniqueid, cause_q850))
         return self.living.pop(uniqueid, None) is not None
 
     async def status(self, uniqueid: str) -> ChannelStatus | None:

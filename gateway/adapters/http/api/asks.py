@@ -2,9 +2,9 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from rating import MOST_CALL_SECONDS, parse_amount
 
@@ -13,21 +13,30 @@ MOST_ITEMS: Final = 500
 MOST_BODY_BYTES: Final = 16 * 1024
 TENANT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ID_PATTERN: Final = r"^[!-~]{1,200}$"
-# Up to 999999999.999999: one more digit may be beyond what the books count exactly.
-AMOUNT_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
+# Above zero, and up to 999999999.999999: one more digit may be beyond what the books count exactly.
+AMOUNT_PATTERN: Final = r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"
+# A cursor is a place: each text of its form is one, whether there is anything at it or not.
+CALL_CURSOR_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[!-~]{1,200})?$"
+JOURNAL_CURSOR_PATTERN: Final = r"^[0-9]{1,16}-[0-9]{1,16}-[0-9]{1,16}$"
 TIME_PATTERN: Final = (
     r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
 )
 _MOST_SECONDS: Final = 366 * 86_400
 _TIME: Final = re.compile(TIME_PATTERN, re.ASCII)
+_AMOUNT: Final = re.compile(AMOUNT_PATTERN, re.ASCII)
 _WHOLE: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _TRUTHS: Final = {"true": True, "false": False}
 
 
-def _whole(value: object) -> object:
+def _whole_text(value: object) -> object:
     """A number of a query, whose values are all text."""
     return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+
+
+def _whole(value: object) -> object:
+    """JSON does not tell 60.0 from 60."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _truth(value: object) -> object:
@@ -40,15 +49,14 @@ def _instant_ms(value: object) -> int:
     return round(datetime.fromisoformat(value).timestamp() * 1000)
 
 
-def _above_zero(text: str) -> str:
-    if parse_amount(text) <= 0:
-        raise ValueError("this adds nothing; write an amount above zero")
-    return text
+def _micros(value: object) -> int:
+    if not isinstance(value, str) or _AMOUNT.fullmatch(value) is None:
+        raise ValueError("write an amount above zero in units of the currency, as text, such as 25.00")
+    return parse_amount(value)
 
 
-Number = BeforeValidator(_whole)
+Number = BeforeValidator(_whole_text)
 Truth = Annotated[bool, BeforeValidator(_truth)]
-Cursor = Annotated[str | None, Field(description="The next_cursor of the page before.", max_length=1000)]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many items a page has at the most."), Number]
 Instant = Annotated[
     int,
@@ -56,6 +64,12 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "pattern": TIME_PATTERN, "examples": ["2027-12-31T23:00:00Z"]}),
 ]
 """Text in, UTC epoch milliseconds out."""
+Amount = Annotated[
+    int,
+    BeforeValidator(_micros),
+    WithJsonSchema({"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["25.00"]}),
+]
+"""Text in units of the currency in, micro-units out."""
 Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Cli = Annotated[str, Field(max_length=40, pattern=r"^[0-9A-Za-z+*#._-]*$", description="Empty: the whole tenant.")]
 
@@ -66,22 +80,36 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
+def cursor() -> Any:
+    """A cursor; None is the first page."""
+    return Field(None, description="The next_cursor of the page before.")
+
+
 class Nothing(Ask):
     """No query."""
 
 
 class PageQuery(Ask):
-    """Which piece of a list."""
+    """Which tenants."""
 
-    cursor: Cursor = None
+    cursor: Annotated[str, Field(pattern=TENANT_PATTERN)] | None = cursor()
     limit: Limit = DEFAULT_ITEMS
 
 
-class JournalQuery(PageQuery):
+class CallsQuery(Ask):
+    """Which calls."""
+
+    cursor: Annotated[str, Field(pattern=CALL_CURSOR_PATTERN)] | None = cursor()
+    limit: Limit = DEFAULT_ITEMS
+
+
+class JournalQuery(Ask):
     """Which piece of a journal."""
 
-    from_: Instant | None = Field(None, alias="from", description="Entries from this instant on.")
-    before: Instant | None = Field(None, description="Entries before this instant.")
+    cursor: Annotated[str, Field(pattern=JOURNAL_CURSOR_PATTERN)] | None = cursor()
+    limit: Limit = DEFAULT_ITEMS
+    from_ms: Instant | None = Field(None, alias="from", description="Entries from this instant on.")
+    before_ms: Instant | None = Field(None, alias="before", description="Entries before this instant.")
     archive: Truth = Field(False, description="Also those that left the ledger for the archive.")
 
 
@@ -100,7 +128,7 @@ class QuoteQuery(Ask):
     seconds: Annotated[int, Field(ge=0, le=MOST_CALL_SECONDS), Number] | None = Field(
         None, description="How long it is: then it is charged."
     )
-    at: Instant | None = Field(None, description="When it is answered; else now.")
+    at_ms: Instant | None = Field(None, alias="at", description="When it is answered; else now.")
 
 
 class LiftQuery(Ask):
@@ -112,17 +140,12 @@ class LiftQuery(Ask):
 class TopUpBody(Ask):
     """Funds to add."""
 
-    amount: Annotated[str, Field(pattern=AMOUNT_PATTERN, examples=["25.00"]), AfterValidator(_above_zero)]
+    amount_micros: Amount = Field(alias="amount")
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
         None, description="Refused where it is not the account's."
     )
     source: Words = Field("api", description="Where the money came from.")
-    expires_at: Instant | None = Field(None, description="Else the tenant's rule.")
-
-    @property
-    def amount_micros(self) -> int:
-        """Micro-units."""
-        return parse_amount(self.amount)
+    expires_at_ms: Instant | None = Field(None, alias="expires_at", description="Else the tenant's rule.")
 
 
 class ReversalBody(Ask):
@@ -137,7 +160,7 @@ class RestrictionBody(Ask):
 
     cli: Cli = ""
     why: Words
-    seconds: Annotated[int, Field(ge=1, le=_MOST_SECONDS)] | None = Field(
+    seconds: Annotated[int, Field(ge=1, le=_MOST_SECONDS), BeforeValidator(_whole)] | None = Field(
         None, description="For how long; else until it is lifted."
     )
 

@@ -33,13 +33,20 @@ Model = TypeVar("Model", bound=BaseModel)
 class Door:
     """Makes a Visit of a request, or ends it with a problem, and keeps the audit log."""
 
-    def __init__(self, desk: Desk, keyring: Callable[[], Keyring], audit: AuditLog, requests_per_second: int) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        keyring: Callable[[], Keyring],
+        audit: AuditLog,
+        requests_per_second: int,
+        failures_at_once: int = FAILURES_AT_ONCE,
+    ) -> None:
         """``keyring`` gives the tokens in force: a reload reads them again."""
         self._desk = desk
         self._keyring = keyring
         self._audit = audit
         self._requests = Limiter(requests_per_second, 2 * requests_per_second)
-        self._failures = Limiter(FAILURES_A_SECOND, FAILURES_AT_ONCE)
+        self._failures = Limiter(FAILURES_A_SECOND, failures_at_once)
 
     # ------------------------------------------------------------------------------------------------ the token
 

@@ -1,8 +1,6 @@
 """What each operation does: from what was asked to what is answered. Who may ask is decided before."""
 
 import asyncio
-import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from gateway.service.journal import PageOf
 from rating import Account, AmountError, Run, format_rate
 
 TENANTS_A_PAGE = 100  # walked for the calls of a page: each is a question to the ledger
+AFTER_ALL_CALLS = "~"  # their ids begin with a switch's name, of letters, digits, dots, dashes and underscores
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ async def show_tenant(visit: Visit) -> Answer:
 async def show_quote(visit: Visit) -> Answer:
     """What a call would cost."""
     asked: asks.QuoteQuery = visit.query
-    found = visit.desk.quote(visit.tenant_id, asked.number, asked.at)
+    found = visit.desk.quote(visit.tenant_id, asked.number, asked.at_ms)
     charge = None
     if found.price is not None and asked.seconds is not None:
         charge = _charge(found, asked.seconds)
@@ -171,18 +170,18 @@ async def list_lots(visit: Visit) -> Answer:
 async def list_journal(visit: Visit) -> Answer:
     """A page of the journal."""
     asked: asks.JournalQuery = visit.query
-    n, entry_id = _journal_place(asked.cursor)
+    n, _, entry_id = (asked.cursor or "0-").partition("-")
     wanted = PageOf(
         most=asked.limit,
-        after_n=n,
+        after_n=int(n),
         after_id=entry_id,
-        from_ms=asked.from_ or 0,
-        before_ms=asked.before,
+        from_ms=asked.from_ms or 0,
+        before_ms=asked.before_ms,
         with_archive=asked.archive,
     )
     found = await visit.desk.journal(visit.tenant_id, wanted)
     last = found.entries[-1] if found.entries and not found.is_last else None
-    following = None if last is None else _cursor(str(last.n), last.entry_id)
+    following = None if last is None else f"{last.n}-{last.entry_id}"
     return answers.EntryPage.of(items=[_entry(entry) for entry in found.entries], next_cursor=following)
 
 
@@ -195,7 +194,7 @@ async def top_up(visit: Visit) -> Answer:
         asked.amount_micros,
         asked.source,
         currency=asked.currency,
-        expires_at_ms=asked.expires_at,
+        expires_at_ms=asked.expires_at_ms,
     )
     visit.seen["is_repeat"] = done.is_repeat
     return answers.TopUpFacts.of(
@@ -237,7 +236,7 @@ async def reopen(visit: Visit) -> Answer:
 
 async def list_calls(visit: Visit) -> Answer:
     """Calls of all tenants that the token sees, by tenant and id."""
-    tenant_from, call_from = _parts(visit.query.cursor, 2)
+    tenant_from, _, call_from = (visit.query.cursor or "").partition("/")
     tenants = [tenant.tenant_id for tenant in _seen(visit) if tenant.tenant_id >= tenant_from]
     found: list[LiveCall] = []
     following: str | None
@@ -250,18 +249,18 @@ async def list_calls(visit: Visit) -> Answer:
             break
     if len(found) > visit.query.limit:
         found = found[: visit.query.limit]
-        following = _cursor(found[-1].stored.key.tenant, found[-1].stored.key.call_id)
+        following = _place(found[-1])
     else:
-        following = _cursor(walked, "~") if len(tenants) > TENANTS_A_PAGE else None
+        following = f"{walked}/{AFTER_ALL_CALLS}" if len(tenants) > TENANTS_A_PAGE else None
     return answers.CallPage.of(items=[_call(call) for call in found], next_cursor=following)
 
 
 async def list_calls_of_tenant(visit: Visit) -> Answer:
     """One tenant's calls, by id."""
-    (call_from,) = _parts(visit.query.cursor, 1)
+    call_from = (visit.query.cursor or "").partition("/")[2]
     found = [call for call in await visit.desk.calls(visit.tenant_id) if call.stored.key.call_id > call_from]
     items = found[: visit.query.limit]
-    following = _cursor(items[-1].stored.key.call_id) if len(found) > len(items) else None
+    following = _place(items[-1]) if len(found) > len(items) else None
     return answers.CallPage.of(items=[_call(call) for call in items], next_cursor=following)
 
 
@@ -348,10 +347,9 @@ def _seen(visit: Visit) -> list[Tenant]:
 
 
 def _tenants_page(visit: Visit) -> tuple[Sequence[Tenant], str | None]:
-    (after,) = _parts(visit.query.cursor, 1)
-    rest = [tenant for tenant in _seen(visit) if tenant.tenant_id > after]
+    rest = [tenant for tenant in _seen(visit) if tenant.tenant_id > (visit.query.cursor or "")]
     some = rest[: visit.query.limit]
-    return some, _cursor(some[-1].tenant_id) if len(rest) > len(some) else None
+    return some, some[-1].tenant_id if len(rest) > len(some) else None
 
 
 def _balance(row: Balance) -> Answer:
@@ -408,48 +406,13 @@ def _call(call: LiveCall) -> Answer:
     )
 
 
+def _place(call: LiveCall) -> str:
+    return f"{call.stored.key.tenant}/{call.stored.key.call_id}"
+
+
 def _facts(meta: str) -> dict[str, Any]:
     try:
         found = json.loads(meta)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-# ---------------------------------------------------------------------------------------------------------- cursors
-
-
-def _cursor(*parts: str) -> str:
-    return base64.urlsafe_b64encode("\n".join(parts).encode()).decode().rstrip("=")
-
-
-def _parts(cursor: str | None, count: int) -> list[str]:
-    """What a cursor holds; that of the first page holds nothing."""
-    if cursor is None:
-        return [""] * count
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        raise _bad_cursor() from None
-    parts = text.split("\n")
-    if len(parts) != count or not text.replace("\n", "").isprintable():
-        raise _bad_cursor()
-    return parts
-
-
-def _journal_place(cursor: str | None) -> tuple[int, str]:
-    n, entry_id = _parts(cursor, 2)
-    if cursor is None:
-        return 0, ""
-    ms, dash, number = entry_id.partition("-")
-    digits = (n, ms, number)
-    if not dash or not all(part.isdecimal() and len(part) <= len(str(2**64)) for part in digits):
-        raise _bad_cursor()
-    if any(int(part) >= 2**64 for part in digits):
-        raise _bad_cursor()
-    return int(n), entry_id
-
-
-def _bad_cursor() -> ApiProblem:
-    wrong = Wrong(at="query.cursor", what="this is no cursor; give the next_cursor of a page, as it is")
-    return ApiProblem("invalid", "The cursor is none of this list.", [wrong])

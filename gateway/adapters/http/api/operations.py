@@ -94,11 +94,11 @@ OPERATIONS: Final = (
     ),
     Operation(
         "list_calls", READ, "/v1/calls", _read, "Calls whose books are open, by tenant and id",
-        handlers.list_calls, answers.CallPage, _BOOKS, query=asks.PageQuery,
+        handlers.list_calls, answers.CallPage, _BOOKS, query=asks.CallsQuery,
     ),
     Operation(
         "list_calls_of_tenant", READ, f"{TENANT}/calls", _read, "A tenant's calls whose books are open, by id",
-        handlers.list_calls_of_tenant, answers.CallPage, _BOOKS, query=asks.PageQuery,
+        handlers.list_calls_of_tenant, answers.CallPage, _BOOKS, query=asks.CallsQuery,
     ),
     Operation(
         "cut_call", "POST", f"{CALL}/cut", _operate, "End a call that runs at this gateway",

@@ -13,10 +13,11 @@ from aiohttp import web
 from gateway.adapters.http.api import docs_page, openapi
 from gateway.adapters.http.api.asks import MOST_BODY_BYTES
 from gateway.adapters.http.api.audit_log import AuditLog
-from gateway.adapters.http.api.door import Door
+from gateway.adapters.http.api.door import FAILURES_AT_ONCE, Door
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
 from gateway.adapters.http.api.problems import KINDS, ApiProblem, of_http, of_refusal
 from gateway.adapters.http.server import (
+    HTTP_LOG,
     MOST_HEADER_BYTES,
     MOST_LINE_BYTES,
     STOP_TIMEOUT_SECONDS,
@@ -60,12 +61,16 @@ class ApiServer:
         port: int = 9465,
         tls: tuple[Path, Path] | None = None,
         requests_per_second: int = 50,
+        failures_at_once: int = FAILURES_AT_ONCE,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """``keyring`` gives the tokens in force; ``tls`` is the files of certificate and key."""
+        """``keyring`` gives the tokens in force; ``tls`` is the files of certificate and key.
+
+        ``failures_at_once``: requests of one address without a valid token, before it has to wait.
+        """
         self._audit = AuditLog(audit_file)
         self._audit_file = audit_file
-        self._door = Door(desk, keyring, self._audit, requests_per_second)
+        self._door = Door(desk, keyring, self._audit, requests_per_second, failures_at_once)
         self._host = host
         self._wanted_port = port
         self._tls = tls
@@ -92,6 +97,7 @@ class ApiServer:
         runner = web.AppRunner(
             self.app(),
             access_log=None,
+            logger=HTTP_LOG,
             handle_signals=False,
             max_line_size=MOST_LINE_BYTES,
             max_field_size=MOST_HEADER_BYTES,
