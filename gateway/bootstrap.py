@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import structlog
 
@@ -22,7 +22,16 @@ from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
-from gateway.ports import AccountTerms, Balance, CDRSink, FundsCame, Ledger, LedgerRejected, LedgerUnavailable
+from gateway.ports import (
+    AccountTerms,
+    Balance,
+    CDRSink,
+    FundsCame,
+    Ledger,
+    LedgerRejected,
+    LedgerUnavailable,
+    Restraints,
+)
 from gateway.service import memo
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
@@ -221,7 +230,8 @@ def desk_of(
     boards: Mapping[str, Switchboard] | None = None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
-    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards)
+    restraints = cast("Restraints", ledger) if hasattr(ledger, "restrict") else None
+    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards, limits=restraints)
 
 
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
@@ -292,6 +302,19 @@ async def borrowed_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
         stack.push_async_callback(ledger.close)
         await ledger.connect()
         yield ledger
+
+
+@asynccontextmanager
+async def borrowed_desk(settings: Settings, *owners: Tenant) -> AsyncIterator[Desk]:
+    """The desk for one command, on the ledger alone; the accounts of these tenants are opened.
+
+    Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
+    """
+    async with borrowed_ledger(settings) as ledger:
+        for owner in owners:
+            await open_account(ledger, owner)
+        directory = Directory(settings.tenants.values())
+        yield desk_of(ledger, lambda: directory, settings)
 
 
 def ledger_at(

@@ -19,9 +19,10 @@ from gateway.ports.books import (
     TopUp,
     Unsettled,
 )
-from gateway.ports.desk import ArchivePage, DeskLedger, LimitsBooks, Refusal, Reloaded, Restriction
+from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
+from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
@@ -42,7 +43,6 @@ __all__ = [
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
-    "LimitsBooks",
     "ListNotWhole",
     "Lot",
     "Notifier",
@@ -51,6 +51,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "Reloaded",
+    "Restraints",
     "Restriction",
     "SettleQueue",
     "Settled",

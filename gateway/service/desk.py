@@ -18,10 +18,10 @@ from gateway.ports import (
     ArchivePage,
     Balance,
     DeskLedger,
-    LimitsBooks,
     Lot,
     Refusal,
     Reloaded,
+    Restraints,
     Restriction,
     StoredCall,
     SwitchUnavailable,
@@ -71,7 +71,7 @@ class Desk:
         archive: ArchivePage,
         *,
         boards: Mapping[str, Switchboard] | None = None,
-        limits: LimitsBooks | None = None,
+        limits: Restraints | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
         """``directory`` gives the one in force: a reload makes a new one."""
@@ -79,7 +79,7 @@ class Desk:
         self._directory = directory
         self._archive = archive
         self._boards = boards or {}
-        self._limits_books = limits
+        self._restraints = limits
         self._reload = reload
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
@@ -201,12 +201,12 @@ class Desk:
         """Quarantine a CLI, or with an empty one the tenant, for some seconds or until it is lifted."""
         await self._limits.restrict(self.tenant(tenant_id).tenant_id, cli, why, seconds)
 
-    async def lift(self, tenant_id: str, cli: str) -> bool:
-        """End a quarantine. False: there was none."""
-        return await self._limits.lift(self.tenant(tenant_id).tenant_id, cli)
+    async def lift(self, tenant_id: str, target: str) -> bool:
+        """Take back a restriction or a guard's pause (``Restriction.target``). False: there was none."""
+        return await self._limits.lift(self.tenant(tenant_id).tenant_id, target)
 
     async def restrictions(self, tenant_id: str) -> Sequence[Restriction]:
-        """All that are in force."""
+        """What is restricted or paused now."""
         return await self._limits.restrictions(self.tenant(tenant_id).tenant_id)
 
     async def refusals(self, tenant_id: str, most: int) -> Sequence[Refusal]:
@@ -218,10 +218,10 @@ class Desk:
         await self._limits.allow_country(self.tenant(tenant_id).tenant_id, country)
 
     @property
-    def _limits(self) -> LimitsBooks:
-        if self._limits_books is None:
+    def _limits(self) -> Restraints:
+        if self._restraints is None:
             raise DeskError("not_available", "These books know no restrictions.")
-        return self._limits_books
+        return self._restraints
 
     # ---------------------------------------------------------------------------------------------- the config
 

@@ -25,7 +25,7 @@ NO_TOKEN: Final = ""
 
 
 class FakeLimits:
-    """Implements ports.LimitsBooks in memory, until the ledger does."""
+    """Implements ports.Restraints in memory, until the ledger does."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], Restriction] = {}
@@ -34,11 +34,13 @@ class FakeLimits:
 
     async def restrict(self, tenant: str, cli: str, why: str, seconds: int | None) -> None:
         """Keep it."""
-        self.found[tenant, cli] = Restriction(cli, why, 1_000, None if seconds is None else 1_000 + seconds * 1000)
+        target = f"cli:{cli}" if cli else "tenant"
+        until_ms = None if seconds is None else 1_000 + seconds * 1000
+        self.found[tenant, target] = Restriction(target, "by_hand", why, 1_000, until_ms)
 
-    async def lift(self, tenant: str, cli: str) -> bool:
+    async def lift(self, tenant: str, target: str) -> bool:
         """Forget it."""
-        return self.found.pop((tenant, cli), None) is not None
+        return self.found.pop((tenant, target), None) is not None
 
     async def restrictions(self, tenant: str) -> Sequence[Restriction]:
         """Those that were kept."""

@@ -229,12 +229,12 @@ async def test_a_quarantine_is_set_and_lifted(api: Caller, office: Office) -> No
     path = of(office, "/restrictions")
     assert (await api("POST", path, json={"why": "hacked", "cli": "201", "seconds": 60}))[0] == 200
     _, told = await api("POST", path, json={"why": "unpaid"})
-    assert [(one["cli"], one["why"], one["until"]) for one in told["items"]] == [
-        ("201", "hacked", "1970-01-01T00:01:01.000Z"),
-        ("", "unpaid", None),
+    assert [(one["target"], one["why"], one["until"]) for one in told["items"]] == [
+        ("cli:201", "hacked", "1970-01-01T00:01:01.000Z"),
+        ("tenant", "unpaid", None),
     ]
-    assert (await api("DELETE", f"{path}?cli=201"))[1]["was_restricted"] is True
-    assert (await api("DELETE", f"{path}?cli=201"))[1]["was_restricted"] is False
+    assert (await api("DELETE", f"{path}?target=cli:201"))[1]["was_restricted"] is True
+    assert (await api("DELETE", f"{path}?target=cli:201"))[1]["was_restricted"] is False
     assert (await api("DELETE", path))[1]["was_restricted"] is True
     assert (await api("GET", path))[1]["items"] == []
 

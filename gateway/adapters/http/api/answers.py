@@ -8,6 +8,7 @@ from gateway.adapters.http.api.shapes import answer, page
 from gateway.core.quote import Outcome
 
 CallState = Annotated[str, Field(description="reserved, answered, in_doubt or estimated")]
+Target = Annotated[str, Field(description="tenant, cli:NUMBER or prefix:DIGITS")]
 Seconds = Annotated[int, Field(ge=0)]
 
 TenantBrief = answer("TenantBrief", "A tenant of the config in force.", tenant=str, currency=str, time_zone=str)
@@ -96,12 +97,13 @@ CallFacts = answer(
 CutFacts = answer("Cut", "The PBX was told to end the call; it settles as usual.", tenant=str, call=str)
 RestrictionFacts = answer(
     "Restriction",
-    "A quarantine; of the whole tenant where cli is empty, and until it is lifted where until is null.",
+    "Asks are refused: all of a tenant, of one caller, or to one prefix; where until is null, until that is lifted.",
     times="since until?",
-    cli=str,
+    target=Target,
+    guard=Annotated[str, Field(description="by_hand, or the guard that tripped")],
     why=str,
 )
-LiftFacts = answer("Lift", "A lifted quarantine.", tenant=str, cli=str, was_restricted=bool)
+LiftFacts = answer("Lift", "What was lifted, if it was there.", tenant=str, target=str, was_restricted=bool)
 CountryFacts = answer("Country", "A country that calls may go to.", tenant=str, country=str)
 RefusalFacts = answer(
     "Refusal",

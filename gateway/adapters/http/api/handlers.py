@@ -278,11 +278,13 @@ async def cut(visit: Visit) -> Answer:
 
 
 async def list_restrictions(visit: Visit) -> Answer:
-    """Quarantines in force."""
+    """What is restricted or paused now."""
     found = await visit.desk.restrictions(visit.tenant_id)
     return answers.RestrictionList.of(
         items=[
-            answers.RestrictionFacts.of(cli=one.cli, why=one.why, since=one.since_ms, until=one.until_ms)
+            answers.RestrictionFacts.of(
+                target=one.target, guard=one.guard, why=one.why, since=one.since_ms, until=one.until_ms
+            )
             for one in found
         ]
     )
@@ -296,10 +298,10 @@ async def restrict(visit: Visit) -> Answer:
 
 
 async def lift(visit: Visit) -> Answer:
-    """End a quarantine."""
+    """Take back a restriction or a pause."""
     asked: asks.LiftQuery = visit.query
-    was_restricted = await visit.desk.lift(visit.tenant_id, asked.cli)
-    return answers.LiftFacts.of(tenant=visit.tenant_id, cli=asked.cli, was_restricted=was_restricted)
+    was_restricted = await visit.desk.lift(visit.tenant_id, asked.target)
+    return answers.LiftFacts.of(tenant=visit.tenant_id, target=asked.target, was_restricted=was_restricted)
 
 
 async def allow_country(visit: Visit) -> Answer:

@@ -46,7 +46,7 @@ class Operation:
 
 
 _BOOKS: Final = ("ledger_unavailable", "unknown_account")
-_LIMITS: Final = ("ledger_unavailable", "not_available")
+_LIMITS: Final = ("ledger_unavailable", "unknown_account", "bad_amount", "bad_state", "not_available")
 _read, _operate, _bill = Role.READ, Role.OPERATE, Role.BILL
 
 OPERATIONS: Final = (
@@ -105,7 +105,7 @@ OPERATIONS: Final = (
         handlers.cut, answers.CutFacts, ("unknown_call", "call_ended", "switch_unavailable"),
     ),
     Operation(
-        "list_restrictions", READ, f"{TENANT}/restrictions", _read, "Quarantines in force",
+        "list_restrictions", READ, f"{TENANT}/restrictions", _read, "Quarantines and pauses in force",
         handlers.list_restrictions, answers.RestrictionList, _LIMITS,
     ),
     Operation(
@@ -113,7 +113,7 @@ OPERATIONS: Final = (
         handlers.restrict, answers.RestrictionList, _LIMITS, body=asks.RestrictionBody,
     ),
     Operation(
-        "lift_restriction", "DELETE", f"{TENANT}/restrictions", _operate, "End a quarantine",
+        "lift_restriction", "DELETE", f"{TENANT}/restrictions", _operate, "Take back a quarantine or a pause",
         handlers.lift, answers.LiftFacts, _LIMITS, query=asks.LiftQuery,
     ),
     Operation(
