@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import audit, money, prices, reconcile
+from gateway.cli import api, audit, desk, money, prices, reconcile
 from gateway.cli import doctor as doctors
 from gateway.cli.common import (
     CONFIG,
@@ -43,6 +43,13 @@ app.command()(prices.quote)
 app.command()(prices.rates)
 for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
     app.command()(command)
+app.command()(desk.quarantine)
+app.command()(desk.lift)
+app.command()(desk.restrictions)
+app.command()(desk.refusals)
+app.command("allow-country")(desk.allow_country)
+app.command()(api.cut)
+app.add_typer(api.tokens, name="token")
 app.command()(doctors.doctor)
 app.command()(audit.audit)
 app.command()(reconcile.reconcile)

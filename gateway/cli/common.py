@@ -15,6 +15,7 @@ from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
 from gateway.ports import LedgerRejected, LedgerUnavailable
+from gateway.service.desk import DeskError
 from gateway.settings import ConfigErrors, Settings, load
 from rating import AmountError
 
@@ -37,7 +38,7 @@ ConfigDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError)
+FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, DeskError)
 
 
 class InDoubtError(Exception):

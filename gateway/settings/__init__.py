@@ -6,6 +6,7 @@
 from gateway.settings.api import ApiSettings
 from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load
 from gateway.settings.problem import ConfigErrors, Problem
+from gateway.settings.sections import is_name
 from gateway.settings.tariffs import load_tariff
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Settings",
     "SwitchSettings",
     "check",
+    "is_name",
     "load",
     "load_tariff",
 ]

@@ -6,6 +6,7 @@ Each field's description and example are what a message tells an admin to write:
 between keys and files are not here but in ``loader`` and ``tenants``. An unknown key is an error everywhere.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -45,6 +46,11 @@ _REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 def wrong(what: str, remedy: str) -> PydanticCustomError:
     """An error that says what is wrong and what to write instead."""
     return PydanticCustomError(WRONG, "{what}; {remedy}", {"what": what, "remedy": remedy})
+
+
+def is_name(text: str) -> bool:
+    """Whether a tenant, a switch or a token may be called so."""
+    return re.fullmatch(NAME_PATTERN, text) is not None
 
 
 def _amount(value: object) -> int:
