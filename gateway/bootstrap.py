@@ -63,6 +63,7 @@ class Gateway:
         self.directory = Directory(settings.tenants.values())
         self.boards: dict[str, Switchboard] = {}
         self.switches: list[AmiSwitch] = []
+        self.api: ApiServer | None = None
         self._sink = sink or LogCDRSink()
         self._resync = Resync()
         self._stack = AsyncExitStack()

@@ -13,6 +13,7 @@ ReadArchive = Callable[[int], Iterable[Entry]]
 """The archive's entries after that n."""
 
 SLICE = 512
+PAGE_SLICE = 64  # read at a time: while they are made into entries, no verdict is written
 LAST_OF_A_MILLISECOND: Final = 2**64 - 1  # the largest second half of an entry's id
 
 
@@ -70,19 +71,20 @@ async def journal_page(ledger: JournalReader, tenant: str, wanted: PageOf, archi
     if not entry_id and wanted.from_ms:
         entry_id = f"{wanted.from_ms - 1}-{LAST_OF_A_MILLISECOND}"  # the stream names its entries by their time
     found: list[Entry] = []
-    is_more = True
-    while is_more and len(found) < wanted.most:
-        kept: Sequence[Entry] = ()
+    gap_after_n = -1
+    while len(found) < wanted.most:
         if archive is not None:
             kept = await asyncio.to_thread(archive, tenant, n, wanted.from_ms, wanted.most - len(found))
-        if kept:
+            n, entry_id = (kept[-1].n, kept[-1].entry_id) if kept else (n, entry_id)
             found += kept
-            n, entry_id = kept[-1].n, kept[-1].entry_id
-        rest = await ledger.journal(tenant, entry_id, wanted.most - len(found)) if len(found) < wanted.most else ()
-        # A gap: entries went from the stream to the archive between the two looks. Look again, as long as that helps.
-        is_more = bool(kept and rest) and rest[0].n != n + 1
-        if not is_more:
-            found += rest
+        rest = await ledger.journal(tenant, entry_id, min(PAGE_SLICE, max(1, wanted.most - len(found))))
+        if archive is not None and n and rest and rest[0].n != n + 1 and gap_after_n != n:
+            gap_after_n = n  # entries went from the stream to the archive between the two looks: look again, once
+            continue
+        found += rest[: wanted.most - len(found)]
+        if len(rest) < PAGE_SLICE:
+            break
+        n, entry_id = rest[-1].n, rest[-1].entry_id
     return _ended(found, wanted)
 
 

@@ -126,3 +126,26 @@ async def test_a_broken_archive_is_a_503_without_its_path(api: Caller, office: O
     status, told = await api("GET", f"/v1/tenants/{office.mine}/journal?archive=true")
     assert (status, told["code"]) == (503, "archive_unavailable")
     assert str(office.folder) not in told["detail"]
+
+
+class Stream:
+    """A ledger with a long stream, and the sizes in which it was read."""
+
+    def __init__(self, count: int) -> None:
+        self.entries = [Entry(n=n, type="open", entry_id=f"{n}-0", at_ms=n) for n in range(1, count + 1)]
+        self.sizes: list[int] = []
+
+    async def journal(self, tenant: str, after_id: str, most: int) -> list[Entry]:
+        """Those after it."""
+        self.sizes.append(most)
+        return [entry for entry in self.entries if entry.n > int(after_id.partition("-")[0] or 0)][:most]
+
+
+@pytest.mark.parametrize(("most", "last"), [(200, 200), (63, 63), (64, 64), (65, 65), (500, 300)])
+async def test_a_long_page_is_read_in_slices(most: int, last: int) -> None:
+    """So that verdicts are written in between."""
+    stream = Stream(300)
+    page = await journal_page(stream, "acme", PageOf(most), None)  # type: ignore[arg-type]
+    assert [entry.n for entry in page.entries] == [*range(1, last + 1)]
+    assert page.is_last == (most > 300)
+    assert max(stream.sizes) <= 64

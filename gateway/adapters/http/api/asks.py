@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from rating import MOST_CALL_SECONDS, parse_amount
 
 DEFAULT_ITEMS: Final = 100
-MOST_ITEMS: Final = 500
+MOST_ITEMS: Final = 200
 MOST_BODY_BYTES: Final = 16 * 1024
 TENANT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ID_PATTERN: Final = r"^[!-~]{1,200}$"

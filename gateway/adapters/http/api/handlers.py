@@ -1,22 +1,17 @@
 """What each operation does: from what was asked to what is answered. Who may ask is decided before."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.adapters.http.api import answers, asks
+from gateway.adapters.http.api import answers, asks, facts
 from gateway.adapters.http.api.problems import ApiProblem, Wrong
 from gateway.adapters.http.api.shapes import Answer
 from gateway.core.access import Token
-from gateway.core.journal import ACCOUNTS, Entry
-from gateway.core.quote import Quote
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance
 from gateway.service.desk import Desk, LiveCall
 from gateway.service.journal import PageOf
-from rating import Account, AmountError, Run, format_rate
 
 TENANTS_A_PAGE = 100  # walked for the calls of a page: each is a question to the ledger
 AFTER_ALL_CALLS = "~"  # their ids begin with a switch's name, of letters, digits, dots, dashes and underscores
@@ -36,16 +31,20 @@ class Visit:
     seen: dict[str, Any] = field(default_factory=dict)  # for the audit log, beside path and body
 
     @property
-    def tenant_id(self) -> str:
-        """The tenant's id."""
+    def owner(self) -> Tenant:
+        """The tenant of the path."""
         assert self.tenant is not None, "the path of this operation names a tenant"
-        return self.tenant.tenant_id
+        return self.tenant
+
+    @property
+    def tenant_id(self) -> str:
+        """Its id."""
+        return self.owner.tenant_id
 
     @property
     def currency(self) -> str:
-        """The tenant's."""
-        assert self.tenant is not None, "the path of this operation names a tenant"
-        return self.tenant.currency
+        """Its currency."""
+        return self.owner.currency
 
 
 # ------------------------------------------------------------------------------------------------------ the tenants
@@ -54,92 +53,18 @@ class Visit:
 async def list_tenants(visit: Visit) -> Answer:
     """Tenants by id."""
     tenants, following = _tenants_page(visit)
-    items = [
-        answers.TenantBrief.of(tenant=tenant.tenant_id, currency=tenant.currency, time_zone=tenant.zone.key)
-        for tenant in tenants
-    ]
-    return answers.TenantPage.of(items=items, next_cursor=following)
+    return answers.TenantPage.of(items=await facts.each(tenants, facts.brief), next_cursor=following)
 
 
 async def show_tenant(visit: Visit) -> Answer:
     """The terms in force."""
-    tenant = visit.tenant
-    assert tenant is not None
-    included = [
-        answers.IncludedTime.of(
-            name=pool.name, seconds=pool.seconds, classes=sorted(pool.classes), prefixes=list(pool.prefixes)
-        )
-        for pool in tenant.included
-    ]
-    return answers.TenantTerms.of(
-        tenant=tenant.tenant_id,
-        currency=tenant.currency,
-        time_zone=tenant.zone.key,
-        accountcodes=list(tenant.accountcodes),
-        home_country=tenant.plan.home_country,
-        tariffs=[tariff.name for tariff in tenant.tariffs.tariffs],
-        metered_classes=sorted(tenant.metered_classes),
-        barred_classes=sorted(tenant.barred_classes),
-        included=included,
-        credit_limit=tenant.credit_limit_micros,
-        credit_months=tenant.credit_months,
-        recharge_trigger=tenant.recharge_trigger_micros,
-        recharge_amount=tenant.recharge_amount_micros,
-        quantum_seconds=tenant.quantum_seconds,
-        fairness=str(tenant.fairness),
-        dial_timeout_seconds=tenant.dial_timeout_seconds,
-        has_webhook=bool(tenant.webhook_url),
-    )
+    return facts.terms(visit.owner)
 
 
 async def show_quote(visit: Visit) -> Answer:
     """What a call would cost."""
     asked: asks.QuoteQuery = visit.query
-    found = visit.desk.quote(visit.tenant_id, asked.number, asked.at_ms)
-    charge = None
-    if found.price is not None and asked.seconds is not None:
-        charge = _charge(found, asked.seconds)
-    return answers.QuoteFacts.of(
-        tenant=visit.tenant_id,
-        currency=visit.currency,
-        number=found.number,
-        call_class=str(found.call_class),
-        answered_at=found.at_ms,
-        outcome=found.outcome,
-        reason=str(found.reason),
-        sentence=found.sentence,
-        charge=charge,
-    )
-
-
-def _charge(found: Quote, seconds: int) -> Answer:
-    try:
-        account: Account = found.charge(seconds)
-    except AmountError as error:
-        raise ApiProblem("bad_amount", str(error)) from error
-    return answers.ChargeFacts.of(
-        charge=account.charge_micros,
-        seconds=account.seconds,
-        billed_seconds=account.billed_seconds,
-        included_seconds=account.included_seconds,
-        connect_fee=format_rate(account.fee),
-        exact_charge=format_rate(account.exact_charge),
-        runs=[_run(part) for part in account.runs],
-    )
-
-
-def _run(part: Run) -> Answer:
-    return answers.RunFacts.of(
-        from_second=part.from_second,
-        to_second=part.to_second,
-        blocks=part.blocks,
-        block_seconds=part.block_seconds,
-        rate_per_minute=format_rate(part.per_minute),
-        amount=format_rate(part.amount),
-        is_included=part.is_included,
-        prefix=part.rate.prefix,
-        destination=part.rate.destination,
-    )
+    return facts.quote(visit.desk.quote(visit.tenant_id, asked.number, asked.at_ms), asked.seconds)
 
 
 # -------------------------------------------------------------------------------------------------------- the books
@@ -148,23 +73,22 @@ def _run(part: Run) -> Answer:
 async def list_balances(visit: Visit) -> Answer:
     """The accounts of the tenants of a page."""
     tenants, following = _tenants_page(visit)
-    found = await asyncio.gather(*(visit.desk.balance(tenant.tenant_id) for tenant in tenants))
-    return answers.BalancePage.of(items=[_balance(row) for row in found], next_cursor=following)
+    items: list[Answer] = []
+    for start in range(0, len(tenants), facts.SLICE):
+        some = tenants[start : start + facts.SLICE]
+        found = await asyncio.gather(*(visit.desk.balance(tenant.tenant_id) for tenant in some))
+        items += map(facts.balance, found)
+    return answers.BalancePage.of(items=items, next_cursor=following)
 
 
 async def show_balance(visit: Visit) -> Answer:
     """One account."""
-    return _balance(await visit.desk.balance(visit.tenant_id))
+    return facts.balance(await visit.desk.balance(visit.tenant_id))
 
 
 async def list_lots(visit: Visit) -> Answer:
     """What is left of top-ups."""
-    lots = await visit.desk.lots(visit.tenant_id)
-    items = [
-        answers.LotFacts.of(number=lot.number, free=lot.free_micros, held=lot.held_micros, expires_at=lot.expires_at_ms)
-        for lot in lots
-    ]
-    return answers.LotList.of(items=items)
+    return answers.LotList.of(items=await facts.each(await visit.desk.lots(visit.tenant_id), facts.lot))
 
 
 async def list_journal(visit: Visit) -> Answer:
@@ -182,7 +106,7 @@ async def list_journal(visit: Visit) -> Answer:
     found = await visit.desk.journal(visit.tenant_id, wanted)
     last = found.entries[-1] if found.entries and not found.is_last else None
     following = None if last is None else f"{last.n}-{last.entry_id}"
-    return answers.EntryPage.of(items=[_entry(entry) for entry in found.entries], next_cursor=following)
+    return answers.EntryPage.of(items=await facts.each(found.entries, facts.entry), next_cursor=following)
 
 
 async def top_up(visit: Visit) -> Answer:
@@ -223,12 +147,12 @@ async def reverse(visit: Visit) -> Answer:
 
 async def close(visit: Visit) -> Answer:
     """Close the account."""
-    return _balance(await visit.desk.close_account(visit.tenant_id))
+    return facts.balance(await visit.desk.close_account(visit.tenant_id))
 
 
 async def reopen(visit: Visit) -> Answer:
     """Open it again."""
-    return _balance(await visit.desk.reopen_account(visit.tenant_id))
+    return facts.balance(await visit.desk.reopen_account(visit.tenant_id))
 
 
 # -------------------------------------------------------------------------------------------------------- the calls
@@ -252,7 +176,7 @@ async def list_calls(visit: Visit) -> Answer:
         following = _place(found[-1])
     else:
         following = f"{walked}/{AFTER_ALL_CALLS}" if len(tenants) > TENANTS_A_PAGE else None
-    return answers.CallPage.of(items=[_call(call) for call in found], next_cursor=following)
+    return answers.CallPage.of(items=await facts.each(found, facts.call), next_cursor=following)
 
 
 async def list_calls_of_tenant(visit: Visit) -> Answer:
@@ -261,7 +185,7 @@ async def list_calls_of_tenant(visit: Visit) -> Answer:
     found = [call for call in await visit.desk.calls(visit.tenant_id) if call.stored.key.call_id > call_from]
     items = found[: visit.query.limit]
     following = _place(items[-1]) if len(found) > len(items) else None
-    return answers.CallPage.of(items=[_call(call) for call in items], next_cursor=following)
+    return answers.CallPage.of(items=await facts.each(items, facts.call), next_cursor=following)
 
 
 async def cut(visit: Visit) -> Answer:
@@ -280,14 +204,7 @@ async def cut(visit: Visit) -> Answer:
 async def list_restrictions(visit: Visit) -> Answer:
     """What is restricted or paused now."""
     found = await visit.desk.restrictions(visit.tenant_id)
-    return answers.RestrictionList.of(
-        items=[
-            answers.RestrictionFacts.of(
-                target=one.target, guard=one.guard, why=one.why, since=one.since_ms, until=one.until_ms
-            )
-            for one in found
-        ]
-    )
+    return answers.RestrictionList.of(items=await facts.each(found, facts.restriction))
 
 
 async def restrict(visit: Visit) -> Answer:
@@ -314,19 +231,7 @@ async def allow_country(visit: Visit) -> Answer:
 async def list_refusals(visit: Visit) -> Answer:
     """The last refused calls."""
     found = await visit.desk.refusals(visit.tenant_id, visit.query.limit)
-    items = [
-        answers.RefusalFacts.of(
-            call=one.call_id,
-            at=one.at_ms,
-            reason=str(one.reason),
-            limit=one.limit,
-            used=one.used,
-            most=one.most,
-            facts=_facts(one.meta),
-        )
-        for one in found
-    ]
-    return answers.RefusalList.of(items=items)
+    return answers.RefusalList.of(items=await facts.each(found, facts.refusal))
 
 
 # ------------------------------------------------------------------------------------------------------- the config
@@ -354,67 +259,5 @@ def _tenants_page(visit: Visit) -> tuple[Sequence[Tenant], str | None]:
     return some, some[-1].tenant_id if len(rest) > len(some) else None
 
 
-def _balance(row: Balance) -> Answer:
-    return answers.BalanceFacts.of(
-        tenant=row.tenant,
-        currency=row.currency,
-        is_closed=row.is_closed,
-        balance=row.balance_micros,
-        held=row.held_micros,
-        available=row.available_micros,
-        credit_limit=row.credit_limit_micros,
-        debt=row.debt_micros,
-        credits=row.credits_micros,
-        charges=row.charges_micros,
-        adjustments=row.adjustments_micros,
-        expired=row.expired_micros,
-        live_calls=row.live_calls,
-        journal_entries=row.journal_entries,
-    )
-
-
-def _entry(entry: Entry) -> Answer:
-    return answers.EntryFacts.of(
-        n=entry.n,
-        type=entry.type,
-        at=entry.at_ms,
-        call=entry.call,
-        step=entry.step,
-        lot=entry.lot,
-        **dict(zip(ACCOUNTS, entry.deltas, strict=True)),
-        balance=entry.balance,
-        held_after=entry.held_after,
-        total=entry.total,
-        pool=entry.pool,
-        included_seconds=entry.included,
-        note=entry.note,
-    )
-
-
-def _call(call: LiveCall) -> Answer:
-    stored = call.stored
-    return answers.CallFacts.of(
-        tenant=stored.key.tenant,
-        call=stored.key.call_id,
-        state=stored.state,
-        number=call.number,
-        cli=call.cli,
-        call_class=call.call_class,
-        granted_seconds=stored.granted_seconds,
-        included_seconds=stored.included_seconds,
-        charged=stored.charged_micros,
-        held=stored.held_micros,
-        answered_at=stored.answered_at_ms or None,
-    )
-
-
 def _place(call: LiveCall) -> str:
     return f"{call.stored.key.tenant}/{call.stored.key.call_id}"
-
-
-def _facts(meta: str) -> dict[str, Any]:
-    try:
-        found = json.loads(meta)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -1,0 +1,200 @@
+"""From what the desk says to what is answered."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from gateway.adapters.http.api import answers
+from gateway.adapters.http.api.problems import ApiProblem
+from gateway.adapters.http.api.shapes import Answer
+from gateway.core.journal import ACCOUNTS, Entry
+from gateway.core.quote import Quote
+from gateway.core.tenant import Tenant
+from gateway.ports import Balance, Lot, Refusal, Restriction
+from gateway.service.desk import LiveCall
+from rating import AmountError, Run, format_rate
+
+SLICE = 16  # made at a time: about a millisecond, in which no verdict is written
+
+T = TypeVar("T")
+
+
+async def each(found: Sequence[T], made: Callable[[T], Answer]) -> list[Answer]:
+    """Make an answer of each, some at a time."""
+    items: list[Answer] = []
+    for start in range(0, len(found), SLICE):
+        items += map(made, found[start : start + SLICE])
+        await asyncio.sleep(0)
+    return items
+
+
+def brief(tenant: Tenant) -> Answer:
+    """A tenant in a list."""
+    return answers.TenantBrief.of(tenant=tenant.tenant_id, currency=tenant.currency, time_zone=tenant.zone.key)
+
+
+def terms(tenant: Tenant) -> Answer:
+    """A tenant's terms in force."""
+    included = [
+        answers.IncludedTime.of(
+            name=pool.name, seconds=pool.seconds, classes=sorted(pool.classes), prefixes=list(pool.prefixes)
+        )
+        for pool in tenant.included
+    ]
+    return answers.TenantTerms.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        time_zone=tenant.zone.key,
+        accountcodes=list(tenant.accountcodes),
+        home_country=tenant.plan.home_country,
+        tariffs=[tariff.name for tariff in tenant.tariffs.tariffs],
+        metered_classes=sorted(tenant.metered_classes),
+        barred_classes=sorted(tenant.barred_classes),
+        included=included,
+        credit_limit=tenant.credit_limit_micros,
+        credit_months=tenant.credit_months,
+        recharge_trigger=tenant.recharge_trigger_micros,
+        recharge_amount=tenant.recharge_amount_micros,
+        quantum_seconds=tenant.quantum_seconds,
+        fairness=str(tenant.fairness),
+        dial_timeout_seconds=tenant.dial_timeout_seconds,
+        has_webhook=bool(tenant.webhook_url),
+    )
+
+
+def quote(found: Quote, seconds: int | None) -> Answer:
+    """What becomes of a call, and what it costs where it is metered and its length is known. Raises ApiProblem."""
+    return answers.QuoteFacts.of(
+        tenant=found.tenant.tenant_id,
+        currency=found.tenant.currency,
+        number=found.number,
+        call_class=str(found.call_class),
+        answered_at=found.at_ms,
+        outcome=found.outcome,
+        reason=str(found.reason),
+        sentence=found.sentence,
+        charge=_charge(found, seconds) if found.price is not None and seconds is not None else None,
+    )
+
+
+def _charge(found: Quote, seconds: int) -> Answer:
+    try:
+        account = found.charge(seconds)
+    except AmountError as error:
+        raise ApiProblem("bad_amount", str(error)) from error
+    return answers.ChargeFacts.of(
+        charge=account.charge_micros,
+        seconds=account.seconds,
+        billed_seconds=account.billed_seconds,
+        included_seconds=account.included_seconds,
+        connect_fee=format_rate(account.fee),
+        exact_charge=format_rate(account.exact_charge),
+        runs=[_run(part) for part in account.runs],
+    )
+
+
+def _run(part: Run) -> Answer:
+    return answers.RunFacts.of(
+        from_second=part.from_second,
+        to_second=part.to_second,
+        blocks=part.blocks,
+        block_seconds=part.block_seconds,
+        rate_per_minute=format_rate(part.per_minute),
+        amount=format_rate(part.amount),
+        is_included=part.is_included,
+        prefix=part.rate.prefix,
+        destination=part.rate.destination,
+    )
+
+
+def balance(row: Balance) -> Answer:
+    """An account."""
+    return answers.BalanceFacts.of(
+        tenant=row.tenant,
+        currency=row.currency,
+        is_closed=row.is_closed,
+        balance=row.balance_micros,
+        held=row.held_micros,
+        available=row.available_micros,
+        credit_limit=row.credit_limit_micros,
+        debt=row.debt_micros,
+        credits=row.credits_micros,
+        charges=row.charges_micros,
+        adjustments=row.adjustments_micros,
+        expired=row.expired_micros,
+        live_calls=row.live_calls,
+        journal_entries=row.journal_entries,
+    )
+
+
+def entry(one: Entry) -> Answer:
+    """An entry of the journal."""
+    return answers.EntryFacts.of(
+        n=one.n,
+        type=one.type,
+        at=one.at_ms,
+        call=one.call,
+        step=one.step,
+        lot=one.lot,
+        **dict(zip(ACCOUNTS, one.deltas, strict=True)),
+        balance=one.balance,
+        held_after=one.held_after,
+        total=one.total,
+        pool=one.pool,
+        included_seconds=one.included,
+        note=one.note,
+    )
+
+
+def call(live: LiveCall) -> Answer:
+    """A live call."""
+    stored = live.stored
+    return answers.CallFacts.of(
+        tenant=stored.key.tenant,
+        call=stored.key.call_id,
+        state=stored.state,
+        number=live.number,
+        cli=live.cli,
+        call_class=live.call_class,
+        granted_seconds=stored.granted_seconds,
+        included_seconds=stored.included_seconds,
+        charged=stored.charged_micros,
+        held=stored.held_micros,
+        answered_at=stored.answered_at_ms or None,
+    )
+
+
+def lot(one: Lot) -> Answer:
+    """What is left of a top-up."""
+    return answers.LotFacts.of(
+        number=one.number, free=one.free_micros, held=one.held_micros, expires_at=one.expires_at_ms
+    )
+
+
+def restriction(one: Restriction) -> Answer:
+    """A quarantine or a guard's pause."""
+    return answers.RestrictionFacts.of(
+        target=one.target, guard=one.guard, why=one.why, since=one.since_ms, until=one.until_ms
+    )
+
+
+def refusal(one: Refusal) -> Answer:
+    """A refused call."""
+    return answers.RefusalFacts.of(
+        call=one.call_id,
+        at=one.at_ms,
+        reason=str(one.reason),
+        limit=one.limit,
+        used=one.used,
+        most=one.most,
+        facts=_memo(one.meta),
+    )
+
+
+def _memo(meta: str) -> dict[str, Any]:
+    try:
+        found = json.loads(meta)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
