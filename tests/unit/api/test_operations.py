@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.adapters.http.api import handlers
 from gateway.core.reasons import Reason
 from gateway.ports import Refusal
 from tests.unit.service.house import CALLER, LEG, until
@@ -155,8 +156,12 @@ async def test_a_live_call_is_shown(api: Caller, office: Office) -> None:
         assert call["answered_at_ms"] == session.call.answered_at_ms
 
 
-async def test_calls_come_in_pages(api: Caller, office: Office) -> None:
+@pytest.mark.parametrize("tenants_a_page", [1, 100])
+async def test_calls_come_in_pages(
+    api: Caller, office: Office, monkeypatch: pytest.MonkeyPatch, tenants_a_page: int
+) -> None:
     """None twice, none left out, across tenants; a token of one tenant meets no other's."""
+    monkeypatch.setattr(handlers, "TENANTS_A_PAGE", tenants_a_page)
     await api.top_up()
     await office.ledger.top_up(office.other, "x", 25 * MICROS, "USD", "test")
     for number in range(3):

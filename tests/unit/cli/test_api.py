@@ -109,8 +109,10 @@ def test_a_token_is_shown_once_and_its_section_is_right(config: Path) -> None:
     assert token not in section
     assert hashlib.sha256(token.encode()).hexdigest() in section
     (config / "tokens.toml").write_text(section)
-    with (config / "gateway.toml").open("a") as file:
-        file.write('\n[api]\ntokens_file = "tokens.toml"\n')
+    file = config / "gateway.toml"
+    shipped = file.read_text()
+    file.write_text(shipped.replace('# tokens_file = "secrets/tokens.toml"', 'tokens_file = "tokens.toml"'))
+    assert file.read_text() != shipped
     assert [problem for problem in check(config) if not problem.is_warning] == []
     assert callgate("token", "make", "billing", "--role", "bill", "--tenant", "acme").stdout != told
 

@@ -1,0 +1,102 @@
+"""Quarantine, refusals and countries on the real ledger, by the API and by the command line."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.adapters.redis.ledger import RedisLedger
+from gateway.cli import app
+from tests.unit.service.house import CALLER, until
+from tests.unit.settings.folder import ENVIRON, Folder
+
+from .office import Caller, Office
+
+pytestmark = pytest.mark.skipif(not hasattr(RedisLedger, "restrict"), reason="the ledger knows no restrictions yet")
+
+
+@pytest.fixture
+async def office(office: Office) -> Office:
+    """The office, on the ledger's own restraints."""
+    office.desk._restraints = office.ledger  # type: ignore[assignment]
+    return office
+
+
+async def asked(office: Office, nonce: str) -> str:
+    """The verdict on a metered call of ``mine``."""
+    before = len(office.house.switch.verdicts)
+    office.house.board.handle(office.house.ask(nonce, f"{CALLER}{nonce}"))
+    await until(lambda: len(office.house.switch.verdicts) > before)
+    return office.house.switch.verdicts[-1][1]
+
+
+async def test_a_quarantine_refuses_and_a_lift_lets_pass(api: Caller, office: Office) -> None:
+    """Each refusal is told with its reason and whom it was for."""
+    await api.top_up()
+    path = f"/v1/tenants/{office.mine}/restrictions"
+    status, told = await api("POST", path, json={"why": "hacked"})
+    assert (status, [(one["target"], one["guard"], one["why"], one["until"]) for one in told["items"]]) == (
+        200,
+        [("tenant", "by_hand", "hacked", None)],
+    )
+    assert "quarantined" in await asked(office, "1")
+    assert (await api("DELETE", path))[1]["was_restricted"] is True
+    assert "allow" in await asked(office, "2")
+    assert (await api("DELETE", path))[1]["was_restricted"] is False
+    _, told = await api("GET", f"/v1/tenants/{office.mine}/refusals")
+    (refusal,) = told["items"]
+    assert (refusal["reason"], refusal["facts"]["number"]) == ("quarantined", "011442079460000")
+
+
+async def test_a_caller_is_restricted_alone_and_for_a_time(api: Caller, office: Office) -> None:
+    """It is told until when."""
+    await api.top_up()
+    body = {"why": "odd", "cli": "12125550100", "seconds": 60}
+    _, told = await api("POST", f"/v1/tenants/{office.mine}/restrictions", json=body)
+    (one,) = told["items"]
+    assert (one["target"], one["until_ms"] - one["since_ms"]) == ("cli:12125550100", 60_000)
+    assert "paused" in await asked(office, "1")  # a word for what passes by itself
+
+
+async def test_a_country_is_allowed(api: Caller, office: Office) -> None:
+    """The ledger takes it."""
+    assert (await api("POST", f"/v1/tenants/{office.mine}/countries", json={"country": "MC"}))[0] == 200
+
+
+async def test_an_account_that_is_not_open_yet_is_no_500(api: Caller, office: Office) -> None:
+    """A tenant may be in the config before its account is in the books."""
+    stranger = replace(office.house.tenant, tenant_id="stranger")
+    office.house.directory = type(office.house.directory)([stranger])
+    for method, rest, body in (
+        ("POST", "restrictions", {"why": "x"}),
+        ("GET", "restrictions", None),
+        ("DELETE", "restrictions", None),
+        ("POST", "countries", {"country": "MC"}),
+        ("GET", "refusals", None),
+        ("GET", "balance", None),
+        ("POST", "close", None),
+    ):
+        status, told = await api(method, f"/v1/tenants/stranger/{rest}", json=body)
+        assert status == 200 or told["code"] == "unknown_account", (rest, told)
+
+
+def test_the_command_line_does_the_same(tmp_path: Path) -> None:
+    """Without a gateway."""
+    folder = Folder(tmp_path / "config", "acme")
+
+    def callgate(*words: str) -> Result:
+        return CliRunner(env=ENVIRON).invoke(app, [*words, "--config", str(folder.root)])
+
+    told = callgate("quarantine", "acme", "12125550100", "--why", "hacked", "--for", "2h", "--json")
+    (one,) = json.loads(told.stdout)
+    assert (one["target"], one["why"], one["until_ms"] - one["since_ms"]) == ("cli:12125550100", "hacked", 7_200_000)
+    assert "hacked" in callgate("restrictions").stdout
+    assert callgate("lift", "acme", "cli:12125550100").stdout == "acme: cli:12125550100 is lifted\n"
+    assert callgate("lift", "acme", "cli:12125550100").stdout == "acme: cli:12125550100 was not restricted\n"
+    assert callgate("restrictions").stdout == "Nobody is restricted.\n"
+    assert callgate("refusals", "acme").stdout == "No call was refused.\n"
+    assert json.loads(callgate("allow-country", "acme", "MC", "--json").stdout)["country"] == "MC"
+    assert "is no country" in callgate("allow-country", "acme", "Monaco").stderr
+    assert "is no time" in callgate("quarantine", "acme", "--for", "soon").stderr
