@@ -81,13 +81,19 @@ class Desk:
         self._boards = boards or {}
         self._restraints = limits
         self._reload = reload
+        self._sorted: list[Tenant] = []
+        self._sorted_of: Directory | None = None
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
     # ---------------------------------------------------------------------------------------------- the tenants
 
-    def tenants(self) -> list[Tenant]:
+    def tenants(self) -> Sequence[Tenant]:
         """All of the config in force, by id."""
-        return sorted(self._directory(), key=lambda tenant: tenant.tenant_id)
+        directory = self._directory()
+        if directory is not self._sorted_of:
+            self._sorted = sorted(directory, key=lambda tenant: tenant.tenant_id)
+            self._sorted_of = directory
+        return self._sorted
 
     def tenant(self, tenant_id: str) -> Tenant:
         """One of them. Error: ``unknown_tenant``."""

@@ -14,7 +14,6 @@ from gateway.service.desk import Desk, LiveCall
 from gateway.service.journal import PageOf
 
 TENANTS_A_PAGE = 100  # walked for the calls of a page: each is a question to the ledger
-AFTER_ALL_CALLS = "~"  # their ids begin with a switch's name, of letters, digits, dots, dashes and underscores
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,22 +159,18 @@ async def reopen(visit: Visit) -> Answer:
 
 async def list_calls(visit: Visit) -> Answer:
     """Calls of all tenants that the token sees, by tenant and id."""
-    tenant_from, _, call_from = (visit.query.cursor or "").partition("/")
-    tenants = [tenant.tenant_id for tenant in _seen(visit) if tenant.tenant_id >= tenant_from]
+    last, is_within, last_call = (visit.query.cursor or "").partition("/")  # without a call: after all of the tenant's
+    seen = (tenant.tenant_id for tenant in _seen(visit))
+    tenants = [name for name in seen if name > last or (is_within and name == last)]
     found: list[LiveCall] = []
-    following: str | None
-    walked = ""
-    for tenant_id in tenants[:TENANTS_A_PAGE]:
-        after = call_from if tenant_id == tenant_from else ""
-        found += [call for call in await visit.desk.calls(tenant_id) if call.stored.key.call_id > after]
-        walked = tenant_id
+    following = tenants[TENANTS_A_PAGE - 1] if len(tenants) > TENANTS_A_PAGE else None
+    for name in tenants[:TENANTS_A_PAGE]:
+        after = last_call if name == last else ""
+        found += [call for call in await visit.desk.calls(name) if call.stored.key.call_id > after]
         if len(found) > visit.query.limit:
+            found = found[: visit.query.limit]
+            following = _place(found[-1])
             break
-    if len(found) > visit.query.limit:
-        found = found[: visit.query.limit]
-        following = _place(found[-1])
-    else:
-        following = f"{walked}/{AFTER_ALL_CALLS}" if len(tenants) > TENANTS_A_PAGE else None
     return answers.CallPage.of(items=await facts.each(found, facts.call), next_cursor=following)
 
 
