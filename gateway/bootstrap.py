@@ -111,7 +111,7 @@ class Gateway:
         )
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
-        self.desk = desk_of(self.ledger, lambda: self.directory, self.settings, boards=self.boards)
+        self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards)
         if self.settings.api.is_on:
             self.api = api_of(self.desk, lambda: self.settings)
             await self.api.start()
@@ -225,7 +225,7 @@ class Gateway:
 
 def desk_of(
     ledger: RedisLedger,
-    directory: Callable[[], Directory],
+    directory: Directory,
     settings: Settings,
     *,
     boards: Mapping[str, Switchboard] | None = None,
@@ -314,8 +314,7 @@ async def borrowed_desk(settings: Settings, *owners: Tenant) -> AsyncIterator[De
     async with borrowed_ledger(settings) as ledger:
         for owner in owners:
             await open_account(ledger, owner)
-        directory = Directory(settings.tenants.values())
-        yield desk_of(ledger, lambda: directory, settings)
+        yield desk_of(ledger, Directory(settings.tenants.values()), settings)
 
 
 def ledger_at(

@@ -29,11 +29,16 @@ class Reloaded(Protocol):
     """What became of a reload."""
 
     @property
-    def ok(self) -> bool:
+    def is_taken(self) -> bool:
         """Whether the new config is in force; else the old one is."""
         ...
 
     @property
     def problems(self) -> Sequence[str]:
-        """What is wrong with it, or likely not meant."""
+        """Why it was not taken."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is likely not meant."""
         ...

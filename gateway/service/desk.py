@@ -67,37 +67,31 @@ class Desk:
     def __init__(
         self,
         ledger: DeskLedger,
-        directory: Callable[[], Directory],
+        directory: Directory,
         archive: ArchivePage,
         *,
         boards: Mapping[str, Switchboard] | None = None,
         limits: Restraints | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
-        """``directory`` gives the one in force: a reload makes a new one."""
+        """Without ``boards`` no call can be cut; without ``limits`` and ``reload`` these are not available."""
         self._ledger = ledger
         self._directory = directory
         self._archive = archive
         self._boards = boards or {}
         self._restraints = limits
         self._reload = reload
-        self._sorted: list[Tenant] = []
-        self._sorted_of: Directory | None = None
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
     # ---------------------------------------------------------------------------------------------- the tenants
 
-    def tenants(self) -> Sequence[Tenant]:
+    def tenants(self) -> list[Tenant]:
         """All of the config in force, by id."""
-        directory = self._directory()
-        if directory is not self._sorted_of:
-            self._sorted = sorted(directory, key=lambda tenant: tenant.tenant_id)
-            self._sorted_of = directory
-        return self._sorted
+        return sorted(self._directory, key=lambda tenant: tenant.tenant_id)
 
     def tenant(self, tenant_id: str) -> Tenant:
         """One of them. Error: ``unknown_tenant``."""
-        tenant = self._directory().get(tenant_id)
+        tenant = self._directory.get(tenant_id)
         if tenant is None:
             raise DeskError("unknown_tenant", "There is no such tenant.")
         return tenant

@@ -59,8 +59,9 @@ class FakeLimits:
 class Reloaded:
     """Implements ports.Reloaded."""
 
-    ok: bool = True
+    is_taken: bool = True
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Office:
@@ -82,7 +83,7 @@ class Office:
         self.reloaded = Reloaded()
         self.desk = Desk(
             ledger,
-            lambda: self.house.directory,
+            self.house.directory,
             FileArchivePage(folder / "journal"),
             boards={"pbx1": self.house.board},
             limits=self.limits,

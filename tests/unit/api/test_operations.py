@@ -270,9 +270,9 @@ async def test_refusals_tell_their_figures(api: Caller, office: Office) -> None:
 
 async def test_a_reload_says_what_became_of_it(api: Caller, office: Office) -> None:
     """A config that is refused changes nothing, and names each problem."""
-    office.reloaded = Reloaded(problems=("warning: x",))
+    office.reloaded = Reloaded(warnings=("warning: x",))
     assert await api("POST", "/v1/reload") == (200, {"warnings": ["warning: x"]})
-    office.reloaded = Reloaded(ok=False, problems=("acme.toml:3: y",))
+    office.reloaded = Reloaded(is_taken=False, problems=("acme.toml:3: y",))
     status, told = await api("POST", "/v1/reload")
     assert (status, told["code"], told["errors"]) == (
         409,

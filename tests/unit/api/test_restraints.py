@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.cli import app
+from gateway.service.directory import Directory
 from tests.unit.service.house import CALLER, until
 from tests.unit.settings.folder import ENVIRON, Folder
 
@@ -68,7 +69,7 @@ async def test_a_country_is_allowed(api: Caller, office: Office) -> None:
 async def test_an_account_that_is_not_open_yet_is_no_500(api: Caller, office: Office) -> None:
     """A tenant may be in the config before its account is in the books."""
     stranger = replace(office.house.tenant, tenant_id="stranger")
-    office.house.directory = type(office.house.directory)([stranger])
+    office.desk._directory = Directory([stranger])
     for method, rest, body in (
         ("POST", "restrictions", {"why": "x"}),
         ("GET", "restrictions", None),

@@ -235,10 +235,10 @@ async def list_refusals(visit: Visit) -> Answer:
 async def reload(visit: Visit) -> Answer:
     """Read the config again."""
     done = await visit.desk.reload()
-    if not done.ok:
+    if not done.is_taken:
         wrong = [Wrong(at="config", what=problem) for problem in done.problems]
         raise ApiProblem("config_refused", "Nothing was changed; `callgate check` says it again.", wrong)
-    return answers.ReloadFacts.of(warnings=list(done.problems))
+    return answers.ReloadFacts.of(warnings=list(done.warnings))
 
 
 # ----------------------------------------------------------------------------------------------------- small shapes
