@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from gateway.core.call import Call, State, Terms
+from gateway.core.decide import Deny
 from gateway.core.facts import Ask
 from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
@@ -35,6 +36,12 @@ def write(terms: Terms) -> str:
     }
     memo |= {name: value for name, (value, usual) in rare.items() if value != usual}
     return json.dumps(memo, separators=(",", ":"))
+
+
+def write_refused(ask: Ask, denied: Deny) -> str:
+    """What is told of an ask that was refused before its price was looked at."""
+    facts = {"number": ask.number, "cli": ask.cli, "at_ms": ask.at_ms, "limit": denied.limit}
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def switch_of(stored: StoredCall) -> str:

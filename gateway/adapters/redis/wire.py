@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from gateway.core.curbs import Curbs, Kind, ShortCall, Trigger
+from gateway.core.guards import TENANT_PAUSE, cli_pause
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -133,6 +135,42 @@ def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool
     return [int(fair), pool_name(pool), checked_amount(pool.size_seconds), basis, *ladder_words(ladder)]
 
 
+def curb_words(curbs: Curbs, *, is_ask: bool) -> list[str | int]:
+    """Flatten what restrains a step: pauses, checks, and an ask's guards. Rejected: ``bad_amount``, ``bad_id``."""
+    words: list[str | int] = [" ".join(map(checked_name, curbs.pauses)), len(curbs.checks)]
+    for check in curbs.checks:
+        counter = checked_name(check.counter) if check.counter else ""
+        bounds = checked_amount(check.most), checked_amount(check.window_ms)
+        words += (check.kind, check.reason, checked_name(check.limit), counter, *bounds)
+    if not is_ask:
+        return words
+    if not curbs.is_guarded:
+        return [*words, 0]
+    words += (1, curbs.digits, curbs.prefix, curbs.country, int(curbs.holds_new_country))
+    return [*words, *trigger_words(curbs.refusals), *trigger_words(curbs.sequence)]
+
+
+def trigger_words(trigger: Trigger | None) -> tuple[str | int, ...]:
+    """Flatten a guard. Rejected: ``bad_amount``, ``bad_id``."""
+    if trigger is None:
+        return ("", "", 0, 0, "")
+    pause = "" if trigger.pause_ms is None else checked_amount(trigger.pause_ms)
+    names = checked_name(trigger.guard), checked_name(trigger.target)
+    return (*names, checked_amount(trigger.count, 1), checked_amount(trigger.window_ms, 1), pause)
+
+
+def pause_target(cli: str) -> str:
+    """Name what is paused: a caller, or with none the whole tenant. Rejected: ``bad_id``."""
+    return checked_name(cli_pause(cli)) if cli else TENANT_PAUSE
+
+
+def checked_name(name: str) -> str:
+    """Return what names a counter, a guard or a target. Rejected: ``bad_id``."""
+    if _NAME.fullmatch(name) is None:
+        raise LedgerRejected("bad_id", f"{name[:80]!r} cannot name a counter; use printable characters, no space.")
+    return name
+
+
 def pool_name(pool: Pool) -> str:
     """Name a pool's period. Rejected: ``bad_id``."""
     for word in (pool.name, pool.period):
@@ -153,7 +191,43 @@ def account_keys(tenant: str) -> tuple[str, ...]:
 
 def call_keys(key: CallKey) -> list[str]:
     """Name the keys of a step of one call."""
-    return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id)]
+    return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id), limits_key(key.tenant)]
+
+
+def ask_keys(key: CallKey, curbs: Curbs) -> list[str]:
+    """Name the keys of an ask: those of a step, and what tells who asks too often."""
+    tenant = key.tenant
+    refused = curbs.refusals
+    refused_log = _log_key(tenant, f"{refused.guard}|{refused.target}" if refused else "")
+    rates = [_log_key(tenant, check.counter) for check in curbs.checks if check.kind is Kind.RATE]
+    return [*call_keys(key), refusals_key(tenant), countries_key(tenant), refused_log, *rates]
+
+
+def settle_keys(key: CallKey, short_call: ShortCall | None) -> list[str]:
+    """Name the keys of a settle: those of a step, and where short calls are counted the log of these."""
+    if short_call is None:
+        return call_keys(key)
+    trigger = short_call.trigger
+    return [*call_keys(key), _log_key(key.tenant, f"{trigger.guard}|{trigger.target}")]
+
+
+def limits_key(tenant: str) -> str:
+    """Name the key of what limits count."""
+    return f"cg:{{{tenant}}}:limits"
+
+
+def refusals_key(tenant: str) -> str:
+    """Name the key of the asks that were refused last."""
+    return f"cg:{{{tenant}}}:refusals"
+
+
+def countries_key(tenant: str) -> str:
+    """Name the key of the countries that were called before."""
+    return f"cg:{{{tenant}}}:countries"
+
+
+def _log_key(tenant: str, name: str) -> str:
+    return f"cg:{{{tenant}}}:log:{name}"
 
 
 def topup_keys(tenant: str) -> list[str]:
@@ -177,12 +251,19 @@ def read_rejection(reply: bytes) -> LedgerRejected:
 
 
 def read_grant(reply: bytes) -> Grant | Refused:
-    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED`` or ``refused REASON HAS_OUTBOX``."""
+    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED``, or a refusal: see ``_refused``."""
     what, *words = reply.split(b" ")
     if what == b"refused":
-        return Refused(Reason(words[0].decode()), has_outbox=words[1] == _YES)
+        return _refused(words)
     seconds, held, available = map(int, words[:3])
     return Grant(seconds, held, available, words[3] == _YES, words[4] == _YES, int(words[5]))
+
+
+def _refused(words: Sequence[bytes]) -> Refused:
+    """Read ``REASON HAS_OUTBOX LIMIT USED MOST``; a limit of ``-`` is none."""
+    limit = words[2].decode()
+    used, most = map(int, words[3:])
+    return Refused(Reason(words[0].decode()), words[1] == _YES, "" if limit == "-" else limit, used, most)
 
 
 def read_settled(reply: bytes) -> Settled:

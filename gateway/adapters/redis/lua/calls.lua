@@ -48,6 +48,20 @@ local function write_call(books, id, call, ...)
     'charged', call.charged, 'held', call.held, 'parts', parts_text(call.parts), 'included', call.included,
     'pool', call.pool, 'valid_until', call.valid_until, ...)
   redis.call('ZADD', books.live_key, call.valid_until, id)
+  write_limits(books)
+end
+
+-- The meta's first line has the tags by which limits count the call; the rest is the gateway's own.
+local function tags_in(meta)
+  return (meta or ''):match('^[^\n]*')
+end
+
+local function read_tags(books)
+  return tags_in(redis.call('GET', books.meta_key) or '')
+end
+
+local function write_meta(books, tags, meta)
+  redis.call('SET', books.meta_key, tags .. '\n' .. meta)
 end
 
 -- A closed call shrinks to what a repeat needs.
@@ -56,6 +70,7 @@ local function close_call(books, id, kept_ms, ...)
   redis.call('DEL', books.call_key, books.meta_key)
   redis.call('HSET', books.call_key, ...)
   redis.call('PEXPIRE', books.call_key, kept_ms)
+  write_limits(books)
 end
 
 -- An estimated one keeps its leg and its meta besides, so that a late settle or a CDR can correct it.
