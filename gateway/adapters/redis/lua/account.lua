@@ -200,12 +200,14 @@ end
 
 -- --------------------------------------------------------------------------------------------- reading
 
--- KEYS: calls, each followed by its meta. A list each: STORED and the meta, or nothing where the call is closed.
+-- KEYS: prices; calls, each followed by its meta. A list each: STORED, with the whole meta in the place of the price's
+-- id, or nothing where the call is closed.
 local function live(keys)
   local calls = {}
-  for i = 1, #keys, 2 do
-    local values, meta = redis.call('HMGET', keys[i], unpack(STORED)), redis.call('GET', keys[i + 1])
-    table.insert(values, meta)
+  for i = 2, #keys, 2 do
+    local values, _, meta = redis.call('HMGET', keys[i], unpack(STORED)), read_beside(keys[i + 1])
+    local price = values[#STORED] or ''
+    values[#STORED] = meta and price ~= '' and meta .. (redis.call('HGET', keys[1], price) or '') or meta
     table.insert(calls, meta and values or {})
   end
   return calls

@@ -22,7 +22,7 @@ local function refuse_reserve(books, id, offer)
   return words
 end
 
--- call, validity in ms, meta, offer
+-- call, validity in ms, meta, id and text of its price, offer
 local function reserve(keys, args)
   local books, id, validity_ms = find_books(keys), args[1], whole(args[2], 1)
   if not books then return reply('refused', 'unknown_tenant', flag(false)) end
@@ -33,7 +33,7 @@ local function reserve(keys, args)
   if call.state then must_be_newer(call, 0) end
   expire(books)
 
-  local offer = read_offer(args, 4)
+  local offer = read_offer(args, 6)
   offer.is_first = true
   local grant = best_grant(books, call, offer, 0)
   if not grant then return refuse_reserve(books, id, offer) end
@@ -45,8 +45,8 @@ local function reserve(keys, args)
   local has_outbox = announce(books, id, grant.is_credit_short and 'short' or nil)
   local words = granted_reply(books, call, grant.is_short, has_outbox)
   write(books)
-  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0)
-  redis.call('SET', books.meta_key, args[3])
+  keep_meta(books, call, args[3], args[4], args[5])
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price)
   if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
@@ -196,10 +196,10 @@ local function settle(keys, args)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
     call.state, call.step, call.charged, call.held, call.parts = 'estimated', step, total, 0, {}
-    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', most - total,
+    close_estimated(books, id, call, kept_ms, 'done', name, 'reply', words, 'cap', most - total,
       'included_cap', most_included)
   else
-    close_call(books, id, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
+    close_call(books, id, call, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
   end
   return words
 end
@@ -217,7 +217,7 @@ local function release(keys, args)
   pay(books)
   local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
   write(books)
-  close_call(books, id, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
+  close_call(books, id, call, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
   return words
 end
 
@@ -235,7 +235,8 @@ local function doubt(keys, args)
   return reply('done')
 end
 
--- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta
+-- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta, id
+-- and text of its price
 -- A fail-over lost writes of this call, or it was estimated while it went on: it is made anew, raised, or opened again,
 -- to what the gateway and the switch know of it.
 local function register_again(keys, args)
@@ -266,12 +267,12 @@ local function register_again(keys, args)
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
   write(books)
-  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'))
+  keep_meta(books, call, args[10], args[11], args[12])
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price)
   if not call.leg or call.leg == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('HDEL', books.call_key, 'cap', 'included_cap')
   redis.call('PERSIST', books.call_key)
-  redis.call('SET', books.meta_key, args[10])
   return reply('done')
 end
