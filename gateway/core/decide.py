@@ -10,6 +10,8 @@ from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
 from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class
 
+_DAY_MS = 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Deny:
@@ -87,7 +89,8 @@ def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Pr
     if not destination.e164:
         return destination, None
     latest_ms = _latest_answer_ms(tenant, at_ms) + MOST_CALL_SECONDS * 1000
-    price = tenant.tariffs.price(destination.e164, at_ms, latest_ms)
+    # To the end of that day: the ledger keeps a price once for all calls that have it alike.
+    price = tenant.tariffs.price(destination.e164, at_ms, -(-latest_ms // _DAY_MS) * _DAY_MS)
     of_row = price.rates[0].call_class if price is not None else None
     if of_row is not None:
         destination = replace(destination, call_class=dearer_class(destination.call_class, of_row))

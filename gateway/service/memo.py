@@ -27,7 +27,6 @@ def write(terms: Terms) -> str:
         "latest_answer_ms": terms.latest_answer_ms,
         "e164": destination.e164,
         "class": destination.call_class,
-        "price": price_to_json(terms.price),
     }
     rare = {
         "linkedid": (ask.linkedid, ask.uniqueid),
@@ -35,6 +34,7 @@ def write(terms: Terms) -> str:
         "included": (terms.included.name if terms.included else "", ""),
     }
     memo |= {name: value for name, (value, usual) in rare.items() if value != usual}
+    memo["price"] = price_to_json(terms.price)  # last: the ledger keeps it once for all calls that have it alike
     return json.dumps(memo, separators=(",", ":"))
 
 

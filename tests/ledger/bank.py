@@ -1,5 +1,6 @@
 """What the tests of the ledger share: one tenant's account, short ways to step, and the audit of its books."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,11 @@ from rating import Ladder
 from .audit import Audit
 
 HOUR_MS = 3_600_000
-META = '{"some": "meta, \u00fc"}'
+
+
+def meta_of(call: str) -> str:
+    """What is kept with a call; some have the same price."""
+    return f'{{"some": "{call}, \u00fc","price":{{"\u00fc":{sum(map(ord, call)) % 3}}}}}'
 
 
 def flat(*rungs: tuple[int, int], fee: int = 0) -> Ladder:
@@ -59,7 +64,7 @@ class Bank:
         pool: Pool | None = None,
     ) -> Grant | Refused:
         """Reserve for a call."""
-        return await self.ledger.reserve(self.key(call), ladder, validity_ms, META, fair=fair, pool=pool)
+        return await self.ledger.reserve(self.key(call), ladder, validity_ms, meta_of(call), fair=fair, pool=pool)
 
     async def answer(self, call: str = "pbx/1.1/n", leg: str = "1.2", validity_ms: int = HOUR_MS) -> None:
         """Answer a call."""
@@ -120,7 +125,7 @@ class Bank:
             leg,
             answered_at_ms,
             HOUR_MS,
-            META,
+            meta_of(call),
             pool=pool,
             included_seconds=included,
         )
@@ -208,6 +213,19 @@ class Bank:
         assert account.held_micros == sums["held"] == sum(call.held_micros for call in live)
         assert account.live_calls == len(live)
         assert all(call.held_micros >= 0 for call in live)
+        await self.audit_prices()
+
+    async def audit_prices(self) -> None:
+        """Each price that live calls have is there once, with their number, and no other is."""
+        tag, told = f"cg:{{{self.tenant}}}:", self.ledger.pipe.call
+        names = await told("ZRANGE", tag + "live", 0, -1)
+        ids = [await told("HGET", f"{tag}call:{name.decode()}", "price") for name in names]
+        counts = Counter(name.decode() for name in ids if name)
+        kept = fields(await told("HGETALL", tag + "prices"))
+        assert {name: int(word) for name, word in kept.items() if name[0] == "#"} == {
+            f"#{name}": count for name, count in counts.items()
+        }
+        assert {name for name in kept if name[0] != "#"} == counts.keys()
 
 
 def fields(pairs: Sequence[bytes]) -> dict[str, str]:

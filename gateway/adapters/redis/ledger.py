@@ -218,7 +218,7 @@ class RedisLedger:
         if not wire.is_call_id(key.call_id):
             return _at_once(Refused(Reason.BAD_ASK))
         validity = wire.checked_amount(validity_ms, 1)
-        words = (key.call_id, validity, wire.checked_text(meta, wire.MOST_META), *wire.curb_words(curbs, is_ask=True))
+        words = (key.call_id, validity, *wire.meta_words(meta), *wire.curb_words(curbs, is_ask=True))
         offer = wire.offer_words(ladder, pool, fair=fair, is_first=True)
         return self._function("reserve", wire.ask_keys(key, curbs), *words, *offer, read=wire.read_grant)
 
@@ -309,7 +309,7 @@ class RedisLedger:
         granted, total = wire.checked_amount(granted_seconds, 1), wire.checked_amount(total_micros)
         taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))
         answered = (wire.checked_text(leg), wire.checked_amount(answered_at_ms), wire.checked_amount(validity_ms, 1))
-        words = (wire.checked_amount(step), granted, total, *taken, *answered, wire.checked_text(meta, wire.MOST_META))
+        words = (wire.checked_amount(step), granted, total, *taken, *answered, *wire.meta_words(meta))
         restraints = wire.curb_words(curbs, is_ask=False)
         return self._function("register", keys, key.call_id, *words, *restraints, read=_nothing)
 
@@ -428,7 +428,7 @@ class RedisLedger:
         for start in range(0, len(ids), _CALLS_AT_ONCE):
             names = [call_id.decode() for call_id in ids[start : start + _CALLS_AT_ONCE]]
             keys = [key for name in names for key in wire.stored_keys(tenant, name)]
-            rows = await self._function("live", keys)
+            rows = await self._function("live", [wire.prices_key(tenant), *keys])
             # A call that closed since its id was read has an empty row.
             calls += [wire.read_call(tenant, name, row) for name, row in zip(names, rows, strict=True) if row]
         return calls

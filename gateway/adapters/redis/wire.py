@@ -4,6 +4,7 @@ The functions check again what is checked here: a gateway of another version, or
 not be able to write nonsense either.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -33,6 +34,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold the server up
 _MOST_TEXT: Final = 4096
 MOST_META: Final = 65_536  # a price of 51 rows of 16 steps each
+_PRICE: Final = ',"price":'  # where the part of a meta begins that many calls have alike
 _NO_FACTS: Final = frozenset({"id", "type", "at_ms"})
 _POOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _YES: Final = b"1"
@@ -179,6 +181,16 @@ def pool_name(pool: Pool) -> str:
     return f"{pool.name}|{pool.period}"
 
 
+def meta_words(meta: str) -> tuple[str, str, str]:
+    """Cut a meta in two: what is the call's own; an id of its price and the price, both empty where it has none.
+
+    Put together, they are the meta again, whatever it is. Rejected: ``bad_state`` when it is too long to keep.
+    """
+    own, mark, rest = checked_text(meta, MOST_META).partition(_PRICE)
+    price = mark + rest
+    return own, hashlib.blake2b(price.encode(), digest_size=12).hexdigest() if price else "", price
+
+
 # ----------------------------------------------------------------------------------------------------- keys
 
 
@@ -191,7 +203,12 @@ def account_keys(tenant: str) -> tuple[str, ...]:
 
 def call_keys(key: CallKey) -> list[str]:
     """Name the keys of a step of one call."""
-    return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id), limits_key(key.tenant)]
+    return [
+        *account_keys(key.tenant),
+        *stored_keys(key.tenant, key.call_id),
+        prices_key(key.tenant),
+        limits_key(key.tenant),
+    ]
 
 
 def ask_keys(key: CallKey, curbs: Curbs) -> list[str]:
@@ -234,6 +251,11 @@ def topup_keys(tenant: str) -> list[str]:
     """Name the keys of a top-up, its reversal, and of what becomes of their ids."""
     tag = f"cg:{{{tenant}}}:"
     return [*account_keys(tenant), tag + "topups", tag + "ids", tag + "old"]
+
+
+def prices_key(tenant: str) -> str:
+    """Name the key of what the metas of a tenant's calls have in common."""
+    return f"cg:{{{tenant}}}:prices"
 
 
 def stored_keys(tenant: str, call_id: str) -> list[str]:
@@ -286,7 +308,7 @@ def read_balance(tenant: str, reply: bytes) -> Balance:
 
 
 def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
-    """Read the fields of a live call, in the order of STORED in the Lua file, and its meta."""
+    """Read the fields of a live call, in the order of STORED in the Lua file, its meta last."""
     state, step, granted, charged, held, leg, answered_at, valid_until, included, pool, meta = values
     return StoredCall(
         key=CallKey(tenant, call_id),

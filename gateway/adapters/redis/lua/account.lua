@@ -217,7 +217,7 @@ local function refuse(keys, args)
   return reply('noted', flag(#books.events > 0))
 end
 
--- target, for how many ms (0: until it is lifted), why. KEYS[8]: limits.
+-- target, for how many ms (0: until it is lifted), why. KEYS[9]: limits.
 local function restrict(keys, args)
   local books = find_books(keys) or reject('unknown_account', 'the tenant has no account; open it first')
   pause(books, args[1], whole(args[2], 0), 'by_hand', args[3])
@@ -237,12 +237,14 @@ end
 
 -- --------------------------------------------------------------------------------------------- reading
 
--- KEYS: calls, each followed by its meta. A list each: STORED and the meta, or nothing where the call is closed.
+-- KEYS: prices; calls, each followed by its meta. A list each: STORED, with the whole meta in the place of the price's
+-- id, or nothing where the call is closed.
 local function live(keys)
   local calls = {}
-  for i = 1, #keys, 2 do
-    local values, meta = redis.call('HMGET', keys[i], unpack(STORED)), redis.call('GET', keys[i + 1])
-    table.insert(values, meta and meta:match('\n(.*)$'))
+  for i = 2, #keys, 2 do
+    local values, _, _, meta = redis.call('HMGET', keys[i], unpack(STORED)), read_beside(keys[i + 1])
+    local price = values[#STORED] or ''
+    values[#STORED] = meta and price ~= '' and meta .. (redis.call('HGET', keys[1], price) or '') or meta
     table.insert(calls, meta and values or {})
   end
   return calls

@@ -11,7 +11,7 @@ are the gateway's; what they are for is not known here.
 A log holds the instants (ms) of the last asks, or refusals, or short calls.
 
 A call carries the names of what it is counted by as tags, `l:COUNTER` and `m:COUNTER` (money) or `t:COUNTER` (time) of
-its last grant: what it gives back returns there. They are the first line of its meta.
+its last grant: what it gives back returns there. They are kept beside its meta.
 
 Words of the curbs in ARGV, from `at`: PAUSES (names, blanks between), how many CHECKS, of each KIND REASON LIMIT COUNTER
 MOST WINDOW; then, of an ask alone, GUARDED: 0, or 1 and DIGITS PREFIX COUNTRY HOLDS and two TRIGGERS (refusals, sequence)

@@ -27,11 +27,11 @@ end
 local function open_asking(keys)
   local books = find_books(keys)
   if not books then return nil end
-  books.refusals_key, books.countries_key, books.refused_log = keys[9], keys[10], keys[11]
+  books.refusals_key, books.countries_key, books.refused_log = keys[10], keys[11], keys[12]
   return books
 end
 
--- call, validity in ms, meta, curbs, offer
+-- call, validity in ms, meta, id and text of its price, curbs, offer
 local function reserve(keys, args)
   local books, id, validity_ms = open_asking(keys), args[1], whole(args[2], 1)
   if not books then return refused_reply(refusal('unknown_tenant'), false) end
@@ -42,10 +42,10 @@ local function reserve(keys, args)
   if call.state then must_be_newer(call, 0) end
   expire(books)
 
-  local curbs, at = read_curbs(args, 4, true)
+  local curbs, at = read_curbs(args, 6, true)
   local offer = read_offer(args, at)
   offer.is_first = true
-  local refused = judge_ask(books, curbs, { unpack(keys, 12) }, id)
+  local refused = judge_ask(books, curbs, { unpack(keys, 13) }, id)
   if refused then return refuse_reserve(books, id, refused, curbs, args[3]) end
   local grant
   grant, refused = best_grant(books, call, offer, 0, curbs)
@@ -69,8 +69,9 @@ local function reserve(keys, args)
   local has_outbox = announce(books, id, grant.is_credit_short and 'short' or nil)
   local words = granted_reply(books, call, grant.is_short, has_outbox)
   write(books)
-  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0)
-  write_meta(books, tags, args[3])
+  keep_meta(books, call, args[3], args[4], args[5])
+  call.tags = tags
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price)
   if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
@@ -108,16 +109,13 @@ end
 
 -- An extension counts in the periods of now; what the first quantum was held too much for returns to those of before.
 local function count_extension(books, curbs, id, call, grant, paid)
-  local tags = read_tags(books)
+  local tags = tags_of_call(books, call)
   if tags == '' and #curbs.checks == 0 then return end
   local micros = grant.price - paid
   add_by_tags(books, tags, 0, math.min(0, micros), 0)
   count_grant(books, curbs, id, math.max(0, micros), grant.seconds - call.granted)
   local renewed = renewed_tags(tags, curbs.checks)
-  if renewed ~= tags then
-    local meta = redis.call('GET', books.meta_key)
-    later(books, 'SET', books.meta_key, renewed .. meta:sub(#tags + 1))
-  end
+  if renewed ~= tags then call.tags = renewed end
 end
 
 -- call, step, committed in all, validity in ms, curbs, offer
@@ -184,7 +182,7 @@ local function shrink(keys, args)
   enter(books, 'shrink', id, step, { pool = call.pool, included = take_included(books, call, included) })
   charge(books, call.parts, committed - call.charged)
   give_back(books, call.parts, paid - total)
-  add_by_tags(books, read_tags(books), 0, total - paid, seconds - call.granted)
+  add_by_tags(books, tags_of_call(books, call), 0, total - paid, seconds - call.granted)
   call.step, call.charged, call.held, call.granted = step, committed, total - committed, seconds
   call.valid_until = books.now + validity_ms
   pay(books)
@@ -217,7 +215,7 @@ end
 -- What was granted and not used returns to what the limits count. A correction comes too late for that.
 local function uncount(books, call, total, seconds)
   if call.state == 'estimated' then return end
-  add_by_tags(books, read_tags(books), -1, math.min(0, total - call.charged - call.held),
+  add_by_tags(books, tags_of_call(books, call), -1, math.min(0, total - call.charged - call.held),
     math.min(0, seconds - call.granted))
 end
 
@@ -242,7 +240,7 @@ local function settle(keys, args)
   settle_money(books, call, total)
   uncount(books, call, total, seconds)
   if #args > 7 and not is_estimate and seconds < whole(args[13], 1) then
-    count_for(books, read_trigger(args, 8), keys[9], id)
+    count_for(books, read_trigger(args, 8), keys[10], id)
   end
   pay(books)
   local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
@@ -250,10 +248,10 @@ local function settle(keys, args)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
     call.state, call.step, call.charged, call.held, call.parts = 'estimated', step, total, 0, {}
-    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', most - total,
+    close_estimated(books, id, call, kept_ms, 'done', name, 'reply', words, 'cap', most - total,
       'included_cap', most_included)
   else
-    close_call(books, id, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
+    close_call(books, id, call, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
   end
   return words
 end
@@ -272,7 +270,7 @@ local function release(keys, args)
   pay(books)
   local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
   write(books)
-  close_call(books, id, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
+  close_call(books, id, call, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
   return words
 end
 
@@ -290,7 +288,8 @@ local function doubt(keys, args)
   return reply('done')
 end
 
--- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta, curbs
+-- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta, id
+-- and text of its price, curbs
 -- A fail-over lost writes of this call, or it was estimated while it went on: it is made anew, raised, or opened again,
 -- to what the gateway and the switch know of it.
 local function register_again(keys, args)
@@ -317,19 +316,20 @@ local function register_again(keys, args)
   hold(books, call.parts, missing) -- past the limit, if need be: it is granted and talked already
   -- The estimate's step was not the gateway's, which counts on from its own.
   call.step = was_estimated and step or math.max(step, call.step)
-  local curbs = read_curbs(args, 11, false)
-  local tags = is_known and read_tags(books) or tags_of(curbs.checks)
+  local curbs = read_curbs(args, 13, false)
+  local tags = is_known and tags_of_call(books, call) or tags_of(curbs.checks)
   add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, missing, math.max(0, granted - call.granted))
   call.state, call.held = state, call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
   write(books)
-  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'))
+  keep_meta(books, call, args[10], args[11], args[12])
+  call.tags = tags
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price)
   if not call.leg or call.leg == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('HDEL', books.call_key, 'cap', 'included_cap')
   redis.call('PERSIST', books.call_key)
-  write_meta(books, tags, args[10])
   return reply('done')
 end
