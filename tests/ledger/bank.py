@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
+from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.ports import AccountTerms, CallKey, Grant, OutboxEvent, Pool, Refused, Settled, StoredCall, TopUp
 from rating import Ladder
 
@@ -62,9 +63,12 @@ class Bank:
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Grant | Refused:
         """Reserve for a call."""
-        return await self.ledger.reserve(self.key(call), ladder, validity_ms, meta_of(call), fair=fair, pool=pool)
+        return await self.ledger.reserve(
+            self.key(call), ladder, validity_ms, meta_of(call), fair=fair, pool=pool, curbs=curbs
+        )
 
     async def answer(self, call: str = "pbx/1.1/n", leg: str = "1.2", validity_ms: int = HOUR_MS) -> None:
         """Answer a call."""
@@ -79,9 +83,11 @@ class Bank:
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Grant | Refused:
         """Extend a call."""
-        return await self.ledger.extend(self.key(call), step, committed, ladder, HOUR_MS, fair=fair, pool=pool)
+        key = self.key(call)
+        return await self.ledger.extend(key, step, committed, ladder, HOUR_MS, fair=fair, pool=pool, curbs=curbs)
 
     async def shrink(
         self, step: int, committed: int, seconds: int, total: int, call: str = "pbx/1.1/n", *, included: int = 0
@@ -98,10 +104,17 @@ class Bank:
         *,
         estimate: bool = False,
         included: int = 0,
+        short_call: ShortCall | None = None,
     ) -> Settled:
         """Settle a call."""
         return await self.ledger.settle(
-            self.key(call), step, charge, seconds, is_estimate=estimate, included_seconds=included
+            self.key(call),
+            step,
+            charge,
+            seconds,
+            is_estimate=estimate,
+            included_seconds=included,
+            short_call=short_call,
         )
 
     async def register(
@@ -114,6 +127,7 @@ class Bank:
         *,
         pool: Pool | None = None,
         included: int = 0,
+        curbs: Curbs = NO_CURBS,
     ) -> None:
         """Register a call again."""
         answered_at_ms = 1_700_000_000_000 if leg else 0
@@ -128,6 +142,7 @@ class Bank:
             meta_of(call),
             pool=pool,
             included_seconds=included,
+            curbs=curbs,
         )
 
     async def release(self, call: str = "pbx/1.1/n") -> Settled:
@@ -213,7 +228,22 @@ class Bank:
         assert account.held_micros == sums["held"] == sum(call.held_micros for call in live)
         assert account.live_calls == len(live)
         assert all(call.held_micros >= 0 for call in live)
+        assert await self.counted("live:") == await self._counted_anew(live)
         await self.audit_prices()
+
+    async def counted(self, kind: str) -> dict[str, int]:
+        """What the limits count: ``live:`` or ``used:``."""
+        rows = fields(await self.ledger.pipe.call("HGETALL", wire.limits_key(self.tenant)))
+        return {name.removeprefix(kind): int(row.split(" ")[0]) for name, row in rows.items() if name.startswith(kind)}
+
+    async def _counted_anew(self, live: Sequence[StoredCall]) -> dict[str, int]:
+        """Count live calls by their tags."""
+        counts: Counter[str] = Counter()
+        for call in live:
+            beside = await self.ledger.pipe.call("GET", wire.stored_keys(self.tenant, call.key.call_id)[1])
+            tags = beside.decode().split("\n", 2)[1].split()
+            counts.update(tag.removeprefix("l:") for tag in tags if tag.startswith("l:"))
+        return dict(counts)
 
     async def audit_prices(self) -> None:
         """Each price that live calls have is there once, with their number, and no other is."""

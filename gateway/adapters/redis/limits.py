@@ -13,11 +13,12 @@ Told = Callable[..., Awaitable[Any]]
 
 async def read_restrictions(told: Told, tenant: str) -> list[Restriction]:
     """Read the pauses in force, by target. Raises LedgerUnavailable."""
-    seconds, _ = await told("TIME")
+    seconds, micros = map(int, await told("TIME"))
+    now_ms = seconds * 1000 + micros // 1000
     rows = await told("HGETALL", wire.limits_key(wire.checked_tenant(tenant)))
     pauses = {name.decode(): value.decode() for name, value in zip(rows[::2], rows[1::2], strict=True)}
     found = [_restriction(name, value) for name, value in sorted(pauses.items()) if name.startswith(_PAUSE)]
-    return [each for each in found if each.until_ms is None or each.until_ms > int(seconds) * 1000]
+    return [each for each in found if each.until_ms is None or each.until_ms > now_ms]
 
 
 def _restriction(name: str, value: str) -> Restriction:
