@@ -8,11 +8,13 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from gateway import logs
+from gateway.settings import load
 from rating.money import MICROS
 
-from .fraud.day import Made, Played, play
+from .fraud.day import CONFIG, Made, Played, play
 from .fraud.traffic import HOUR_MS, recorded, rotating
 
 HOURS_A_DAY = 24
@@ -104,7 +106,7 @@ def main() -> None:
     if parser.parse_args().rotate:
         calls = rotating(calls)
     logs.configure("error")
-    days = [(name, timed(name, lambda name=name: play(calls, name))) for name in ("open",)]
+    days = [(name, timed(name, partial(play, calls, name))) for name in load(CONFIG).tenants]
     for name, played in days:
         print(summary(name, played))
     print(by_hour(days))

@@ -67,7 +67,7 @@ _DOMESTIC: Final = (
 )  # fmt: skip
 _TOLL_FREE: Final = (("1800NXXXXXX", 4), ("1888NXXXXXX", 2), ("1877NXXXXXX", 1), ("1866NXXXXXX", 1))
 _ABROAD: Final = (
-    ("0114420794XXXXX", 6), ("01144791112XXXX", 3), ("0114930901XXXXX", 4), ("01149151234XXXXX", 2),
+    ("0114420794XXXXX", 6), ("01144740012XXXX", 3), ("0114930901XXXXX", 4), ("01149151234XXXXX", 2),
     ("0115255555XXXXX", 4), ("1416NXXXXXX", 4), ("01191226X6XXXXX", 3), ("0116328XXXXXXX", 3), ("0113314276XXXX", 2),
 )  # fmt: skip
 USUAL_COUNTRIES: Final = ("US", "CA", "GB", "DE", "MX", "IN", "PH", "FR")
@@ -162,7 +162,7 @@ def _late(dice: random.Random) -> Iterator[Wanted]:
         cli, at_ms = str(2001 + dice.randrange(60)), dice.uniform(19, 22.2) * HOUR_MS
         number = _number(dice, dice.choice((_DOMESTIC, _DOMESTIC, _TOLL_FREE, _ABROAD)))
         yield Wanted(_tenths(at_ms), Who.LATE, cli, number, _tenths(dice.uniform(2e3, 2e4)), _talk_ms(dice, 150))
-    for at_hours, number in ((25.6, "12125550199"), (27.2, "01191226061234"), (27.3, "011912260612345")):
+    for at_hours, number in ((25.6, "12125550199"), (27.2, "01191226061234"), (28.1, "011912260612345")):
         talk_ms = _talk_ms(dice, 300)
         yield Wanted(_tenths(at_hours * HOUR_MS), Who.LATE, "2008", number, 5_000, talk_ms)
 
