@@ -3,9 +3,9 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.curbs import Check, Curbs, ShortCall
+from gateway.core.curbs import Check, Curbs, ShortCall, Trigger
 from gateway.core.facts import Ask
-from gateway.core.guards import TENANT_PAUSE, Target, cli_pause, pause_name
+from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_pause, pause_name
 from gateway.core.limits import checks_of, during_calls
 from gateway.core.tenant import Tenant
 from rating import Destination, country_of
@@ -32,8 +32,8 @@ def curbs_of_ask(terms: "Terms") -> Curbs:
         pauses=_pauses(cli, prefix),
         digits=destination.e164.removeprefix("+"),
         prefix=prefix,
-        refusals=guards.refusals.trigger(cli, prefix) if guards.refusals else None,
-        sequence=guards.sequence.trigger(cli, prefix) if guards.sequence else None,
+        refusals=_trigger(guards.refusals, destination, cli, prefix),
+        sequence=_trigger(guards.sequence, destination, cli, prefix),
         country="" if country in guards.known_countries else country,
         holds_new_country=guards.holds_new_country,
     )
@@ -55,10 +55,12 @@ def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
 def short_call_of(terms: "Terms") -> ShortCall | None:
     """What counts the call, should it turn out short."""
     guards = terms.tenant.guards
-    if guards.short_calls is None:
-        return None
-    trigger = guards.short_calls.trigger(caller_of(terms.ask), _prefix_of(terms))
-    return ShortCall(trigger, guards.shorter_than_seconds)
+    trigger = _trigger(guards.short_calls, terms.destination, caller_of(terms.ask), _prefix_of(terms))
+    return None if trigger is None else ShortCall(trigger, guards.shorter_than_seconds)
+
+
+def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: str) -> Trigger | None:
+    return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
 
 
 def _checks(tenant: Tenant, destination: Destination, cli: str, at_ms: int) -> tuple[Check, ...]:
