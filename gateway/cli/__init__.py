@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import api, audit, desk, money, prices, reconcile
+from gateway.cli import api, audit, desk, explain, money, prices, reconcile
 from gateway.cli import doctor as doctors
 from gateway.cli.common import (
     CONFIG,
@@ -52,6 +52,7 @@ app.command()(api.cut)
 app.add_typer(api.tokens, name="token")
 app.command()(doctors.doctor)
 app.command()(audit.audit)
+app.command()(explain.explain)
 app.command()(reconcile.reconcile)
 log = structlog.get_logger(__name__)
 

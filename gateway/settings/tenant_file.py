@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
 from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat, Fairness
+from gateway.settings.limits_file import GuardsSection, LimitSection
 from gateway.settings.sections import (
     MOST_ITEMS,
     Amount,
@@ -129,6 +130,16 @@ class TermsSection(Section):
     )
     unmetered_classes: Classes | None = key("classes that cost nothing, in a list", '["domestic"]', None)
     barred_classes: Classes | None = key("classes that are refused, in a list", '["premium"]', None)
+    barred_prefixes: tuple[Prefix, ...] | None = key(
+        "prefixes of E.164 numbers that are refused, without their +", '["882"]', None, max_length=MOST_ITEMS
+    )
+    allowed_classes: Classes | None = key("classes that pass where strict_allow_lists is true", '["toll_free"]', None)
+    allowed_prefixes: tuple[Prefix, ...] | None = key(
+        "prefixes that pass though their class, or a shorter prefix, is barred", '["8816"]', None, max_length=MOST_ITEMS
+    )
+    strict_allow_lists: StrictBool | None = key("true where only what allow lists name passes", "true", None)
+    limit: tuple[LimitSection, ...] | None = key("limits of calls, time and money", "[[limit]]", None, max_length=100)
+    guards: GuardsSection | None = key("what is done about fraud", "[guards]", None)
     included: tuple[IncludedSection, ...] | None = key(
         "time that a month includes", "[[included]]", None, max_length=MOST_ITEMS
     )
