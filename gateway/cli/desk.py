@@ -34,7 +34,7 @@ def quarantine(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse the metered calls of a tenant, or of one caller. Emergency and free calls pass; live calls go on."""
+    """Refuse the metered calls of a tenant, or of one caller; live ones end with their grants. Emergency passes."""
     seconds = None if lasting is None else _seconds(lasting)
     found = _at_desk(tenant, config, lambda desk: _restricted(desk, tenant, cli, why, seconds))
     _show_restrictions([(tenant, one) for one in found], config, as_json=as_json)
