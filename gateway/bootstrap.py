@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -30,7 +30,6 @@ from gateway.ports import (
     Ledger,
     LedgerRejected,
     LedgerUnavailable,
-    Restraints,
 )
 from gateway.service import memo
 from gateway.service.archive import Archiver
@@ -231,8 +230,7 @@ def desk_of(
     boards: Mapping[str, Switchboard] | None = None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
-    restraints = cast("Restraints", ledger) if hasattr(ledger, "restrict") else None
-    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards, limits=restraints)
+    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards, limits=ledger)
 
 
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.adapters.redis.ledger import RedisLedger
 from gateway.cli import app
 from gateway.service.directory import Directory
 from tests.unit.service.house import CALLER, until
@@ -15,13 +14,11 @@ from tests.unit.settings.folder import ENVIRON, Folder
 
 from .office import Caller, Office
 
-pytestmark = pytest.mark.skipif(not hasattr(RedisLedger, "restrict"), reason="the ledger knows no restrictions yet")
-
 
 @pytest.fixture
 async def office(office: Office) -> Office:
     """The office, on the ledger's own restraints."""
-    office.desk._restraints = office.ledger  # type: ignore[assignment]
+    office.desk._restraints = office.ledger
     return office
 
 

@@ -16,6 +16,31 @@ TenantBrief = answer("TenantBrief", "A tenant of the config in force.", tenant=s
 IncludedTime = answer(
     "IncludedTime", "Time that a month includes.", name=str, seconds=Seconds, classes=list[str], prefixes=list[str]
 )
+LimitFacts = answer(
+    "Limit",
+    "One limit; a bound that is null is none.",
+    amounts="spend_per_call? spend_per_hour? spend_per_day? spend_per_month?",
+    name=str,
+    classes=list[str],
+    prefixes=Annotated[int, Field(ge=0, description="How many.")],
+    per=str,
+    concurrent_calls=int | None,
+    calls_per_second=int | None,
+    calls_per_minute=int | None,
+    seconds_per_day=int | None,
+    call_seconds=int | None,
+    rate_per_minute=str | None,
+    outside_hours=Annotated[str | None, Field(description="What part holds outside of its hours; null: it has none.")],
+)
+GuardFacts = answer(
+    "Guard",
+    "One guard; where pause_seconds is null it only tells, where it is 0 it pauses until a person lifts that.",
+    name=str,
+    count=int,
+    window_seconds=Seconds,
+    target=str,
+    pause_seconds=int | None,
+)
 TenantTerms = answer(
     "TenantTerms",
     "A tenant's terms in force, its plan's and the defaults among them.",
@@ -28,6 +53,12 @@ TenantTerms = answer(
     tariffs=list[str],
     metered_classes=list[str],
     barred_classes=list[str],
+    allowed_classes=list[str],
+    barred_prefixes=Annotated[int, Field(ge=0, description="How many.")],
+    allowed_prefixes=Annotated[int, Field(ge=0, description="How many.")],
+    strict_allow_lists=bool,
+    limits=list[LimitFacts],  # type: ignore[valid-type]
+    guards=list[GuardFacts],  # type: ignore[valid-type]
     included=list[IncludedTime],  # type: ignore[valid-type]
     credit_months=int | None,
     quantum_seconds=Seconds,

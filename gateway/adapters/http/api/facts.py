@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from gateway.adapters.http.api import answers
 from gateway.adapters.http.api.problems import ApiProblem
 from gateway.adapters.http.api.shapes import Answer
+from gateway.core.guards import Guard
 from gateway.core.journal import ACCOUNTS, Entry
+from gateway.core.limits import Limit
 from gateway.core.quote import Quote
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Lot, Refusal, Restriction
@@ -42,6 +44,7 @@ def terms(tenant: Tenant) -> Answer:
         )
         for pool in tenant.included
     ]
+    of = tenant.guards
     return answers.TenantTerms.of(
         tenant=tenant.tenant_id,
         currency=tenant.currency,
@@ -50,7 +53,13 @@ def terms(tenant: Tenant) -> Answer:
         home_country=tenant.plan.home_country,
         tariffs=[tariff.name for tariff in tenant.tariffs.tariffs],
         metered_classes=sorted(tenant.metered_classes),
-        barred_classes=sorted(tenant.barred_classes),
+        barred_classes=sorted(tenant.barring.classes),
+        allowed_classes=sorted(tenant.barring.allowed_classes),
+        barred_prefixes=len(tenant.barring.prefixes),
+        allowed_prefixes=len(tenant.barring.allowed_prefixes),
+        strict_allow_lists=tenant.barring.is_strict,
+        limits=[_limit(limit) for limit in tenant.limits],
+        guards=[_guard(guard) for guard in (of.refusals, of.short_calls, of.sequence) if guard is not None],
         included=included,
         credit_limit=tenant.credit_limit_micros,
         credit_months=tenant.credit_months,
@@ -60,6 +69,36 @@ def terms(tenant: Tenant) -> Answer:
         fairness=str(tenant.fairness),
         dial_timeout_seconds=tenant.dial_timeout_seconds,
         has_webhook=bool(tenant.webhook_url),
+    )
+
+
+def _limit(limit: Limit) -> Answer:
+    return answers.LimitFacts.of(
+        name=limit.name,
+        classes=sorted(limit.classes),
+        prefixes=len(limit.prefixes),
+        per=str(limit.per),
+        concurrent_calls=limit.concurrent_calls,
+        calls_per_second=limit.calls_per_second,
+        calls_per_minute=limit.calls_per_minute,
+        spend_per_call=limit.spend_per_call_micros,
+        spend_per_hour=limit.spend_per_hour_micros,
+        spend_per_day=limit.spend_per_day_micros,
+        spend_per_month=limit.spend_per_month_micros,
+        seconds_per_day=limit.seconds_per_day,
+        call_seconds=limit.call_seconds,
+        rate_per_minute=None if limit.rate_per_minute is None else format_rate(limit.rate_per_minute),
+        outside_hours=None if limit.hours is None else format_rate(limit.outside),
+    )
+
+
+def _guard(guard: Guard) -> Answer:
+    return answers.GuardFacts.of(
+        name=guard.name,
+        count=guard.count,
+        window_seconds=guard.window_seconds,
+        target=str(guard.target),
+        pause_seconds=guard.pause_seconds,
     )
 
 
