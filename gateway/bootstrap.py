@@ -115,6 +115,7 @@ class Gateway:
             self.api = api_of(self.desk, lambda: self.settings)
             await self.api.start()
             self._stack.push_async_callback(self.api.stop)
+            log.info("api.started", url=self.api.url)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]

@@ -150,7 +150,7 @@ class ApiServer:
 
     async def _serve(self, request: web.Request, operation: Operation, token: Token) -> web.Response:
         visit = None
-        outcome, status = "internal", KINDS["internal"].status
+        outcome, status = "interrupted", 0  # by the gateway's stop: nobody knows
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 visit = await self._door.visit(request, operation, token)
