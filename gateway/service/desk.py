@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import structlog
 
@@ -155,13 +156,14 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------------ the calls
 
-    async def calls(self, tenant_id: str) -> list[LiveCall]:
-        """A tenant's calls whose books are open, by id, of all gateways on these books.
+    async def calls(self, tenant_id: str, after: str, most: int) -> list[LiveCall]:
+        """A tenant's calls whose books are open, of all gateways on these books: the first ones after an id, by id.
 
         Error: ``unknown_tenant``. Raises LedgerUnavailable.
         """
         stored = await self._ledger.live_calls(self.tenant(tenant_id).tenant_id)
-        return [_live(call) for call in sorted(stored, key=lambda call: call.key.call_id)]
+        later = [call for call in stored if call.key.call_id > after]
+        return [_live(call) for call in nsmallest(most, later, key=lambda call: call.key.call_id)]
 
     def payer_of(self, call_id: str) -> str | None:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""

@@ -165,10 +165,10 @@ async def list_calls(visit: Visit) -> Answer:
     found: list[LiveCall] = []
     following = tenants[TENANTS_A_PAGE - 1] if len(tenants) > TENANTS_A_PAGE else None
     for name in tenants[:TENANTS_A_PAGE]:
-        after = last_call if name == last else ""
-        found += [call for call in await visit.desk.calls(name) if call.stored.key.call_id > after]
+        room = visit.query.limit - len(found)
+        found += await visit.desk.calls(name, last_call if name == last else "", room + 1)
         if len(found) > visit.query.limit:
-            found = found[: visit.query.limit]
+            found.pop()
             following = _place(found[-1])
             break
     return answers.CallPage.of(items=await facts.each(found, facts.call), next_cursor=following)
@@ -176,8 +176,8 @@ async def list_calls(visit: Visit) -> Answer:
 
 async def list_calls_of_tenant(visit: Visit) -> Answer:
     """One tenant's calls, by id."""
-    call_from = (visit.query.cursor or "").partition("/")[2]
-    found = [call for call in await visit.desk.calls(visit.tenant_id) if call.stored.key.call_id > call_from]
+    last_call = (visit.query.cursor or "").partition("/")[2]
+    found = await visit.desk.calls(visit.tenant_id, last_call, visit.query.limit + 1)
     items = found[: visit.query.limit]
     following = _place(items[-1]) if len(found) > len(items) else None
     return answers.CallPage.of(items=await facts.each(items, facts.call), next_cursor=following)
