@@ -88,7 +88,7 @@ class Lane:
         listener: Listener,
         meta: Callable[[], str],
     ) -> None:
-        """``meta``: what a new process needs to go on with the call; written once, with the reserve."""
+        """``meta``: what a new process needs to go on with the call; written with the reserve."""
         self._key = key
         self._ledger = ledger
         self._queue = queue
@@ -265,6 +265,8 @@ class Lane:
             included_seconds=settle.included_seconds,
             is_estimate=settle.is_estimate,
             answer=answer,
+            registration=self._listener.registration(),
+            meta=self._meta(),
         )
         self._queue.put(self._kept)
 
