@@ -19,7 +19,16 @@ from gateway.core.events import CreditShort
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Included, Tenant
-from rating import Destination, Price, Schedule, charge_with_included, covered_micros, longest_seconds, month_of
+from rating import (
+    Destination,
+    Price,
+    Schedule,
+    billed_seconds,
+    charge_with_included,
+    covered_micros,
+    longest_seconds,
+    month_of,
+)
 
 # Beyond the last instant at which a reservation can still be used: late packets, a slow dial, a busy PBX.
 VALIDITY_SLACK_MS = 30_000
@@ -155,6 +164,16 @@ class Call:
             if cap_seconds and 0 <= elapsed_ms - cap_seconds * 1000 < CUT_LATE_MS:
                 return cap_seconds
         return max(1, min(-(-elapsed_ms // 1000), self.granted_seconds))
+
+    def capped_at(self, hangup_at_ms: int) -> int:
+        """Where a cap of this call stands that the PBX tells of, in seconds from the answer; 0 for none of ours.
+
+        The PBX tells it in whole seconds of its clock, rounded down, and it was set on an estimate of that clock: it
+        may be the second beside. A cap is where a block ends.
+        """
+        told = hangup_at_ms // 1000 - self.answered_at_ms // 1000
+        near = (told, told - 1, told + 1)
+        return next((cap for cap in near if cap > 0 and billed_seconds(self.schedule, cap) == cap), 0)
 
     def charge_at(self, at_ms: int) -> int:
         """What the call costs in all, in micro-units, were it to end then."""

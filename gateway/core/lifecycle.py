@@ -193,6 +193,18 @@ def set_cap(call: Call) -> Arm:
     return Arm(call.leg, call.answered_at_ms + seconds * 1000, seconds, seconds * 1000)
 
 
+def set_cap_again(call: Call, hangup_at_ms: int) -> Arm:
+    """After a gap, in which the PBX was found to end the leg then (0: it tells of no cap).
+
+    A process that died may have lowered the cap to shrink the grant, and not told the ledger: until the grant's cap
+    stands again, that is where the leg is cut.
+    """
+    found = call.capped_at(hangup_at_ms)
+    if 0 < found < call.armed_seconds:
+        call.armed_seconds = found
+    return set_cap(call)
+
+
 def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     if call.is_step_unheard and call.shrink_to_seconds:
         return _give_back(call, event.at_ms)  # the same step again

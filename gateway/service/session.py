@@ -29,7 +29,7 @@ from gateway.core.effects import (
     Wake,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
-from gateway.core.lifecycle import UndefinedTransition, advance, registration, set_cap
+from gateway.core.lifecycle import UndefinedTransition, advance, registration, set_cap_again
 from gateway.ports import (
     CallKey,
     CDRSink,
@@ -147,10 +147,10 @@ class Session:
         for task in self._tasks:
             task.cancel()
 
-    def rearm(self) -> None:
-        """Set the cap and the alarm of a live call anew, after a gap."""
+    def rearm(self, hangup_at_ms: int) -> None:
+        """Set the cap and the alarm of a live call anew, after a gap: the PBX ends it then, 0 for no cap."""
         if self.call.is_live:
-            self.carry_out(set_cap(self.call))
+            self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
     def repeat_verdict(self) -> None:
         """The dialplan still waits: the verdict of before a restart may not have been sent."""
