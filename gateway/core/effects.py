@@ -80,6 +80,13 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Warn:
+    """Let the caller alone hear that the call is about to end. Not answered: a call that cannot be warned goes on."""
+
+    sound: str  # a sound file of the PBX; empty: a tone
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Charge the call in all and free the rest. Must reach the ledger, however late. Answered by Settled."""
 
@@ -131,4 +138,18 @@ class Close:
     record: CallRecord
 
 
-Effect = Reserve | SendVerdict | RecordAnswer | Extend | Shrink | Arm | Wake | Settle | Release | EndLeg | Look | Close
+Effect = (
+    Reserve
+    | SendVerdict
+    | RecordAnswer
+    | Extend
+    | Shrink
+    | Arm
+    | Wake
+    | Warn
+    | Settle
+    | Release
+    | EndLeg
+    | Look
+    | Close
+)

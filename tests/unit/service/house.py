@@ -48,6 +48,7 @@ class FakeSwitch:
         self.verdicts: list[tuple[str, str]] = []
         self.armed: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.warned: list[tuple[str, str]] = []
         self.looked: list[str] = []
         self.is_down = False
         self.is_verdict_late = False
@@ -78,6 +79,11 @@ class FakeSwitch:
         self._check()
         self.armed.append((leg, cut_at_ms))
         return leg in self.living
+
+    async def warn(self, caller: str, sound: str) -> None:
+        """Keep it."""
+        self._check()
+        self.warned.append((caller, sound))
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """Keep it, and end the channel."""
