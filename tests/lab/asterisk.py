@@ -35,8 +35,8 @@ MODULES = (
     "bridge_simple", "bridge_native_rtp", "bridge_builtin_features", "bridge_builtin_interval_features",
     "func_callerid", "func_cdr", "func_channel", "func_cut", "func_dialplan", "func_global", "func_hangupcause",
     "func_groupcount", "func_logic", "func_rand", "func_strings", "func_timeout",
-    "app_dial", "app_exec", "app_playback", "app_playtones", "app_stack", "app_senddtmf", "app_userevent", "app_verbose",
-    "cdr_csv", "pbx_config",
+    "app_dial", "app_exec", "app_playback", "app_playtones", "app_stack", "app_senddtmf", "app_userevent",
+    "app_verbose", "cdr_csv", "pbx_config",
 )  # fmt: skip
 
 PHONES = {

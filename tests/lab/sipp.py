@@ -25,6 +25,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 _REFUSALS = (
     400,
     401,
+    402,
     403,
     404,
     408,
