@@ -139,18 +139,6 @@ class Call:
         return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
 
     @property
-    def warn_at_ms(self) -> int:
-        """When the caller of a final call is to hear that it ends, on the PBX's clock; 0: not at all, or told already.
-
-        Once for a cut, and again only for one that is later by as much: a call that lives on small change would beep
-        all the time.
-        """
-        seconds = self.terms.tenant.warning_seconds
-        if not seconds or (self.warned_of_seconds and self.granted_seconds < self.warned_of_seconds + seconds):
-            return 0
-        return self.cap_at_ms - seconds * 1000
-
-    @property
     def is_live(self) -> bool:
         """A leg is Up on this call's money."""
         return self.state in {State.ANSWERED, State.EXTENDING, State.FINAL}

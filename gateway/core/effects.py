@@ -6,6 +6,9 @@ from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
 from rating import Ladder
 
+# Alarms ring on a grid, a little early: one that is so early came in its time all the same.
+ALARM_EARLY_MS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Reserve:

@@ -22,6 +22,7 @@ from gateway.core import verdict
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
 from gateway.core.effects import (
+    ALARM_EARLY_MS,
     Arm,
     Close,
     Effect,
@@ -36,7 +37,6 @@ from gateway.core.effects import (
     Settle,
     Shrink,
     Wake,
-    Warn,
 )
 from gateway.core.events import (
     Armed,
@@ -54,6 +54,7 @@ from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
 from gateway.core.sharing import seconds_to_keep
 from gateway.core.tenant import Fairness
+from gateway.core.warning import count_down
 from rating import ladder
 
 Effects = tuple[Effect, ...]
@@ -62,10 +63,6 @@ Effects = tuple[Effect, ...]
 FINAL_DEADLINE_MS = 300
 # A final call asks once more by itself this long before the cut: the news of a top-up may have been lost.
 LAST_ASK_MS = 600
-# Alarms ring on a grid, a little early: an ask that is so early was the last one all the same.
-ALARM_EARLY_MS = 100
-# A warning so short before the cut would only be a noise in the last words.
-LEAST_WARNING_MS = 2_000
 # Who gave back asks for more this much later: first come those for whom it was given back.
 AFTER_YOU_MS = 250
 # A ledger that could not be asked is asked again this much later, as long as the cap allows.
@@ -209,7 +206,7 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     offered = ladder(call.schedule, call.granted_seconds, call.terms.tenant.quantum_seconds)
     if not offered.rungs:  # the longest call that the tariff allows: no money makes it longer
         call.state = State.FINAL
-        return _count_down(call, event.at_ms, Wake(call.cap_at_ms + OVERDUE_MS, is_over=True))
+        return count_down(call, event.at_ms, Wake(call.cap_at_ms + OVERDUE_MS, is_over=True))
     call.state = State.EXTENDING
     if not call.is_step_unheard:  # else the same step again, with the same commit: its answer is that of the first time
         call.step += 1
@@ -246,38 +243,10 @@ def _final(call: Call, _: Refused) -> Effects:
         return (Wake(0, is_over=False),)  # at once: the refusal was given before the top-up
     if effects := _catch_up(call, call.step_at_ms):
         return effects
-    return _count_down(call, call.step_at_ms, _last_alarm(call, call.step_at_ms))
-
-
-def _last_alarm(call: Call, at_ms: int) -> Wake:
-    """For one more ask shortly before the cut, or, where that was it, for the end."""
     last_ask_ms = call.cap_at_ms - LAST_ASK_MS
-    if at_ms >= last_ask_ms - ALARM_EARLY_MS:
-        return Wake(call.cap_at_ms + OVERDUE_MS, is_over=True)
-    return Wake(last_ask_ms, is_over=False)
-
-
-def _count_down(call: Call, at_ms: int, then: Wake) -> Effects:
-    """The next alarm of a final call: for the warning where that is still to come, else what comes ``then``."""
-    warning = _warn(call, at_ms)
-    if not warning and at_ms < call.warn_at_ms - ALARM_EARLY_MS:
-        return (Wake(call.warn_at_ms, is_over=False),)
-    return (*warning, then)
-
-
-def _warn(call: Call, at_ms: int) -> Effects:
-    """Warn the caller of the cut, where it is time for that and not too late."""
-    warn_at_ms = call.warn_at_ms
-    if not warn_at_ms or not warn_at_ms - ALARM_EARLY_MS <= at_ms <= call.cap_at_ms - LEAST_WARNING_MS:
-        return ()
-    call.warned_of_seconds = call.granted_seconds
-    return (Warn(call.terms.tenant.warning_sound),)
-
-
-def _final_alarm(call: Call, event: QuotaLow) -> Effects:
-    if warning := _warn(call, event.at_ms):
-        return (*warning, _last_alarm(call, event.at_ms))
-    return _ask_more(call, event)
+    if call.step_at_ms >= last_ask_ms - ALARM_EARLY_MS:
+        return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
+    return count_down(call, call.step_at_ms, Wake(last_ask_ms, is_over=False))
 
 
 def _ask_again_later(call: Call, event: LedgerSilent) -> Effects:
@@ -432,8 +401,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule((asked, reserved, ringing), ToppedUp, _nothing)
 
     rule(answered, QuotaLow, _ask_more, extending, answered, final)
-    rule(final, QuotaLow, _final_alarm, extending, final)
-    rule(final, ToppedUp, _ask_more, extending, final)
+    rule(final, (QuotaLow, ToppedUp), _ask_more, extending, final)
     rule(extending, Grant, _extended, answered)
     rule(extending, Refused, _final, final, answered)
     rule(extending, LedgerSilent, _ask_again_later, answered)

@@ -55,17 +55,11 @@ def test_a_call_that_becomes_final_at_its_warnings_time_is_warned_at_once() -> N
 
 
 def test_a_call_that_becomes_final_sooner_is_warned_when_it_is_time() -> None:
-    """The alarm may ring a little early; the last ask comes after it."""
+    """It asks once more before it warns; the alarm may ring a little early; the last ask comes after it."""
     one = warned(10)
     assert made_final(one, 30_000) == (Wake(ANSWERED_AT_MS + 50_000, is_over=False),)
-    assert advance(one, QuotaLow(ANSWERED_AT_MS + 49_950)) == (
-        Warn(""),
-        Wake(ANSWERED_AT_MS + 59_400, is_over=False),
-    )
-    assert one.state is State.FINAL
-    (extend,) = advance(one, QuotaLow(ANSWERED_AT_MS + 59_400))
-    assert isinstance(extend, Extend)
-    assert advance(one, NO_CREDIT) == (Wake(ANSWERED_AT_MS + 61_000, is_over=True),)
+    assert made_final(one, 10_050) == (Warn(""), Wake(ANSWERED_AT_MS + 59_400, is_over=False))
+    assert made_final(one, 600) == (Wake(ANSWERED_AT_MS + 61_000, is_over=True),)
 
 
 @pytest.mark.parametrize(("before_cut_ms", "is_warned"), [(9_000, True), (2_000, True), (1_999, False), (700, False)])
@@ -91,6 +85,16 @@ def test_a_top_up_in_time_takes_the_warning_back() -> None:
     extended(one, 120)
     assert one.state is State.ANSWERED
     (extend,) = advance(one, QuotaLow(one.cap_at_ms - one.lead_ms))
+    assert isinstance(extend, Extend)
+
+
+def test_a_top_up_that_crosses_the_refusal_is_asked_for_before_anyone_is_warned() -> None:
+    """The refusal was given before it."""
+    one = warned(10)
+    advance(one, QuotaLow(one.cap_at_ms - 10_000))
+    advance(one, ToppedUp(one.cap_at_ms - 9_990))
+    assert advance(one, NO_CREDIT) == (Wake(0, is_over=False),)
+    (extend,) = advance(one, QuotaLow(one.cap_at_ms - 9_980))
     assert isinstance(extend, Extend)
 
 
@@ -127,8 +131,7 @@ def test_a_call_that_shrinks_after_its_warning_is_not_warned_again() -> None:
     """Its caller knows that the end is near."""
     one = warned(10)
     one.granted_micros = 600_000
-    made_final(one, 30_000)
-    assert Warn("") in advance(one, QuotaLow(one.cap_at_ms - 10_000))
+    assert Warn("") in made_final(one, 10_000)
     now_ms = one.cap_at_ms - 9_000
     effects = advance(one, CreditShort(now_ms, 1, now_ms + 3_000))
     assert one.shrink_to_seconds == 54
