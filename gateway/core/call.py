@@ -83,6 +83,7 @@ class Call:
     pool_period: str = ""  # of a call that was taken back: the zone in the config may have changed
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
+    warned_of_seconds: int = 0  # the cut, from the answer, that the caller was last warned of
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
     extensions: int = 0
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
@@ -140,9 +141,12 @@ class Call:
 
     @property
     def lead_ms(self) -> int:
-        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum."""
+        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum.
+
+        Where callers are warned of the cut it is no less than the warning's: else it is not known in time.
+        """
         tenant = self.terms.tenant
-        return min(tenant.extend_lead_ms, tenant.quantum_seconds * 500)
+        return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
 
     @property
     def is_live(self) -> bool:

@@ -49,6 +49,7 @@ class FakeSwitch:
         self.verdicts: list[tuple[str, str]] = []
         self.armed: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.warned: list[tuple[str, str]] = []
         self.looked: list[str] = []
         self.is_down = False
         self.is_verdict_late = False
@@ -81,6 +82,11 @@ class FakeSwitch:
         if leg in self.living:
             self.living[leg] = replace(self.living[leg], hangup_at_ms=cut_at_ms // 1000 * 1000)
         return leg in self.living
+
+    async def warn(self, caller: str, sound: str) -> None:
+        """Keep it."""
+        self._check()
+        self.warned.append((caller, sound))
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """Keep it, and end the channel."""
