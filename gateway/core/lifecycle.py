@@ -10,7 +10,7 @@ Rules of money:
 - While a call is live, what it has used is committed and what it may still use is held, at every instant.
 - The cap stands at the PBX before the seconds it allows are talked; it is moved only after the ledger granted more,
   and more is asked for only after the last cap has reached the PBX: an unreachable PBX costs one quantum at the most.
-- Final is not terminal: a top-up wakes the call, until FINAL_DEADLINE_MS before the cut.
+- Final is not terminal: a top-up wakes the call, until FINAL_DEADLINE_MS before the cut. Its caller is warned, once.
 - A grant shrinks at the PBX first and in the books after: no second is talked that was given back.
 """
 
@@ -22,6 +22,7 @@ from gateway.core import restrain, verdict
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
 from gateway.core.effects import (
+    ALARM_EARLY_MS,
     Arm,
     Close,
     Effect,
@@ -53,6 +54,7 @@ from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
 from gateway.core.sharing import seconds_to_keep
 from gateway.core.tenant import Fairness
+from gateway.core.warning import count_down
 from rating import ladder
 
 Effects = tuple[Effect, ...]
@@ -61,8 +63,6 @@ Effects = tuple[Effect, ...]
 FINAL_DEADLINE_MS = 300
 # A final call asks once more by itself this long before the cut: the news of a top-up may have been lost.
 LAST_ASK_MS = 600
-# Alarms ring on a grid, a little early: an ask that is so early was the last one all the same.
-ALARM_EARLY_MS = 100
 # Who gave back asks for more this much later: first come those for whom it was given back.
 AFTER_YOU_MS = 250
 # A ledger that could not be asked is asked again this much later, as long as the cap allows.
@@ -132,7 +132,7 @@ def _refuse(call: Call, reason: Reason) -> Effects:
     call.reason = reason
     call.cause_q850 = reason.cause_q850
     call.ended_at_ms = call.terms.ask.at_ms
-    text = verdict.deny(call.terms.ask.nonce, reason)
+    text = verdict.deny(call.terms.ask.nonce, reason, call.terms.tenant.no_credit_status)
     return SendVerdict(text, call.terms.verdict_deadline_ms), Close(call.record("refused", 0, 0))
 
 
@@ -193,6 +193,18 @@ def set_cap(call: Call) -> Arm:
     return Arm(call.leg, call.answered_at_ms + seconds * 1000, seconds, seconds * 1000)
 
 
+def set_cap_again(call: Call, hangup_at_ms: int) -> Arm:
+    """After a gap, in which the PBX was found to end the leg then (0: it tells of no cap).
+
+    A process that died may have lowered the cap to shrink the grant, and not told the ledger: until the grant's cap
+    stands again, that is where the leg is cut.
+    """
+    found = call.capped_at(hangup_at_ms)
+    if 0 < found < call.armed_seconds:
+        call.armed_seconds = found
+    return set_cap(call)
+
+
 def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     if call.is_step_unheard and call.shrink_to_seconds:
         return _give_back(call, event.at_ms)  # the same step again
@@ -207,7 +219,7 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     offered = ladder(call.schedule, call.granted_seconds, call.terms.tenant.quantum_seconds)
     if not offered.rungs:  # the longest call that the tariff allows: no money makes it longer
         call.state = State.FINAL
-        return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
+        return count_down(call, event.at_ms, Wake(call.cap_at_ms + OVERDUE_MS, is_over=True))
     call.state = State.EXTENDING
     if not call.is_step_unheard:  # else the same step again, with the same commit: its answer is that of the first time
         call.step += 1
@@ -247,7 +259,7 @@ def _final(call: Call, refused: Refused) -> Effects:
     last_ask_ms = call.cap_at_ms - LAST_ASK_MS
     if call.step_at_ms >= last_ask_ms - ALARM_EARLY_MS:
         return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
-    return (Wake(last_ask_ms, is_over=False),)
+    return count_down(call, call.step_at_ms, Wake(last_ask_ms, is_over=False))
 
 
 def _ask_again_later(call: Call, event: LedgerSilent) -> Effects:
