@@ -30,6 +30,7 @@ from gateway.ports import (
     Ledger,
     LedgerRejected,
     LedgerUnavailable,
+    Reloaded,
     Restraints,
 )
 from gateway.service import memo
@@ -230,10 +231,12 @@ def desk_of(
     settings: Settings,
     *,
     boards: Mapping[str, Switchboard] | None = None,
+    reload: Callable[[], Awaitable[Reloaded]] | None = None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     restraints = cast("Restraints", ledger) if hasattr(ledger, "restrict") else None
-    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards, limits=restraints)
+    archive = FileArchivePage(settings.journal.folder)
+    return Desk(ledger, directory, archive, boards=boards, limits=restraints, reload=reload)
 
 
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
