@@ -30,6 +30,7 @@ from gateway.ports import (
     Ledger,
     LedgerRejected,
     LedgerUnavailable,
+    Reloaded,
 )
 from gateway.service import memo
 from gateway.service.archive import Archiver
@@ -229,9 +230,11 @@ def desk_of(
     settings: Settings,
     *,
     boards: Mapping[str, Switchboard] | None = None,
+    reload: Callable[[], Awaitable[Reloaded]] | None = None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
-    return Desk(ledger, directory, FileArchivePage(settings.journal.folder), boards=boards, limits=ledger)
+    archive = FileArchivePage(settings.journal.folder)
+    return Desk(ledger, directory, archive, boards=boards, limits=ledger, reload=reload)
 
 
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:

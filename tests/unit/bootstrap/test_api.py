@@ -103,3 +103,26 @@ async def test_what_keeps_it_from_starting_is_one_sentence(folder: Folder) -> No
     folder.change("gateway.toml", '[api]\ntls_cert = "api.pem"\ntls_key = "api.pem"', '[api]\naudit_file = "."')
     with pytest.raises(HttpServerError, match="audit_file"):
         await Gateway(load(folder.root, folder.environ)).start()
+
+
+@pytest.mark.skipif(not hasattr(Gateway, "reload"), reason="the gateway cannot reload yet")
+async def test_a_reload_by_the_api_reads_the_tokens_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a config that is wrong changes nothing, the tokens neither."""
+    for name, secret in folder.environ.items():
+        monkeypatch.setenv(name, secret)
+    async with Gateway(load(folder.root)) as gateway, aiohttp.ClientSession() as session:
+
+        async def asked(method: str, path: str, token: str) -> tuple[int, dict[str, object]]:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.request(method, url_of(gateway) + path, headers=headers) as response:
+                return response.status, json.loads(await response.read())
+
+        folder.write("tokens.toml", TOKENS.replace(hash_of("secret").hex(), hash_of("newer").hex()))
+        folder.change("tenants/globex.toml", 'currency = "USD"', 'curency = "USD"')
+        status, told = await asked("POST", "/v1/reload", "secret")
+        assert (status, told["code"]) == (409, "config_refused")
+        assert "curency" in str(told["errors"])
+        folder.change("tenants/globex.toml", 'curency = "USD"', 'currency = "USD"')
+        assert (await asked("POST", "/v1/reload", "secret"))[0] == 200
+        assert (await asked("GET", "/v1/tenants", "secret"))[0] == 401
+        assert (await asked("GET", "/v1/tenants", "newer"))[0] == 200
