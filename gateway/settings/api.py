@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from gateway.core.access import Keyring, Role, Token
 from gateway.settings.gateway_file import ApiSection, GatewayFile
-from gateway.settings.reading import Document
+from gateway.settings.reading import Document, is_file
 from gateway.settings.sections import MOST_ITEMS, Name, Section, key
 
 _LOCALHOST: Final = "localhost"
@@ -82,7 +82,7 @@ def _check_reach(document: Document[GatewayFile], section: ApiSection) -> None:
         file = given[name]
         if file is not None and given[other] is None:
             document.wrong(("api", name), f"there is no {other} to it", f"write {other}, too")
-        elif file is not None and not document.reading.path(file).is_file():
+        elif file is not None and not is_file(document.reading.path(file)):
             document.wrong(("api", name), f"there is no file {document.reading.path(file)}", "name the file, in PEM")
     if section.tls_key is not None:
         key_file = document.reading.path(section.tls_key)
