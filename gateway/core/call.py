@@ -18,7 +18,7 @@ from gateway.core.cdr import CallRecord
 from gateway.core.events import CreditShort
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
-from gateway.core.tenant import Included, Tenant
+from gateway.core.tenant import Fairness, Included, Tenant
 from rating import (
     Destination,
     Price,
@@ -147,6 +147,11 @@ class Call:
         """
         tenant = self.terms.tenant
         return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
+
+    @property
+    def is_fair(self) -> bool:
+        """It gets at most an equal share of what is left among its tenant's live calls."""
+        return self.terms.tenant.fairness is not Fairness.OFF
 
     @property
     def is_live(self) -> bool:

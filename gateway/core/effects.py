@@ -161,3 +161,4 @@ Effect = (
     | Look
     | Close
 )
+Effects = tuple[Effect, ...]

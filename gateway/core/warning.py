@@ -8,13 +8,13 @@ Rules:
 """
 
 from gateway.core.call import Call
-from gateway.core.effects import ALARM_EARLY_MS, Effect, Wake, Warn
+from gateway.core.effects import ALARM_EARLY_MS, Effects, Wake, Warn
 
 # A warning so short before the cut would only be a noise in the last words.
 LEAST_WARNING_MS = 2_000
 
 
-def count_down(call: Call, at_ms: int, then: Wake) -> tuple[Effect, ...]:
+def count_down(call: Call, at_ms: int, then: Wake) -> Effects:
     """What a final call does next: warn, where it is time for that and not too late, and what comes ``then``.
 
     Before that time it wakes for it, and asks once more: whose top-up came unheard is not to be warned.

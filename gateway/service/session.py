@@ -30,7 +30,8 @@ from gateway.core.effects import (
     Warn,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
-from gateway.core.lifecycle import UndefinedTransition, advance, registration, set_cap_again
+from gateway.core.lifecycle import UndefinedTransition, advance
+from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
     CallKey,
     CDRSink,

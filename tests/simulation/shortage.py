@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from gateway.core.asking import begin
 from gateway.core.books import Grant, Refused
 from gateway.core.call import Call, State
 from gateway.core.effects import Arm, Effect, Extend, RecordAnswer, Reserve, Settle, Shrink, Wake, Warn
 from gateway.core.events import Armed, CreditShort, Event, LegEnded, QuotaLow, QuotaOver, ToppedUp
 from gateway.core.facts import LegAnswered
-from gateway.core.lifecycle import advance, begin
+from gateway.core.lifecycle import advance
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Fairness
 from rating import Price, Rate

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.asking import begin
 from gateway.core.books import Refused, Settled
 from gateway.core.call import VALIDITY_SLACK_MS, State
 from gateway.core.effects import (
@@ -33,8 +34,9 @@ from gateway.core.events import (
     VerdictMissed,
 )
 from gateway.core.facts import AskSilenced, LegAnswered
-from gateway.core.lifecycle import TABLE, UndefinedTransition, advance, begin, set_cap_again
+from gateway.core.lifecycle import TABLE, UndefinedTransition, advance
 from gateway.core.reasons import Reason
+from gateway.core.talking import set_cap_again
 from rating import Price, charge_micros
 from tests.unit.core.build import (
     ASKED_AT_MS,
