@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.http.api.door import _site
 from gateway.adapters.http.api.limiter import Limiter
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
 from gateway.adapters.http.api.server import PUBLIC
@@ -165,6 +166,26 @@ async def test_failures_of_an_address_are_bounded(api: Caller, office: Office) -
     assert statuses == [401] * 10 + [429] * 5
     assert [line["outcome"] for line in office.audit()] == ["unauthorized"] * 10
     assert (await api("GET", "/v1/tenants", "read"))[0] == 200
+
+
+def test_addresses_of_one_site_are_one() -> None:
+    """A /64 of IPv6 is one customer; of IPv4 each address is."""
+    assert _site("2001:db8:1:2::1") == _site("2001:db8:1:2:ffff::9") != _site("2001:db8:1:3::1")
+    assert _site("192.0.2.1") != _site("192.0.2.2")
+    assert _site(None) == ""
+
+
+async def test_what_was_held_back_is_told_with_the_next_line(
+    api: Caller, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood is counted, and does not fill the disk."""
+    now = [0.0]
+    monkeypatch.setattr(api.server._door._failures, "_now_seconds", lambda: now[0])
+    for _ in range(25):
+        await api("GET", "/v1/tenants", "wrong")
+    now[0] = 60.0
+    await api("GET", "/v1/tenants", "wrong")
+    assert [line["held_back"] for line in office.audit()] == [0] * 10 + [15]
 
 
 def test_a_bucket_fills_by_the_clock() -> None:
