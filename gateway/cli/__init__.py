@@ -6,12 +6,10 @@ Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says w
 import asyncio
 import json
 import signal
-import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
 
 import structlog
 import typer
@@ -19,6 +17,7 @@ from rich.table import Table
 
 from gateway import bootstrap, logs
 from gateway.cli import audit, money, prices, reconcile
+from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli.common import (
     CONFIG,
@@ -30,7 +29,7 @@ from gateway.cli.common import (
     show,
 )
 from gateway.ports import StoredCall
-from gateway.settings import Settings, check, load
+from gateway.settings import Settings
 from rating import format_amount
 
 app = typer.Typer(
@@ -43,6 +42,9 @@ app.command()(prices.quote)
 app.command()(prices.rates)
 for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
     app.command()(command)
+app.command()(configs.check)
+app.add_typer(configs.shows, name="show")
+app.command()(configs.schema)
 app.command()(doctors.doctor)
 app.command()(audit.audit)
 app.command()(reconcile.reconcile)
@@ -113,38 +115,6 @@ def demo(
     from gateway.demo.run import run_demo  # noqa: PLC0415 - only this command pays for it
 
     raise typer.Exit(run(run_demo(seconds, seed, data_dir)))
-
-
-# ------------------------------------------------------------------------------------------------------- the config
-
-
-@app.command("check")
-def check_config(config: ConfigDir = CONFIG) -> None:
-    """Check the config: each problem with its file, line, key and remedy. Exit code 1 when it cannot be used."""
-    problems = check(config)
-    errors = [problem for problem in problems if not problem.is_warning]
-    for problem in problems:
-        print(problem, file=sys.stderr if not problem.is_warning else sys.stdout)
-    if errors:
-        print(f"{_count(len(errors), 'problem')}.", file=sys.stderr)
-        raise typer.Exit(1)
-    settings = load(config)
-    tenants, switches = _count(len(settings.tenants), "tenant"), _count(len(settings.switches), "switch", "switches")
-    print(f"The config is right: {tenants}, {switches}.")
-    print(f"books: {_books(settings)}")
-
-
-def _books(settings: Settings) -> str:
-    """Where the money is. Of a URL, neither user nor password nor what else it may hide them in."""
-    if settings.redis.is_embedded:
-        return f"embedded, {settings.redis.data_dir}"
-    url = urlsplit(settings.redis.url)
-    database = "".join(f"?db={number}" for number in parse_qs(url.query).get("db", [])[:1])
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}{database}"
-
-
-def _count(number: int, one: str, several: str | None = None) -> str:
-    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 # ------------------------------------------------------------------------------------------------------- the ledger

@@ -1,9 +1,9 @@
 """The config: TOML files and tariffs in one folder, read whole or not at all.
 
-``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings.
+``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings; ``read`` both.
 """
 
-from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load
+from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load, read
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.tariffs import load_tariff
 
@@ -17,4 +17,5 @@ __all__ = [
     "check",
     "load",
     "load_tariff",
+    "read",
 ]

@@ -11,6 +11,7 @@ from gateway.settings.sections import (
     Host,
     Milliseconds,
     Name,
+    PlanName,
     Port,
     RedisUrl,
     Section,
@@ -94,11 +95,12 @@ class PathsSection(Section):
 
 
 class RatingSection(Section):
-    """Prices for all tenants."""
+    """What holds for all tenants that do not say otherwise."""
 
     default_tariff: TariffName | None = key(
         "the tariff that comes after a tenant's own and its plan's", '"default.csv"', None
     )
+    default_plan: PlanName | None = key("the plan of the tenants that name none", '"pay-as-you-go.toml"', None)
 
 
 class JournalSection(Section):
@@ -110,6 +112,16 @@ class JournalSection(Section):
     )
     file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
         "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
+    )
+
+
+class ControlSection(Section):
+    """How commands reach the gateway that runs."""
+
+    socket: FileName = key(
+        "the Unix socket of callgate reload and callgate diff, from the config folder",
+        '"/run/callgate/control.sock"',
+        "../.callgate/control.sock",
     )
 
 
@@ -130,6 +142,7 @@ class GatewayFile(Section):
     )
     verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
     paths: PathsSection = key("folders", "[paths]", PathsSection())
-    rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
+    rating: RatingSection = key("what holds for all tenants", "[rating]", RatingSection())
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
+    control: ControlSection = key("how commands reach the gateway", "[control]", ControlSection())
     log: LogSection = key("what is logged", "[log]", LogSection())

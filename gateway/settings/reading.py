@@ -85,7 +85,7 @@ class Reading:
             return None
         lines = KeyLines(text)
         try:
-            return Document(self, file, lines, model.model_validate(data))
+            return Document(self, file, text, lines, model.model_validate(data))
         except ValidationError as error:
             self.problems.extend(problems_of(error, model, file, lines))
             unknown = [bad["loc"] for bad in error.errors(include_url=False) if bad["type"] == UNKNOWN_KEY]
@@ -93,7 +93,7 @@ class Reading:
                 return None
             for path in unknown:
                 _remove(data, path)
-            return Document(self, file, lines, model.model_validate(data))
+            return Document(self, file, text, lines, model.model_validate(data))
 
     def _toml(self, file: Path, text: str) -> dict[str, Any] | None:
         try:
@@ -129,8 +129,15 @@ class Document(Generic[Model]):
 
     reading: Reading
     file: Path
+    text: str = field(repr=False)
     lines: KeyLines
     content: Model
+
+    def place(self, path: KeyPath) -> str:
+        """Where a key stands: the file, from the config folder, and its line."""
+        line = self.lines.find(path)
+        name = os.path.relpath(self.file, self.reading.folder)
+        return name if line is None else f"{name}:{line}"
 
     def name(self, path: KeyPath) -> str:
         """A key as an admin writes it."""

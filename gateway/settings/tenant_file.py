@@ -1,11 +1,21 @@
 """The shapes of a tenant's file, of a plan's, and of what stands beside a tariff's CSV."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
-from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat, Fairness
+from gateway.core.tenant import (
+    CREDIT_MONTHS,
+    DIAL_TIMEOUT_SECONDS,
+    EXTEND_LEAD_MS,
+    QUANTUM_SECONDS,
+    UTC,
+    DialFormat,
+    Fairness,
+)
 from gateway.settings.sections import (
     MOST_ITEMS,
     Amount,
@@ -119,6 +129,19 @@ class IncludedSection(Section):
     prefixes: tuple[Prefix, ...] = key(
         "prefixes of E.164 numbers that the minutes are for, without their +", '["44", "33"]', (), max_length=MOST_ITEMS
     )
+
+
+DEFAULT_TERMS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "unmetered_classes": frozenset({"domestic"}),
+        "barred_classes": frozenset(),
+        "included": (),
+        "credit_limit": 0,
+        "credit_months": CREDIT_MONTHS,
+        "charge_unit": 1,
+    }
+)
+"""What is in force where neither a tenant's file nor its plan says it."""
 
 
 class TermsSection(Section):

@@ -19,7 +19,8 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     """The tenant of a file; None, and all that is wrong noted, when it cannot be had."""
-    before = sum(not problem.is_warning for problem in document.reading.problems)
+    problems = document.reading.problems
+    before = len(problems)
     file = document.content
     _check_name(document)
     _check_accountcodes(document)
@@ -29,8 +30,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     terms = plans.terms_of(document)
     number_plan = _number_plan(document, file.numbers)
     secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
-    after = sum(not problem.is_warning for problem in document.reading.problems)
-    if number_plan is None or terms is None or after > before:
+    if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
     return Tenant(
         tenant_id=document.file.stem,

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from gateway.core.tenant import CREDIT_MONTHS, NEVER_METERED, Included
+from gateway.core.tenant import NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.tariffs import Tariffs
-from gateway.settings.tenant_file import IncludedSection, PlanFile, TenantFile
+from gateway.settings.tenant_file import DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
 from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, TariffChain
 
-UNMETERED: Final = frozenset({"domestic"})
 _RISKY: Final = INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}
 _NEVER_BARRED: Final = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL})
 
@@ -38,53 +37,64 @@ class Plans:
     folder: Path
     tariffs: Tariffs
     default_tariff: str | None
+    default_plan: str | None = None
     _documents: dict[Path, Document[PlanFile] | None] = field(default_factory=dict)
+
+    def read_all(self) -> None:
+        """Read the plans that no tenant has, too: what is wrong with them is told before one has."""
+        for file in sorted(self.folder.glob("*.toml")):
+            if not file.name.startswith("."):
+                self._document(file)
+
+    @property
+    def documents(self) -> dict[str, Document[PlanFile]]:
+        """The plans that were read and are right, by the name that a tenant's file has for them."""
+        return {file.name: document for file, document in self._documents.items() if document is not None}
 
     def terms_of(self, tenant: Document[TenantFile]) -> TenantTerms | None:
         """A tenant's terms; None, and problems noted, when they cannot be had."""
-        plan = self._plan(tenant)
-        if plan is None and tenant.content.plan is not None:
+        name = tenant.content.plan or self.default_plan
+        plan = None if name is None else self._plan(tenant, name)
+        if plan is None and name is not None:
             return None
         sources: Sequence[Terms] = (tenant,) if plan is None else (tenant, plan)
         tariffs = self._chain(tenant, sources)
         if tariffs is None:
             return None
-        free = _classes(_said(sources, "unmetered_classes", UNMETERED))
+        free = _classes(_said(sources, "unmetered_classes"))
         return TenantTerms(
             tariffs=tariffs,
             metered_classes=frozenset(CallClass) - NEVER_METERED - free,
-            barred_classes=_classes(_said(sources, "barred_classes", ())),
-            included=tuple(map(_included, _said(sources, "included", ()))),
-            credit_limit_micros=_said(sources, "credit_limit", 0),
-            credit_months=_said(sources, "credit_months", CREDIT_MONTHS) or None,
+            barred_classes=_classes(_said(sources, "barred_classes")),
+            included=tuple(map(_included, _said(sources, "included"))),
+            credit_limit_micros=_said(sources, "credit_limit"),
+            credit_months=_said(sources, "credit_months") or None,
         )
 
-    def _plan(self, tenant: Document[TenantFile]) -> Document[PlanFile] | None:
-        name = tenant.content.plan
-        if name is None:
-            return None
+    def _plan(self, tenant: Document[TenantFile], name: str) -> Document[PlanFile] | None:
         file = self.folder / name
         if not is_file(file):
             tenant.wrong(("plan",), f"there is no {file}", "write the file, or name another one of that folder")
             return None
-        if file not in self._documents:
-            self._documents[file] = self._read(file)
-        plan = self._documents[file]
+        plan = self._document(file)
         if plan is not None and plan.content.currency != tenant.content.currency:
-            what = f"{name} is in {plan.content.currency}, and the tenant's currency is {tenant.content.currency}"
+            kind = "" if tenant.content.plan else "the default plan "
+            what = f"{kind}{name} is in {plan.content.currency}, and the tenant's currency is {tenant.content.currency}"
             tenant.wrong(("plan",), what, "name a plan in the tenant's currency")
             return None
         return plan
 
-    def _read(self, file: Path) -> Document[PlanFile] | None:
-        plan = self.reading.document(file, PlanFile, "mend or remove the file")
-        if plan is not None:
-            check_terms(plan)
-        return plan
+    def _document(self, file: Path) -> Document[PlanFile] | None:
+        if file not in self._documents:
+            plan = self.reading.document(file, PlanFile, "mend or remove the file")
+            if plan is not None:
+                check_terms(plan)
+            self._documents[file] = plan
+        return self._documents[file]
 
     def _chain(self, tenant: Document[TenantFile], sources: Sequence[Terms]) -> TariffChain | None:
         """The tenant's own rates, then the plan's, then the default's."""
-        currency, unit = tenant.content.currency, _said(sources, "charge_unit", 1)
+        currency, unit = tenant.content.currency, _said(sources, "charge_unit")
         named = [(source, source.content.tariff) for source in sources]
         named.append((tenant, self.default_tariff))
         names = dict.fromkeys(name for _, name in named if name is not None)
@@ -116,10 +126,10 @@ def check_terms(document: Terms) -> None:
             document.wrong(("included", index), "these minutes are for no calls", "write classes, or prefixes")
 
 
-def _said(sources: Sequence[Terms], key: str, otherwise: Any) -> Any:
+def _said(sources: Sequence[Terms], key: str) -> Any:
     """What the first file says that says anything."""
     found = (getattr(source.content, key) for source in sources)
-    return next((value for value in found if value is not None), otherwise)
+    return next((value for value in found if value is not None), DEFAULT_TERMS[key])
 
 
 def _classes(words: Iterable[str]) -> frozenset[CallClass]:
