@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says w
 
 import asyncio
 import json
+import os
 import signal
+import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,7 @@ from gateway import bootstrap, logs
 from gateway.cli import audit, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
+from gateway.cli import reload as reloads
 from gateway.cli.common import (
     CONFIG,
     AsJson,
@@ -45,6 +48,8 @@ for command in (money.topup, money.reverse, money.balance, money.close, money.re
 app.command()(configs.check)
 app.add_typer(configs.shows, name="show")
 app.command()(configs.schema)
+app.command()(reloads.reload)
+app.command()(reloads.diff)
 app.command()(doctors.doctor)
 app.command()(audit.audit)
 app.command()(reconcile.reconcile)
@@ -76,7 +81,7 @@ def about_all(
 
 @app.command()
 def serve(config: ConfigDir = CONFIG) -> None:
-    """Gate calls until stopped (SIGTERM, SIGINT, SIGHUP). A stop settles nothing: the PBX keeps its caps."""
+    """Gate calls until stopped (SIGTERM, SIGINT); SIGHUP reloads. A stop settles nothing: the PBX keeps its caps."""
     settings = load_settings(config)
     logs.configure(settings.log_level)
     for warning in settings.warnings:
@@ -85,9 +90,7 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    stopped = asyncio.Event()
-    for number in _stop_signals():
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    signals = _Signals()
     async with bootstrap.Gateway(settings) as gateway:
         log.info(
             "gateway.started",
@@ -95,14 +98,39 @@ async def _serve(settings: Settings) -> None:
             switches=[switch.name for switch in settings.switches],
             http=f"http://{settings.http.host}:{gateway.http.port}",
         )
-        await stopped.wait()
+        while await signals.is_reload():
+            await gateway.reload()
     log.info("gateway.stopped")
 
 
-def _stop_signals() -> list[signal.Signals]:
-    # Who starts it with nohup wants it to outlive the terminal.
-    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    return [signal.SIGTERM, signal.SIGINT, *hangup]
+class _Signals:
+    """What this process is told. A signal that comes before it is asked for is kept."""
+
+    def __init__(self) -> None:
+        self._stop = asyncio.Event()
+        self._any = asyncio.Event()
+        self._had_terminal = sys.stderr.isatty()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    async def is_reload(self) -> bool:
+        """Wait for a signal; whether it is one to reload, and not to stop."""
+        await self._any.wait()
+        self._any.clear()
+        return not self._stop.is_set()
+
+    def _stopped(self) -> None:
+        self._stop.set()
+        self._any.set()
+
+    def _hung_up(self) -> None:
+        """A terminal that goes sends it too: who started this by hand on one wants it to stop with it."""
+        if self._had_terminal and not os.isatty(sys.stderr.fileno()):
+            self._stop.set()
+        self._any.set()
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, show, tenant_named
 from gateway.settings import Settings, read
-from gateway.settings.resolve import Value, gateway_values, plan_values, tenant_values
+from gateway.settings.resolve import InForce, Value
 from gateway.settings.schema import schema_of
 
 shows = typer.Typer(no_args_is_help=True, help="Show every value that is in force, and where it comes from.")
@@ -58,7 +58,7 @@ def _count(number: int, one: str, several: str | None = None) -> str:
 def show_tenant(name: str, config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Show a tenant's values: its own, else its plan's, else the default."""
     settings = load_settings(config)
-    _print(tenant_values(settings, tenant_named(settings, name).tenant_id), as_json)
+    _print(InForce(settings).tenant(tenant_named(settings, name).tenant_id), as_json)
 
 
 @shows.command("plan")
@@ -67,15 +67,15 @@ def show_plan(name: str, config: ConfigDir = CONFIG, as_json: AsJson = False) ->
     settings = load_settings(config)
     file = name if name in settings.files.plans else f"{name}.toml"
     if file not in settings.files.plans:
-        known = ", ".join(Path(plan).stem for plan in sorted(settings.files.plans)) or "none"
+        known = ", ".join(sorted(Path(plan).stem for plan in settings.files.plans)) or "none"
         fail(f"There is no plan {name!r}; the config has: {known}.")
-    _print(plan_values(settings, file), as_json)
+    _print(InForce(settings).plan(file), as_json)
 
 
 @shows.command("gateway")
 def show_gateway(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Show the values of gateway.toml."""
-    _print(gateway_values(load_settings(config)), as_json)
+    _print(InForce(load_settings(config)).gateway(), as_json)
 
 
 def _print(values: list[Value], as_json: bool) -> None:

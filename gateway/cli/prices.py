@@ -19,6 +19,7 @@ from gateway.core.call import Terms
 from gateway.core.decide import Deny, Pass, classified, decide
 from gateway.core.facts import Ask
 from gateway.core.tenant import Included, Tenant
+from gateway.service.accounts import open_account
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
     LATEST_MS,
@@ -287,7 +288,7 @@ def _available_micros(subject: Subject, config: Path) -> int | None:
 
     async def read() -> int:
         async with bootstrap.borrowed_ledger(load_settings(config)) as ledger:
-            return (await bootstrap.open_account(ledger, tenant)).available_micros
+            return (await open_account(ledger, tenant)).available_micros
 
     return run(read())
 

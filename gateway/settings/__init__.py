@@ -3,7 +3,16 @@
 ``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings; ``read`` both.
 """
 
-from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load, read
+from gateway.settings.loader import (
+    JournalSettings,
+    RedisSettings,
+    Settings,
+    SwitchSettings,
+    check,
+    control_socket,
+    load,
+    read,
+)
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.tariffs import load_tariff
 
@@ -15,6 +24,7 @@ __all__ = [
     "Settings",
     "SwitchSettings",
     "check",
+    "control_socket",
     "load",
     "load_tariff",
     "read",

@@ -115,16 +115,6 @@ class JournalSection(Section):
     )
 
 
-class ControlSection(Section):
-    """How commands reach the gateway that runs."""
-
-    socket: FileName = key(
-        "the Unix socket of callgate reload and callgate diff, from the config folder",
-        '"/run/callgate/control.sock"',
-        "../.callgate/control.sock",
-    )
-
-
 class LogSection(Section):
     """What is logged."""
 
@@ -144,5 +134,4 @@ class GatewayFile(Section):
     paths: PathsSection = key("folders", "[paths]", PathsSection())
     rating: RatingSection = key("what holds for all tenants", "[rating]", RatingSection())
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
-    control: ControlSection = key("how commands reach the gateway", "[control]", ControlSection())
     log: LogSection = key("what is logged", "[log]", LogSection())

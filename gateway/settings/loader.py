@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from gateway.core.tenant import Tenant
 from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
-from gateway.settings.reading import Document, Reading
+from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
 from gateway.settings.tariffs import Known, Tariffs
-from gateway.settings.tenant_file import PlanFile, TenantFile
+from gateway.settings.tenant_file import TenantFile
 from gateway.settings.tenants import tenant_of
 from gateway.settings.terms import Plans
 
@@ -76,11 +76,15 @@ class SwitchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a config was read from. Plans and tariffs by file name, tenants by their own."""
+    """The texts that a config was made of. Plans and tariffs by file name, tenants by their own.
 
-    gateway: Document[GatewayFile]
-    tenants: Mapping[str, Document[TenantFile]]
-    plans: Mapping[str, Document[PlanFile]]
+    Texts, and not what was read in them: a thousand files as objects would be walked by each full garbage collection.
+    """
+
+    folder: Path
+    gateway: Source
+    tenants: Mapping[str, Source]
+    plans: Mapping[str, Source]
     tariffs: Mapping[str, Known]
 
 
@@ -127,7 +131,12 @@ def control_socket(config_dir: Path) -> Path:
     document = reading.document(reading.folder / GATEWAY_FILE, GatewayFile, _AT_GATEWAY_FILE)
     if document is None:
         raise ConfigErrors(tuple(in_order(reading.problems)))
-    return reading.path(document.content.control.socket)
+    return _control_socket(document)
+
+
+def _control_socket(document: Document[GatewayFile]) -> Path:
+    # No key of its own: this folder is the gateway's alone, and it can write there.
+    return document.reading.path(document.content.ledger.queue_dir) / "control.sock"
 
 
 def read(
@@ -164,11 +173,17 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         journal=_journal(document),
         http=content.http,
         switches=switches,
-        control_socket=reading.path(content.control.socket),
+        control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
         log_level=content.log.level,
         tenants=MappingProxyType(tenants),
-        files=Files(document, documents, plans.documents, plans.tariffs.known),
+        files=Files(
+            reading.folder,
+            document.source,
+            {document.file.stem: document.source for document in documents},
+            {document.file.name: document.source for document in plans.documents},
+            plans.tariffs.known,
+        ),
         warnings=tuple(in_order(reading.problems)),
     )
 
@@ -236,7 +251,7 @@ def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before:
 
 def _tenants(
     reading: Reading, folder: str, plans: Plans, *, is_guess: bool
-) -> tuple[dict[str, Document[TenantFile]], dict[str, Tenant]]:
+) -> tuple[list[Document[TenantFile]], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
     ``is_guess``: the folder's name is not known; its lack is no problem.
@@ -248,7 +263,7 @@ def _tenants(
         if not is_guess:
             what = f"the tenants' folder cannot be read ({error.strerror})"
             reading.problems.append(Problem(path, None, "", what, "make it, or mend paths.tenants in gateway.toml"))
-        return {}, {}
+        return [], {}
     files = [file for file in files if file.suffix == ".toml" and not file.name.startswith(".")]
     if not files:
         what, remedy = (
@@ -260,8 +275,7 @@ def _tenants(
     whole = [document for document in documents if document is not None]
     found = [tenant_of(document, plans) for document in whole]
     _check_owners(whole)
-    tenants = {tenant.tenant_id: tenant for tenant in found if tenant is not None}
-    return {document.file.stem: document for document in whole}, tenants
+    return whole, {tenant.tenant_id: tenant for tenant in found if tenant is not None}
 
 
 def _check_owners(documents: list[Document[TenantFile]]) -> None:

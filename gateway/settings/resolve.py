@@ -6,18 +6,20 @@ has a mark, which is another one when the secret is another one, within one proc
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from gateway.settings.gateway_file import GatewayFile
 from gateway.settings.lines import KeyPath
-from gateway.settings.loader import Files, Settings
-from gateway.settings.reading import Document
+from gateway.settings.loader import Settings
+from gateway.settings.reading import Document, Model, Reading, Source
 from gateway.settings.tariffs import Known
-from gateway.settings.tenant_file import DEFAULT_TERMS, TermsSection
+from gateway.settings.tenant_file import DEFAULT_TERMS, PlanFile, TenantFile, TermsSection
 from gateway.settings.translate import key_text
 
 DEFAULT: Final = "default"
@@ -25,17 +27,31 @@ HIDDEN: Final = "(hidden)"
 _SECRET_KEYS: Final = frozenset({"secret", "secrets", "mark"})
 _MARK_KEY: Final = secrets.token_bytes(16)
 
+_DEFAULT_TERMS: Final = TermsSection.model_construct(**DEFAULT_TERMS).model_dump(mode="json")
+
 AnyDocument = Document[Any]
+
+
+class Said(NamedTuple):
+    """A key of a file."""
+
+    document: Document[Any]
+    at: KeyPath
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One key. ``value`` is what JSON can hold, amounts as text; ``source`` is file:line, or ``default``."""
+    """One key. ``value`` is what JSON can hold, amounts as text."""
 
     key: str
     value: Any
-    source: str
+    said: Said | None = field(default=None, repr=False)  # None: it is the default
     mark: str = ""  # of a hidden value: tells whether it is another one
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: file:line, or ``default``. Lines are searched for only when this is asked."""
+        return DEFAULT if self.said is None else self.said.document.place(self.said.at)
 
     @property
     def text(self) -> str:
@@ -51,113 +67,131 @@ class Value:
         return str(self.value) or '""'
 
 
-def gateway_values(settings: Settings) -> list[Value]:
-    """All of gateway.toml."""
-    values = list(_walk(settings.files.gateway, (), settings.files.gateway.content))
-    for number, switch in enumerate(settings.switches, 1):
-        values = _with_secret(values, f"switch[{number}].secret", switch.secret)
-    return values
+class InForce:
+    """The values of one config. What several tenants have in common is read once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._files = settings.files
+        self._gateway = self._document(settings.files.gateway, GatewayFile)
+        self._plans: dict[str, Document[PlanFile]] = {}
+
+    def gateway(self) -> list[Value]:
+        """All of gateway.toml."""
+        values = list(_walk(self._gateway, (), self._gateway.content))
+        for number, switch in enumerate(self._settings.switches, 1):
+            values = _with_secret(values, f"switch[{number}].secret", switch.secret)
+        return values
+
+    def tenant(self, tenant_id: str) -> list[Value]:
+        """All that holds for a tenant of the config."""
+        own = self._document(self._files.tenants[tenant_id], TenantFile)
+        plan = own.content.plan or self._gateway.content.rating.default_plan
+        values = self._terms(own) if plan is None else self._terms(own, self._plan(plan))
+        if own.content.plan is None and plan is not None:
+            said = Said(self._gateway, ("rating", "default_plan"))
+            values = [Value("plan", plan, said) if value.key == "plan" else value for value in values]
+        return _with_secret(values, "webhook.secrets", " ".join(self._settings.tenants[tenant_id].webhook_secrets))
+
+    def plan(self, name: str) -> list[Value]:
+        """All that a plan of the config says, by its file's name, and what holds where it says nothing."""
+        return self._terms(self._plan(name))
+
+    def _plan(self, name: str) -> Document[PlanFile]:
+        if name not in self._plans:
+            self._plans[name] = self._document(self._files.plans[name], PlanFile)
+        return self._plans[name]
+
+    def _document(self, source: Source, model: type[Model]) -> Document[Model]:
+        """What was read of a file when the config was: it was right then."""
+        document = Reading(self._files.folder, {}).parse(Path(source.file), source.text, model)
+        assert document is not None, "a config in force has no wrong file"
+        return document
+
+    def _terms(self, *layers: AnyDocument) -> list[Value]:
+        values: list[Value] = []
+        plain = {id(layer): layer.content.model_dump(mode="json") for layer in layers}
+        for name in type(layers[0].content).model_fields:
+            if name == "tariff":
+                values += _tariffs(self._files.tariffs, self._gateway, layers)
+                continue
+            saying = (layer for layer in layers if getattr(layer.content, name, None) is not None)
+            layer = next(saying, layers[0])
+            values += _one(layer, (), layer.content, plain[id(layer)], name)
+        return values
 
 
-def tenant_values(settings: Settings, tenant_id: str) -> list[Value]:
-    """All that holds for a tenant of the config."""
-    files = settings.files
-    own = files.tenants[tenant_id]
-    plan = files.plans.get(own.content.plan or files.gateway.content.rating.default_plan or "")
-    values = _in_force(files, own, *([] if plan is None else [plan]))
-    if own.content.plan is None and plan is not None:
-        at_default = files.gateway.place(("rating", "default_plan"))
-        values = [Value(v.key, plan.file.name, at_default) if v.key == "plan" else v for v in values]
-    return _with_secret(values, "webhook.secrets", " ".join(settings.tenants[tenant_id].webhook_secrets))
-
-
-def plan_values(settings: Settings, name: str) -> list[Value]:
-    """All that a plan of the config says, by its file's name, and what holds where it says nothing."""
-    return _in_force(settings.files, settings.files.plans[name])
-
-
-def _in_force(files: Files, *layers: AnyDocument) -> list[Value]:
-    values: list[Value] = []
-    for name in type(layers[0].content).model_fields:
-        if name == "tariff":
-            values += _tariffs(files, layers)
-            continue
-        saying = (layer for layer in layers if getattr(layer.content, name, None) is not None)
-        values += _one(next(saying, layers[0]), (), name)
-    return values
-
-
-def _tariffs(files: Files, layers: Sequence[AnyDocument]) -> Iterator[Value]:
+def _tariffs(
+    known: Mapping[str, Known], gateway: Document[GatewayFile], layers: Sequence[AnyDocument]
+) -> Iterator[Value]:
     """The chain: a number that the first does not cover is priced by the next."""
-    chain: dict[str, str] = {}
+    chain: dict[str, Said] = {}
     for layer in layers:
         if layer.content.tariff is not None:
-            chain.setdefault(layer.content.tariff, layer.place(("tariff",)))
-    last = files.gateway.content.rating.default_tariff
+            chain.setdefault(layer.content.tariff, Said(layer, ("tariff",)))
+    last = gateway.content.rating.default_tariff
     if last is not None:
-        chain.setdefault(last, files.gateway.place(("rating", "default_tariff")))
-    for number, (name, source) in enumerate(chain.items(), 1):
-        yield Value(f"tariff[{number}]", name, source)
-        if name in files.tariffs:  # a plan that no tenant has may name one that was not read
-            yield from _tariff(f"tariff[{number}]", name, files.tariffs[name])
+        chain.setdefault(last, Said(gateway, ("rating", "default_tariff")))
+    for number, (name, said) in enumerate(chain.items(), 1):
+        key = f"tariff[{number}]"
+        yield Value(key, name, said)
+        if name in known:  # a plan that no tenant has may name one that was not read
+            yield Value(f"{key}.rows", len(known[name].tariff.rates), said)
+            yield Value(f"{key}.sha256", known[name].stamp[:16], said)
     if not chain:
-        yield Value("tariff", None, DEFAULT)
-
-
-def _tariff(key: str, name: str, known: Known) -> Iterator[Value]:
-    yield Value(f"{key}.rows", len(known.tariff.rates), name)
-    yield Value(f"{key}.sha256", known.stamp[:16], name)
+        yield Value("tariff", None)
 
 
 def _walk(document: AnyDocument, path: KeyPath, section: BaseModel) -> Iterator[Value]:
+    plain = section.model_dump(mode="json")
     for name in type(section).model_fields:
-        yield from _one(document, path, name, section)
+        yield from _one(document, path, section, plain, name)
 
 
-def _one(document: AnyDocument, path: KeyPath, name: str, section: BaseModel | None = None) -> Iterator[Value]:
-    """A key of a section of a document: a value, or a section with keys of its own."""
-    section = document.content if section is None else section
-    value = getattr(section, name)
-    is_said = name in section.model_fields_set and value is not None
-    if value is None and isinstance(section, TermsSection):
-        value = DEFAULT_TERMS.get(name)
-    at = (*path, name)
+def _one(document: AnyDocument, path: KeyPath, section: BaseModel, plain: dict[str, Any], name: str) -> Iterator[Value]:
+    """A key of a section: a value, or a section with keys of its own. ``plain`` is the section as JSON has it."""
+    value, at = getattr(section, name), (*path, name)
     if isinstance(value, BaseModel):
         yield from _walk(document, at, value)
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         for index, item in enumerate(value):
             yield from _walk(document, (*at, index), item)
+    elif value is None and isinstance(section, TermsSection):
+        yield Value(key_text(at), _DEFAULT_TERMS.get(name))
     else:
-        source = document.place(at) if is_said else DEFAULT
+        said = Said(document, at) if name in section.model_fields_set else None
+        shown = plain[name]
         if name in _SECRET_KEYS and value is not None:
-            yield _hidden(key_text(at), str(value), source)
+            yield _hidden(key_text(at), str(value), said)
+        elif name == "url" and isinstance(shown, str):
+            yield _without_secret(key_text(at), shown, said)
         else:
-            yield Value(key_text(at), _plain(section, name, value), source)
+            yield Value(key_text(at), shown, said)
 
 
-def _plain(section: BaseModel, name: str, value: Any) -> Any:
-    """The value as JSON has it, by the model's own word."""
-    shown = type(section).model_construct(**{name: value}).model_dump(mode="json", include={name})[name]
-    return _without_secret(shown) if name == "url" and isinstance(shown, str) else shown
-
-
-def _without_secret(url: str) -> str:
+def _without_secret(key: str, url: str, said: Said | None) -> Value:
     """A URL without what may be a password or a token in it."""
     parts = urlsplit(url)
     if not parts.scheme:
-        return url
+        return Value(key, url, said)
     query = "?…" if parts.query else ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+    return Value(key, shown, said, _mark(url))
 
 
 def _with_secret(values: list[Value], key: str, secret: str) -> list[Value]:
     """The values with the secret that is used, wherever it stands: in the file, in another, in the environment."""
     section = key.rpartition(".")[0]
     places = {key, f"{section}.secret_file", f"{section}.secret_env"}
-    source = next((value.source for value in values if value.key in places and value.value is not None), "")
-    return [_hidden(key, secret, source) if value.key == key and source else value for value in values]
+    said = next((value.said for value in values if value.key in places and value.value is not None), None)
+    if said is None:
+        return values
+    return [_hidden(key, secret, said) if value.key == key else value for value in values]
 
 
-def _hidden(key: str, secret: str, source: str) -> Value:
-    mark = hashlib.blake2b(secret.encode(), key=_MARK_KEY, digest_size=8).hexdigest()
-    return Value(key, HIDDEN, source, mark)
+def _hidden(key: str, secret: str, said: Said | None) -> Value:
+    return Value(key, HIDDEN, said, _mark(secret))
+
+
+def _mark(secret: str) -> str:
+    return hashlib.blake2b(secret.encode(), key=_MARK_KEY, digest_size=8).hexdigest()

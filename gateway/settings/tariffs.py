@@ -26,6 +26,7 @@ class Known:
     tariff: Tariff
     currency: str = ""
     stamp: str = ""
+    rounded: dict[int, Tariff] = field(default_factory=dict, repr=False)  # by charge unit in micro-units
 
 
 @dataclass(slots=True)
@@ -40,7 +41,6 @@ class Tariffs:
     before: Mapping[str, Known] = field(default_factory=dict)
     _known: dict[Path, Known | None] = field(default_factory=dict)
     _currencies: dict[Path, str] = field(default_factory=dict)
-    _rounded: dict[tuple[Path, int], Tariff | None] = field(default_factory=dict)
 
     @property
     def known(self) -> dict[str, Known]:
@@ -66,15 +66,18 @@ class Tariffs:
         if not known.currency and first != currency:
             what = f"the prices of {name} count as {first} for one tenant and as {currency} for another"
             asker.warn(("tariff",), what, f'write currency = "{first}" into {file.with_suffix(".toml").name} beside it')
-        return self._in_units(file, known.tariff, charge_unit_micros)
+        return self._in_units(file, known, charge_unit_micros)
 
-    def _in_units(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
+    def _in_units(self, file: Path, known: Known, unit_micros: int) -> Tariff | None:
         """The tariff with charges rounded up to whole units of the account, and of the row where that has its own."""
         if unit_micros == 1:
-            return tariff
-        if (file, unit_micros) not in self._rounded:
-            self._rounded[file, unit_micros] = self._rounded_to(file, tariff, unit_micros)
-        return self._rounded[file, unit_micros]
+            return known.tariff
+        if unit_micros not in known.rounded:
+            rounded = self._rounded_to(file, known.tariff, unit_micros)
+            if rounded is None:
+                return None
+            known.rounded[unit_micros] = rounded
+        return known.rounded[unit_micros]
 
     def _rounded_to(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
         rates = []
@@ -83,7 +86,9 @@ class Tariffs:
                 rates.append(replace(rate, charge_unit_micros=lcm(rate.charge_unit_micros, unit_micros)))
             except RateError as error:
                 what, _, remedy = str(error).rstrip(".").partition("; ")
-                self.reading.problems.append(Problem(file, rate.line, error.column, what, remedy))
+                problem = Problem(file, rate.line, error.column, what, remedy)
+                if problem not in self.reading.problems:  # another tenant in the same units
+                    self.reading.problems.append(problem)
         return Tariff(tariff.name, tuple(rates), tariff.calendar) if len(rates) == len(tariff.rates) else None
 
     def read(self, file: Path) -> Known | None:

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
@@ -28,7 +28,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     _check_recharge(document)
     check_terms(document)
     terms = plans.terms_of(document)
-    number_plan = _number_plan(document, file.numbers)
+    number_plan = _number_plan(document, file.numbers, plans.number_plans)
     secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
     if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
@@ -101,18 +101,21 @@ def _check_recharge(document: TenantDocument) -> None:
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
 
 
-def _number_plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | None:
+def _number_plan(document: TenantDocument, numbers: NumbersSection, known: dict[Any, NumberPlan]) -> NumberPlan | None:
+    parts = (
+        numbers.home_country,
+        numbers.international_prefixes,
+        numbers.trunk_prefix,
+        numbers.internal_patterns,
+        numbers.emergency_numbers,
+        numbers.local_area_code,
+        numbers.local_lengths,
+        tuple(numbers.classes.items()),
+    )
     try:
-        return NumberPlan(
-            home_country=numbers.home_country,
-            international_prefixes=numbers.international_prefixes,
-            trunk_prefix=numbers.trunk_prefix,
-            internal_patterns=numbers.internal_patterns,
-            emergency_numbers=numbers.emergency_numbers,
-            local_area_code=numbers.local_area_code,
-            local_lengths=numbers.local_lengths,
-            classes=tuple(numbers.classes.items()),
-        )
+        if parts not in known:
+            known[parts] = NumberPlan(*parts)
+        return known[parts]
     except PlanError as error:
         where, sentence = error.where, str(error)  # the plan's fields have the names of the keys
     except PatternError as error:

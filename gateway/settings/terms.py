@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -9,7 +10,7 @@ from gateway.core.tenant import NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.tariffs import Tariffs
 from gateway.settings.tenant_file import DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
-from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, TariffChain
+from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain
 
 _RISKY: Final = INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}
 _NEVER_BARRED: Final = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL})
@@ -38,6 +39,8 @@ class Plans:
     tariffs: Tariffs
     default_tariff: str | None
     default_plan: str | None = None
+    number_plans: dict[tuple[Any, ...], NumberPlan] = field(default_factory=dict)
+    """By what they are made of: tenants that dial alike share one."""
     _documents: dict[Path, Document[PlanFile] | None] = field(default_factory=dict)
 
     def read_all(self) -> None:
@@ -47,9 +50,9 @@ class Plans:
                 self._document(file)
 
     @property
-    def documents(self) -> dict[str, Document[PlanFile]]:
-        """The plans that were read and are right, by the name that a tenant's file has for them."""
-        return {file.name: document for file, document in self._documents.items() if document is not None}
+    def documents(self) -> list[Document[PlanFile]]:
+        """The plans that could be read."""
+        return [document for document in self._documents.values() if document is not None]
 
     def terms_of(self, tenant: Document[TenantFile]) -> TenantTerms | None:
         """A tenant's terms; None, and problems noted, when they cannot be had."""
@@ -64,7 +67,7 @@ class Plans:
         free = _classes(_said(sources, "unmetered_classes"))
         return TenantTerms(
             tariffs=tariffs,
-            metered_classes=frozenset(CallClass) - NEVER_METERED - free,
+            metered_classes=_metered(free),
             barred_classes=_classes(_said(sources, "barred_classes")),
             included=tuple(map(_included, _said(sources, "included"))),
             credit_limit_micros=_said(sources, "credit_limit"),
@@ -133,7 +136,17 @@ def _said(sources: Sequence[Terms], key: str) -> Any:
 
 
 def _classes(words: Iterable[str]) -> frozenset[CallClass]:
+    return _shared_classes(frozenset(words))
+
+
+@cache  # a thousand tenants have the same few
+def _shared_classes(words: frozenset[str]) -> frozenset[CallClass]:
     return frozenset[CallClass]().union(*(CLASSES_BY_WORD[word] for word in words))
+
+
+@cache
+def _metered(free: frozenset[CallClass]) -> frozenset[CallClass]:
+    return frozenset(CallClass) - NEVER_METERED - free
 
 
 def _included(pool: IncludedSection) -> Included:

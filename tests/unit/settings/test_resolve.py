@@ -6,7 +6,7 @@ import pytest
 
 from gateway.settings import load
 from gateway.settings.gateway_file import GatewayFile
-from gateway.settings.resolve import HIDDEN, Value, gateway_values, plan_values, tenant_values
+from gateway.settings.resolve import HIDDEN, InForce, Value
 from gateway.settings.sections import Section
 from gateway.settings.tenant_file import TenantFile
 from tests.unit.settings.folder import HOOK_SECRET, TENANT, Folder
@@ -24,7 +24,7 @@ classes = ["domestic"]
 
 
 def of_tenant(folder: Folder, name: str = "acme") -> dict[str, Value]:
-    values = tenant_values(load(folder.root, folder.environ), name)
+    values = InForce(load(folder.root, folder.environ)).tenant(name)
     assert len({value.key for value in values}) == len(values)
     return {value.key: value for value in values}
 
@@ -92,7 +92,7 @@ def test_the_chain_of_tariffs(folder: Folder) -> None:
 def test_a_plans_own_values(folder: Folder) -> None:
     """A plan shows what it says and what holds where it is silent; it has no key that only tenants have."""
     folder.write("plans/p.toml", PLAN)
-    values = {value.key: value for value in plan_values(load(folder.root, folder.environ), "p.toml")}
+    values = {value.key: value for value in InForce(load(folder.root, folder.environ)).plan("p.toml")}
     assert facts(values["credit_limit"]) == ("500.00", "plans/p.toml:2")
     assert facts(values["charge_unit"]) == ("0.000001", "default")
     assert "numbers.home_country" not in values
@@ -102,8 +102,8 @@ def test_no_secret_is_in_it(folder: Folder) -> None:
     """Secrets are hidden wherever they stand, passwords and queries of URLs too; a new secret has another mark."""
     folder.change("gateway.toml", '"embedded"', '"redis://:hunter2@127.0.0.1/0"')
     folder.change("tenants/acme.toml", "8787/hook", "8787/hook?token=hunter3")
-    settings = load(folder.root, folder.environ)
-    values = [*gateway_values(settings), *tenant_values(settings, "acme")]
+    in_force = InForce(load(folder.root, folder.environ))
+    values = [*in_force.gateway(), *in_force.tenant("acme")]
     text = repr(values)
     assert not any(secret in text for secret in ("a secret", HOOK_SECRET, "hunter2", "hunter3"))
     by_key = {value.key: value for value in values}
@@ -117,7 +117,7 @@ def test_no_secret_is_in_it(folder: Folder) -> None:
 @pytest.mark.parametrize("model", [TenantFile, GatewayFile])
 def test_no_key_is_forgotten(folder: Folder, model: type[Section]) -> None:
     """Each key of the model, and so each of a section that is added to it, is among the values."""
-    settings = load(folder.root, folder.environ)
-    values = tenant_values(settings, "acme") if model is TenantFile else gateway_values(settings)
+    in_force = InForce(load(folder.root, folder.environ))
+    values = in_force.tenant("acme") if model is TenantFile else in_force.gateway()
     shown = {value.key.partition("[")[0].partition(".")[0] for value in values}
     assert shown == set(model.model_fields)
