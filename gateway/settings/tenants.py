@@ -10,7 +10,7 @@ from gateway.settings.reading import Document
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN
 from gateway.settings.tenant_file import NumbersSection, TenantFile, WebhookSection
-from gateway.settings.terms import Plans, check_terms
+from gateway.settings.terms import Plans, TenantTerms, check_terms
 from rating import NumberPlan, PatternError, PlanError, format_amount
 
 TenantDocument = Document[TenantFile]
@@ -32,6 +32,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
     if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
+    _check_coverage(document, plans, terms, number_plan)
     return Tenant(
         tenant_id=document.file.stem,
         currency=file.currency,
@@ -99,6 +100,14 @@ def _check_recharge(document: TenantDocument) -> None:
     if document.content.webhook is None:
         what = "events of recharge have nowhere to go"
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
+
+
+def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, number_plan: NumberPlan) -> None:
+    metered = terms.metered_classes - terms.barred_classes
+    for kind in plans.kinds_without_a_row(terms.tariffs, number_plan, metered):
+        names = ", ".join(tariff.name for tariff in terms.tariffs.tariffs)
+        what = f"{kind} calls are metered, and no row of {names} prices one: all of them are refused"
+        document.warn(("tariff",), what, f'add rows, or say so: barred_classes = ["{kind}"]')
 
 
 def _number_plan(document: TenantDocument, numbers: NumbersSection, known: dict[Any, NumberPlan]) -> NumberPlan | None:

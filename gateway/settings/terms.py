@@ -10,7 +10,7 @@ from gateway.core.tenant import NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.tariffs import Tariffs
 from gateway.settings.tenant_file import DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
-from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain
+from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain, kinds_without_a_row
 
 _RISKY: Final = INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}
 _NEVER_BARRED: Final = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL})
@@ -42,6 +42,7 @@ class Plans:
     number_plans: dict[tuple[Any, ...], NumberPlan] = field(default_factory=dict)
     """By what they are made of: tenants that dial alike share one."""
     _documents: dict[Path, Document[PlanFile] | None] = field(default_factory=dict)
+    _uncovered: dict[tuple[Any, ...], tuple[str, ...]] = field(default_factory=dict)
 
     def read_all(self) -> None:
         """Read the plans that no tenant has, too: what is wrong with them is told before one has."""
@@ -73,6 +74,15 @@ class Plans:
             credit_limit_micros=_said(sources, "credit_limit"),
             credit_months=_said(sources, "credit_months") or None,
         )
+
+    def kinds_without_a_row(
+        self, tariffs: TariffChain, number_plan: NumberPlan, metered: frozenset[CallClass]
+    ) -> tuple[str, ...]:
+        """As `rating.kinds_without_a_row`, looked up once for the tenants that have the same."""
+        key = (*map(id, tariffs.tariffs), id(number_plan), metered)
+        if key not in self._uncovered:
+            self._uncovered[key] = kinds_without_a_row(tariffs, number_plan, metered)
+        return self._uncovered[key]
 
     def _plan(self, tenant: Document[TenantFile], name: str) -> Document[PlanFile] | None:
         file = self.folder / name

@@ -85,7 +85,7 @@ def test_the_chain_of_tariffs(folder: Folder) -> None:
     values = of_tenant(folder)
     assert facts(values["tariff[1]"]) == ("default.csv", "tenants/acme.toml:2")
     assert facts(values["tariff[2]"]) == ("all.csv", "gateway.toml:5")
-    assert (values["tariff[1].rows"].value, values["tariff[2].rows"].value) == (2, 3)
+    assert (values["tariff[1].rows"].value, values["tariff[2].rows"].value) == (3, 4)
     assert values["tariff[1].sha256"].value != values["tariff[2].sha256"].value
 
 
