@@ -19,7 +19,7 @@ from gateway.settings.lines import KeyPath
 from gateway.settings.loader import Settings
 from gateway.settings.reading import Document, Model, Reading, Source
 from gateway.settings.tariffs import Known
-from gateway.settings.tenant_file import DEFAULT_TERMS, PlanFile, TenantFile, TermsSection
+from gateway.settings.tenant_file import BY_NAME, DEFAULT_TERMS, PlanFile, TenantFile, TermsSection
 from gateway.settings.translate import key_text
 
 DEFAULT: Final = "default"
@@ -78,7 +78,7 @@ class InForce:
 
     def gateway(self) -> list[Value]:
         """All of gateway.toml."""
-        values = list(_walk(self._gateway, (), self._gateway.content))
+        values = list(_walk(_Part(self._gateway, (), self._gateway.content)))
         for number, switch in enumerate(self._settings.switches, 1):
             values = _with_secret(values, f"switch[{number}].secret", switch.secret)
         return values
@@ -109,16 +109,54 @@ class InForce:
         return document
 
     def _terms(self, *layers: AnyDocument) -> list[Value]:
+        """What the first layer has or, where it does not say it, the next."""
+        parts = [_Part(layer, (), layer.content) for layer in layers]
         values: list[Value] = []
-        plain = {id(layer): layer.content.model_dump(mode="json") for layer in layers}
         for name in type(layers[0].content).model_fields:
             if name == "tariff":
                 values += _tariffs(self._files.tariffs, self._gateway, layers)
-                continue
-            saying = (layer for layer in layers if getattr(layer.content, name, None) is not None)
-            layer = next(saying, layers[0])
-            values += _one(layer, (), layer.content, plain[id(layer)], name)
+            elif name in BY_NAME:
+                values += _by_name(name, parts)
+            else:
+                values += _first(name, parts)
         return values
+
+
+def _first(name: str, parts: list["_Part"]) -> Iterator[Value]:
+    """A key of the first that says it; of a section that several say, each of its keys."""
+    saying = [part for part in parts if getattr(part.section, name, None) is not None]
+    below = [part.below(name) for part in saying if isinstance(getattr(part.section, name), BaseModel)]
+    if not below:
+        yield from _one(saying[0] if saying else parts[0], name)
+        return
+    for key in type(below[0].section).model_fields:
+        saying = [part for part in below if getattr(part.section, key) is not None]
+        yield from _one(saying[0] if saying else below[0], key)
+
+
+def _by_name(name: str, parts: list["_Part"]) -> Iterator[Value]:
+    """A list whose items are the plan's, each in its place, but for those that the tenant has under the same name."""
+    chosen: dict[str, _Part] = {}
+    for part in reversed(parts):
+        for index, item in enumerate(getattr(part.section, name) or ()):
+            chosen[item.name] = _Part(part.document, (*part.path, name, index), item)
+    for number, part in enumerate(chosen.values()):
+        for key in type(part.section).model_fields:
+            yield from _one(part, key, shown=(name, number))
+    if not chosen:
+        yield from _one(parts[0], name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A section of a file, and the path to it."""
+
+    document: AnyDocument
+    path: KeyPath
+    section: BaseModel
+
+    def below(self, name: str) -> "_Part":
+        return _Part(self.document, (*self.path, name), getattr(self.section, name))
 
 
 def _tariffs(
@@ -142,31 +180,38 @@ def _tariffs(
         yield Value("tariff", None)
 
 
-def _walk(document: AnyDocument, path: KeyPath, section: BaseModel) -> Iterator[Value]:
-    plain = section.model_dump(mode="json")
-    for name in type(section).model_fields:
-        yield from _one(document, path, section, plain, name)
+def _walk(part: _Part, shown: KeyPath | None = None) -> Iterator[Value]:
+    for name in type(part.section).model_fields:
+        yield from _one(part, name, shown)
 
 
-def _one(document: AnyDocument, path: KeyPath, section: BaseModel, plain: dict[str, Any], name: str) -> Iterator[Value]:
-    """A key of a section: a value, or a section with keys of its own. ``plain`` is the section as JSON has it."""
-    value, at = getattr(section, name), (*path, name)
+def _one(part: _Part, name: str, shown: KeyPath | None = None) -> Iterator[Value]:
+    """A key of a section: a value, or a section with keys of its own. ``shown`` is the section's path as it is told."""
+    value, at = getattr(part.section, name), (*part.path, name)
+    told = at if shown is None else (*shown, name)
     if isinstance(value, BaseModel):
-        yield from _walk(document, at, value)
+        yield from _walk(_Part(part.document, at, value), told)
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         for index, item in enumerate(value):
-            yield from _walk(document, (*at, index), item)
-    elif value is None and isinstance(section, TermsSection):
-        yield Value(key_text(at), _DEFAULT_TERMS.get(name))
+            yield from _walk(_Part(part.document, (*at, index), item), (*told, index))
+    elif value is None and isinstance(part.section, TermsSection):
+        yield Value(key_text(told), _DEFAULT_TERMS.get(name))
     else:
-        said = Said(document, at) if name in section.model_fields_set else None
-        shown = plain[name]
-        if name in _SECRET_KEYS and value is not None:
-            yield _hidden(key_text(at), str(value), said)
-        elif name == "url" and isinstance(shown, str):
-            yield _without_secret(key_text(at), shown, said)
-        else:
-            yield Value(key_text(at), shown, said)
+        said = Said(part.document, at) if name in part.section.model_fields_set else None
+        yield _value(key_text(told), name, value, _plain(part.section, name), said)
+
+
+def _plain(section: BaseModel, name: str) -> Any:
+    """The value as JSON has it, by the model's own word."""
+    return section.model_dump(mode="json", include={name})[name]
+
+
+def _value(key: str, name: str, value: Any, plain: Any, said: Said | None) -> Value:
+    if name in _SECRET_KEYS and value is not None:
+        return _hidden(key, str(value), said)
+    if name == "url" and isinstance(plain, str):
+        return _without_secret(key, plain, said)
+    return Value(key, plain, said)
 
 
 def _without_secret(key: str, url: str, said: Said | None) -> Value:

@@ -143,6 +143,9 @@ DEFAULT_TERMS: Final[Mapping[str, Any]] = MappingProxyType(
 )
 """What is in force where neither a tenant's file nor its plan says it."""
 
+BY_NAME: Final = frozenset({"limit"})
+"""Lists of which a tenant's file replaces single items of its plan's, by their name; of others, it replaces all."""
+
 
 class TermsSection(Section):
     """What a plan says for its tenants, and a tenant's file for itself; what neither says is None."""
