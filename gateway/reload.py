@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -87,13 +88,14 @@ class Reloader:
     async def reload(self) -> Outcome:
         """Take the config as it is now on disk, whole, or keep the old one. Never raises for what it finds."""
         async with self._lock:
+            began = time.monotonic()
             try:
                 outcome = await self._reload()
             except Exception as error:
                 log.error("config.reload_failed", exc_info=error)
                 outcome = Outcome(problems=(f"the reload failed ({error!r}); the log has more",))
         self._watch.config_read(is_taken=outcome.is_taken)
-        self._tell(outcome)
+        self._tell(outcome, time.monotonic() - began)
         return outcome
 
     async def preview(self) -> Outcome:
@@ -155,7 +157,7 @@ class Reloader:
                 await asyncio.sleep(0)
 
     @staticmethod
-    def _tell(outcome: Outcome) -> None:
+    def _tell(outcome: Outcome, seconds: float) -> None:
         for warning in outcome.warnings:
             log.warning("config.warning", problem=warning)
         if not outcome.is_taken:
@@ -163,7 +165,12 @@ class Reloader:
             return
         for change in outcome.changes[:CHANGES_LOGGED]:
             log.info("config.change", change=str(change))
-        log.info("config.reloaded", changes=len(outcome.changes), needs_restart=outcome.needs_restart)
+        log.info(
+            "config.reloaded",
+            changes=len(outcome.changes),
+            needs_restart=outcome.needs_restart,
+            seconds=round(seconds, 3),
+        )
 
 
 def facts_of(outcome: Outcome) -> dict[str, object]:

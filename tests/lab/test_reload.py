@@ -43,7 +43,10 @@ def gate(asterisk: Asterisk, tmp_path: Path) -> Iterator[GatewayProcess]:
     books = Books(tmp_path / "books").start()
     tenants = {f"t{number}": tenant_toml(f"t{number}") for number in range(OTHER_TENANTS)}
     tenants["acme"] = tenant_toml("acme", quantum_seconds=2, extend_lead_ms=1_000)
-    gateway = GatewayProcess(tmp_path, asterisk, books.url, tenants).start()
+    # What is shown here is no speed: where others keep the machine busy, a verdict may take its time.
+    asterisk.set_global("CALLGATE_WAIT", "9")
+    patience = "[verdict]\ndeadline_ms = 8000"
+    gateway = GatewayProcess(tmp_path, asterisk, books.url, tenants, more=patience).start()
     gateway.top_up("acme", FUNDS)
     yield gateway
     gateway.stop()
@@ -107,7 +110,8 @@ def test_reloads_under_load_refuse_and_drop_nothing(
     assert account["balance_micros"] == left * MICROS
     waits = sorted(next(m.at for m in call.messages if (m.status or 0) > 100) - call.invite.at for call in calls)
     p50, p99 = (waits[len(waits) * share // 100] * 1000 for share in (50, 99))
+    took = [line["seconds"] for line in gate.lines("config.reloaded")]
     print(
-        f"{len(calls)} calls; a reload of {OTHER_TENANTS + 1} tenants took {first_ended - first_began:.1f} s with its "
-        f"command; the phones' wait: p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+        f"{len(calls)} calls; {OTHER_TENANTS + 1} tenants reloaded in {took} s, {first_ended - first_began:.1f} s with"
     )
+    print(f"the command; the phones' wait for an answer: p50 {p50:.0f} ms, p99 {p99:.0f} ms")

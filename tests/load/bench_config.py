@@ -2,8 +2,8 @@
 
 ``python -m tests.load.bench_config [TENANTS [ROUNDS]]``. Asks come every millisecond, one in ten of them metered and
 so through the ledger (a Valkey of its own); an ask's time is from its arrival to its verdict. A pause is how late the
-event loop was for its turn; ``by itself`` is at most the CPU time that the process used meanwhile, the rest is what else
-the machine had to do.
+event loop was for its turn; ``by itself`` is at most the CPU time that the process used meanwhile, the rest is what
+else the machine had to do.
 Each round reloads the same config, one in which every tenant is changed, and a broken one.
 """
 
