@@ -36,9 +36,10 @@ from rating.money import (
     parse_rate,
 )
 from rating.number_errors import NumberError, NumberReason, PlanError
-from rating.number_types import preload_number_types
+from rating.number_types import country_of, preload_number_types
 from rating.numbers import Destination, NumberPlan
-from rating.period import LATEST_MS, Month, month_of, months_later
+from rating.period import LATEST_MS, Period, day_of, hour_of, month_of, months_later
+from rating.prefixes import PrefixError, Prefixes
 from rating.price import Price
 from rating.price_json import price_from_json, price_to_json
 from rating.price_list import LIST_COLUMNS, list_cells, price_list
@@ -67,12 +68,14 @@ __all__ = [
     "Destination",
     "IncludedCharge",
     "Ladder",
-    "Month",
     "NumberError",
     "NumberPlan",
     "NumberReason",
     "PatternError",
+    "Period",
     "PlanError",
+    "PrefixError",
+    "Prefixes",
     "Price",
     "Rate",
     "RateError",
@@ -88,11 +91,14 @@ __all__ = [
     "billed_seconds",
     "charge_micros",
     "charge_with_included",
+    "country_of",
     "covered_micros",
+    "day_of",
     "dearer_class",
     "explain",
     "format_amount",
     "format_rate",
+    "hour_of",
     "kinds_without_a_row",
     "ladder",
     "list_cells",

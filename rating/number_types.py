@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from phonenumbers import PhoneNumberDesc
 
 _LONGEST_COUNTRY_CODE: Final = 3
+_NO_COUNTRY: Final = "001"
 _COUNTRY_CODES: Final = {str(code): code for code in COUNTRY_CODE_TO_REGION_CODE}
 
 
@@ -56,6 +57,20 @@ def number_type(country_code: int, national: str) -> NumberType | None:
         if found is not None:
             return found
     return None
+
+
+def country_of(e164: str) -> str:
+    """Return the ISO 3166 country of a number, with or without its +; the code itself, as +881, that of no country.
+
+    A number in no plan counts for the country that comes first among those that share its code.
+    """
+    split = split_country_code(e164.removeprefix("+"))
+    if split is None:
+        return ""
+    code, national = split
+    regions = COUNTRY_CODE_TO_REGION_CODE[code]
+    found = next((each for each in regions if number_type_in_region(code, each, national) is not None), regions[0])
+    return f"+{code}" if found == _NO_COUNTRY else found
 
 
 def number_type_in_region(country_code: int, region: str, national: str) -> NumberType | None:

@@ -1,9 +1,9 @@
-"""Months of a tenant's calendar: within each, included time starts anew, and what is left of the last is gone.
+"""Months, days and hours of a tenant's calendar: within each, included time or a limit starts anew.
 
 Rules of this file:
 
-- A month begins at midnight of its first day by the clock on the tenant's wall; where that midnight is skipped,
-  with the first instant of the day.
+- A month or a day begins at midnight by the clock on the tenant's wall; where that midnight is skipped, with the first
+  instant of the day. An hour that the clock shows twice has one name, and counts as one.
 - A call's included time is of the month in which it was dialled, also when it runs into the next: it is taken then.
 - Funds that are good for some months are good to the end of that day, so many months later; where that month is too
   short, to the end of its last day.
@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+_HOUR_MS: Final = 3_600_000
+
 LATEST_MS: Final = 253_370_000_000_000
 """Late in the year 9998, so that each month has one that follows."""
 
 
-class Month(NamedTuple):
-    """A month: its name, as 2026-11, and its instants in UTC epoch milliseconds, the last exclusive."""
+class Period(NamedTuple):
+    """A month, a day or an hour: its name, as 2026-11, and its borders, UTC epoch milliseconds, the last exclusive."""
 
     name: str
     from_ms: int
     to_ms: int
 
 
-def month_of(at_ms: int, zone: ZoneInfo) -> Month:
+def month_of(at_ms: int, zone: ZoneInfo) -> Period:
     """Return the month that an instant falls into.
 
     Raises:
@@ -40,7 +42,31 @@ def month_of(at_ms: int, zone: ZoneInfo) -> Month:
     day = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(zone)
     first = datetime(day.year, day.month, 1, tzinfo=zone)
     following = datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=zone)
-    return Month(f"{day.year:04}-{day.month:02}", _ms(first), _ms(following))
+    return Period(f"{day.year:04}-{day.month:02}", _ms(first), _ms(following))
+
+
+def day_of(at_ms: int, zone: ZoneInfo) -> Period:
+    """Return the day that an instant falls into, named as 2026-11-23.
+
+    Raises:
+        ValueError: the instant is not from 1970 to 9998.
+    """
+    _check_instant(at_ms)
+    now = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(zone)
+    first = datetime(now.year, now.month, now.day, tzinfo=zone)
+    return Period(f"{first:%Y-%m-%d}", _ms(first), _ms(first + timedelta(days=1)))
+
+
+def hour_of(at_ms: int, zone: ZoneInfo) -> Period:
+    """Return the hour of the clock that an instant falls into, named as 2026-11-23T14.
+
+    Raises:
+        ValueError: the instant is not from 1970 to 9998.
+    """
+    _check_instant(at_ms)
+    now = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(zone)
+    from_ms = (at_ms // 1_000 - now.minute * 60 - now.second) * 1_000
+    return Period(f"{now:%Y-%m-%dT%H}", from_ms, from_ms + _HOUR_MS)
 
 
 def months_later(at_ms: int, months: int, zone: ZoneInfo) -> int:

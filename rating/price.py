@@ -22,6 +22,8 @@ from rating.money import AmountError
 from rating.schedule import Schedule, schedule_of
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from rating.rate import Rate
 
 MOST_DEAREST_RUNGS: Final = 16
@@ -61,6 +63,13 @@ class Price:
         if self.ends_at_ms is not None and at_ms >= self.ends_at_ms:
             return None
         return self.rates[bisect_right(self.takeovers_ms, at_ms)]
+
+    def within_rate(self, most_per_minute: Fraction) -> Price | None:
+        """Return the price up to where a row takes over of which a minute costs more; None where the first does."""
+        dear = next((n for n, rate in enumerate(self.rates) if rate.dearest_per_minute > most_per_minute), None)
+        if dear is None:
+            return self
+        return Price(self.rates[:dear], self.takeovers_ms[: dear - 1], self.takeovers_ms[dear - 1]) if dear else None
 
     def schedule(self, answered_at_ms: int) -> Schedule:
         """Return the blocks and amounts of a call that is answered at an instant.

@@ -132,6 +132,11 @@ class Rate:
         return schedule
 
     @property
+    def dearest_per_minute(self) -> Fraction:
+        """The most that a minute costs at any offset, in units of the currency; the connect fee apart."""
+        return max(self.per_minute, *(step.per_minute for step in self.steps), _ZERO)
+
+    @property
     def holds_always(self) -> bool:
         """Whether the row has neither a band nor a period."""
         return not self.band and self.effective_from_ms is None and self.effective_to_ms is None

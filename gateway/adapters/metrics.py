@@ -39,7 +39,7 @@ _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
 EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expiring")
 LEDGER_FUNCTIONS: Final = (
-    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived",
+    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
 )  # fmt: skip
 FAULT_PLACES: Final = (

@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import audit, money, prices, reconcile
+from gateway.cli import audit, explain, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -52,6 +52,7 @@ app.command()(reloads.reload)
 app.command()(reloads.diff)
 app.command()(doctors.doctor)
 app.command()(audit.audit)
+app.command()(explain.explain)
 app.command()(reconcile.reconcile)
 log = structlog.get_logger(__name__)
 

@@ -41,6 +41,9 @@ class Refused:
 
     reason: Reason
     has_outbox: bool = False
+    limit: str = ""  # the name of the limit or guard that refused; empty for credit
+    used: int = 0  # of what it counts, before this call
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)

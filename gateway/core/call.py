@@ -84,6 +84,7 @@ class Call:
     billed_seconds: int = 0
     cause_q850: int = 0
     reason: Reason | None = None
+    final_reason: Reason | None = None  # why it got no more, if so
     was_topped_up: bool = False  # while an extend was on its way: its refusal may be out of date
     was_continued: bool = False  # the dialplan heard no verdict and went on by itself, with a cap of its own
 
@@ -178,6 +179,11 @@ class Call:
         period = self.pool_period or month_of(self.terms.ask.at_ms, self.terms.tenant.zone).name
         return Pool(included.name, period, included.seconds, spare_seconds, covered)
 
+    @property
+    def _cut_reason(self) -> str:
+        """Lack of credit is what the balance tells; a limit has to be named."""
+        return "" if self.final_reason in {None, Reason.NO_CREDIT} else str(self.final_reason)
+
     def record(self, outcome: str, charged_micros: int, balance_micros: int) -> CallRecord:
         """The record of the closed call."""
         terms = self.terms
@@ -193,7 +199,7 @@ class Call:
             e164=terms.destination.e164,
             call_class=terms.destination.call_class,
             outcome=outcome,
-            reason=self.reason or (Reason.LONGEST_CALL if is_longest else ""),
+            reason=self.reason or (Reason.LONGEST_CALL if is_longest else self._cut_reason if was_cut else ""),
             asked_at_ms=terms.ask.at_ms,
             answered_at_ms=self.answered_at_ms,
             ended_at_ms=self.ended_at_ms,

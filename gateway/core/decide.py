@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 
 from gateway.core.call import Terms
 from gateway.core.facts import Ask
+from gateway.core.limits import lowest_rate
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
 from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class
+
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,7 @@ class Deny:
 
     reason: Reason
     tenant: str
+    limit: str = ""  # the name of the limit that refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +44,39 @@ def decide(
         destination, price = classified(tenant, ask.number, ask.at_ms)
     except NumberError:
         return Deny(Reason.BAD_NUMBER, tenant.tenant_id)
-    if destination.call_class in tenant.barred_classes:
-        return Deny(Reason.BARRED, tenant.tenant_id)
+    barred = tenant.barring.judge(destination)
+    if barred is not None:
+        return Deny(barred, tenant.tenant_id)
     number = dial_number(tenant, destination)
     if destination.call_class not in tenant.metered_classes:
         return Pass(tenant.tenant_id, number)
-    if price is None:
-        return Deny(Reason.NO_RATE, tenant.tenant_id)
+    priced = _within_limits(tenant, destination, price, ask.at_ms)
+    if isinstance(priced, Deny):
+        return priced
     return Terms(
         call_id=call_id(ask),
         ask=ask,
         tenant=tenant,
         destination=destination,
-        price=price,
+        price=priced,
         latest_answer_ms=_latest_answer_ms(tenant, ask.at_ms),
         included=next((included for included in tenant.included if included.covers(destination)), None),
         dial_number=number,
         verdict_deadline_ms=verdict_deadline_ms,
     )
+
+
+def _within_limits(tenant: Tenant, destination: Destination, price: Price | None, at_ms: int) -> Deny | Price:
+    """What is left of a price: nothing is sold from where a row takes over that a limit finds too dear."""
+    if price is None:
+        return Deny(Reason.NO_RATE, tenant.tenant_id)
+    limits = tuple(limit for limit in tenant.limits if limit.covers(destination))
+    closed = next((limit for limit in limits if not limit.part_at(at_ms)), None)
+    if closed is not None:
+        return Deny(Reason.OUTSIDE_HOURS, tenant.tenant_id, closed.name)
+    dearest = lowest_rate(limits)
+    within = price if dearest is None else price.within_rate(dearest)
+    return Deny(Reason.RATE_TOO_HIGH, tenant.tenant_id) if within is None else within
 
 
 def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Price | None]:
@@ -70,7 +89,8 @@ def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Pr
     if not destination.e164:
         return destination, None
     latest_ms = _latest_answer_ms(tenant, at_ms) + MOST_CALL_SECONDS * 1000
-    price = tenant.tariffs.price(destination.e164, at_ms, latest_ms)
+    # To the end of that day: the ledger keeps a price once for all calls that have it alike.
+    price = tenant.tariffs.price(destination.e164, at_ms, -(-latest_ms // _DAY_MS) * _DAY_MS)
     of_row = price.rates[0].call_class if price is not None else None
     if of_row is not None:
         destination = replace(destination, call_class=dearer_class(destination.call_class, of_row))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
+from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from rating import Ladder
 
 
@@ -15,6 +16,7 @@ class Reserve:
     validity_ms: int
     is_fair: bool  # at most an equal share of what is left among the tenant's live calls
     pool: Pool | None
+    curbs: Curbs = NO_CURBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Extend:
     validity_ms: int
     is_fair: bool
     pool: Pool | None
+    curbs: Curbs = NO_CURBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Settle:
     seconds: int
     is_estimate: bool
     included_seconds: int  # of those taken from the pool, so many were used
+    short_call: ShortCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Register:
     validity_ms: int
     pool: Pool | None
     included_seconds: int
+    curbs: Curbs = NO_CURBS
 
 
 @dataclass(frozen=True, slots=True)

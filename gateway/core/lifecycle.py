@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gateway.core import verdict
+from gateway.core import restrain, verdict
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
 from gateway.core.effects import (
@@ -86,7 +86,8 @@ def begin(call: Call) -> Effects:
     if terms.included is not None:
         spare = terms.price.first_spare_seconds(asked_at_ms, terms.latest_answer_ms, offered)
     validity_ms = ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS
-    return (Reserve(offered, validity_ms, _is_fair(call), call.pool(spare_seconds=spare)),)
+    curbs = restrain.curbs_of_ask(terms)
+    return (Reserve(offered, validity_ms, _is_fair(call), call.pool(spare_seconds=spare), curbs),)
 
 
 def _is_fair(call: Call) -> bool:
@@ -215,9 +216,8 @@ def _ask_more(call: Call, event: QuotaLow | ToppedUp) -> Effects:
     call.step_at_ms = event.at_ms
     call.was_topped_up = False
     left_ms = call.answered_at_ms + offered.rungs[-1][0] * 1000 - event.at_ms
-    return (
-        Extend(call.step, call.committed_micros, offered, left_ms + VALIDITY_SLACK_MS, _is_fair(call), call.pool()),
-    )
+    validity_ms, curbs = left_ms + VALIDITY_SLACK_MS, restrain.curbs_of_extension(call.terms, event.at_ms)
+    return (Extend(call.step, call.committed_micros, offered, validity_ms, _is_fair(call), call.pool(), curbs),)
 
 
 def _extended(call: Call, grant: Grant) -> Effects:
@@ -236,8 +236,9 @@ def _extended(call: Call, grant: Grant) -> Effects:
     return arm, Wake(call.cap_at_ms - call.lead_ms, is_over=False)
 
 
-def _final(call: Call, _: Refused) -> Effects:
+def _final(call: Call, refused: Refused) -> Effects:
     call.state = State.FINAL
+    call.final_reason = refused.reason
     call.is_step_unheard = False
     if call.was_topped_up:
         return (Wake(0, is_over=False),)  # at once: the refusal was given before the top-up
@@ -324,7 +325,8 @@ def _leg_ended(call: Call, event: LegEnded) -> Effects:
     call.billed_seconds = call.seconds_at(event.at_ms)
     call.step += 1
     charge, included_seconds = call.charge_of(call.billed_seconds)
-    return (Settle(call.step, charge, call.billed_seconds, event.is_estimate, included_seconds),)
+    short_call = restrain.short_call_of(call.terms)
+    return (Settle(call.step, charge, call.billed_seconds, event.is_estimate, included_seconds, short_call),)
 
 
 def registration(call: Call, now_ms: int) -> Register:
@@ -339,6 +341,7 @@ def registration(call: Call, now_ms: int) -> Register:
         left_ms + VALIDITY_SLACK_MS,
         call.pool(),
         call.included_seconds,
+        restrain.curbs_of_extension(call.terms, now_ms),
     )
 
 

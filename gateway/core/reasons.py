@@ -19,6 +19,16 @@ class Reason(StrEnum):
     ACCOUNT_CLOSED = "account_closed"
     BAD_NUMBER = "bad_number"
     BARRED = "barred"  # the plan sells no calls of this class
+    BARRED_PREFIX = "barred_prefix"  # nor to this prefix
+    OUTSIDE_HOURS = "outside_hours"
+    RATE_TOO_HIGH = "rate_too_high"  # a minute costs more than a limit allows
+    CONCURRENT_CALLS = "concurrent_calls"
+    CALL_RATE = "call_rate"  # too many calls in too short a time
+    SPEND_LIMIT = "spend_limit"
+    MINUTES_LIMIT = "minutes_limit"
+    PAUSED = "paused"  # a guard tripped; it passes
+    QUARANTINED = "quarantined"  # until a person lifts it
+    NEW_COUNTRY = "new_country"  # held until a person allows it
     NO_RATE = "no_rate"
     BAD_ASK = "bad_ask"
     OVERLOAD = "overload"

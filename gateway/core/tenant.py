@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from gateway.core.barring import NO_BARRING, Barring
+from gateway.core.guards import NO_GUARDS, Guards
+from gateway.core.limits import Limit
 from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, TariffChain
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
@@ -72,7 +75,9 @@ class Tenant:
     plan: NumberPlan
     tariffs: TariffChain = field(repr=False)
     metered_classes: frozenset[CallClass] = DEFAULT_METERED
-    barred_classes: frozenset[CallClass] = frozenset()
+    barring: Barring = NO_BARRING
+    limits: tuple[Limit, ...] = ()
+    guards: Guards = NO_GUARDS
     included: tuple[Included, ...] = ()
     zone: ZoneInfo = UTC  # its months are those of this clock
     accountcodes: tuple[str, ...] = ()

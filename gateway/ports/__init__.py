@@ -21,6 +21,7 @@ from gateway.ports.books import (
 )
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
+from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
@@ -44,7 +45,10 @@ __all__ = [
     "Notifier",
     "OutboxEvent",
     "Pool",
+    "Refusal",
     "Refused",
+    "Restraints",
+    "Restriction",
     "SettleQueue",
     "Settled",
     "StoredCall",

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from gateway.core.books import Grant, Pool, Refused, Settled
+from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
+from gateway.core.reasons import Reason
 from gateway.ports.books import (
     AccountTerms,
     Balance,
@@ -68,12 +70,24 @@ class Ledger(Protocol):
         ...
 
     def reserve(
-        self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str, *, fair: bool = False, pool: Pool | None = None
+        self,
+        key: CallKey,
+        ladder: Ladder,
+        validity_ms: int,
+        meta: str,
+        *,
+        fair: bool = False,
+        pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[Grant | Refused]:
-        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
+        """Hold the largest rung of the ladder that credit and limits allow; refuse when they do not allow the first.
 
         ``fair``: when credit is short, at most an equal share of what is left among the tenant's live calls.
         """
+        ...
+
+    def note_refusal(self, key: CallKey, reason: Reason, meta: str, curbs: Curbs) -> Awaitable[bool]:
+        """Keep, and count, what was refused without asking the ledger. True when the outbox has something."""
         ...
 
     def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
@@ -93,6 +107,7 @@ class Ledger(Protocol):
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
@@ -131,6 +146,7 @@ class Ledger(Protocol):
         *,
         pool: Pool | None = None,
         included_seconds: int = 0,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[None]:
         """After a fail-over that lost writes: make the call hold again what was granted, past the limit if need be.
 
@@ -148,6 +164,7 @@ class Ledger(Protocol):
         *,
         is_estimate: bool,
         included_seconds: int = 0,
+        short_call: ShortCall | None = None,
     ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
 

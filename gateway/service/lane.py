@@ -142,7 +142,13 @@ class Lane:
         match step:
             case Reserve():
                 return ledger.reserve(
-                    key, step.ladder, step.validity_ms, self._meta(), fair=step.is_fair, pool=step.pool
+                    key,
+                    step.ladder,
+                    step.validity_ms,
+                    self._meta(),
+                    fair=step.is_fair,
+                    pool=step.pool,
+                    curbs=step.curbs,
                 )
             case RecordAnswer():
                 return ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
@@ -155,6 +161,7 @@ class Lane:
                     step.validity_ms,
                     fair=step.is_fair,
                     pool=step.pool,
+                    curbs=step.curbs,
                 )
             case Shrink():
                 return ledger.shrink(
@@ -178,6 +185,7 @@ class Lane:
                     self._meta(),
                     pool=step.pool,
                     included_seconds=step.included_seconds,
+                    curbs=step.curbs,
                 )
             case Settle():
                 return ledger.settle(
@@ -187,6 +195,7 @@ class Lane:
                     step.seconds,
                     is_estimate=step.is_estimate,
                     included_seconds=step.included_seconds,
+                    short_call=step.short_call,
                 )
             case Release():
                 return ledger.release(key)

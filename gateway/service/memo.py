@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from gateway.core.call import Call, State, Terms
+from gateway.core.decide import Deny
 from gateway.core.facts import Ask
 from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
@@ -26,7 +27,6 @@ def write(terms: Terms) -> str:
         "latest_answer_ms": terms.latest_answer_ms,
         "e164": destination.e164,
         "class": destination.call_class,
-        "price": price_to_json(terms.price),
     }
     rare = {
         "linkedid": (ask.linkedid, ask.uniqueid),
@@ -34,7 +34,14 @@ def write(terms: Terms) -> str:
         "included": (terms.included.name if terms.included else "", ""),
     }
     memo |= {name: value for name, (value, usual) in rare.items() if value != usual}
+    memo["price"] = price_to_json(terms.price)  # last: the ledger keeps it once for all calls that have it alike
     return json.dumps(memo, separators=(",", ":"))
+
+
+def write_refused(ask: Ask, denied: Deny) -> str:
+    """What is told of an ask that was refused before its price was looked at."""
+    facts = {"number": ask.number, "cli": ask.cli, "at_ms": ask.at_ms, "limit": denied.limit}
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def switch_of(stored: StoredCall) -> str:

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.core import verdict
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Pass, decide
+from gateway.core.decide import Deny, Pass, call_id, decide
 from gateway.core.events import CallerEnded, CreditShort, LegEnded, ToppedUp
 from gateway.core.facts import (
     Ask,
@@ -26,8 +26,18 @@ from gateway.core.facts import (
     LinkUp,
 )
 from gateway.core.lifecycle import begin
+from gateway.core.restrain import curbs_of_refusal
 from gateway.core.tenant import Tenant
-from gateway.ports import CreditRanShort, FundsCame, SwitchUnavailable, VerdictLate
+from gateway.ports import (
+    CallKey,
+    CreditRanShort,
+    FundsCame,
+    LedgerRejected,
+    LedgerUnavailable,
+    SwitchUnavailable,
+    VerdictLate,
+)
+from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.session import Session, World, verdict_answered
 
@@ -66,6 +76,7 @@ class Switchboard:
         self._sessions: set[Session] = set()
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
+        self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
@@ -217,8 +228,33 @@ class Switchboard:
         else:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
+            self._note_refusal(ask, decision)
         word = self._answer(ask, text, deadline_ms) or word
         self.world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
+
+    def _note_refusal(self, ask: Ask, denied: Deny) -> None:
+        """Nobody waits for it: the verdict does not depend on it."""
+        tenant = self.directory.get(denied.tenant)
+        if tenant is None:
+            return
+        key, curbs = CallKey(tenant.tenant_id, call_id(ask)), curbs_of_refusal(tenant, ask)
+        try:
+            noted = self.world.ledger.note_refusal(key, denied.reason, memo.write_refused(ask, denied), curbs)
+        except (LedgerUnavailable, LedgerRejected) as error:
+            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
+            return
+        task = asyncio.ensure_future(noted)
+        self._notes.add(task)
+        task.add_done_callback(lambda done: self._noted(key, done))
+
+    def _noted(self, key: CallKey, done: "asyncio.Future[bool]") -> None:
+        self._notes.discard(done)
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
+            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
+        elif done.result():
+            self.world.outbox_written(key.tenant)
 
     def _is_leg_ending(self, ask: Ask) -> bool:
         """The channel's ask of before still rings a leg, so far as is known: an ask overtakes the leg's Hangup."""

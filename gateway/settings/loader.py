@@ -12,6 +12,7 @@ from gateway.core.tenant import Tenant
 from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
+from gateway.settings.restraints import PrefixLists
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
 from gateway.settings.tariffs import Known, Tariffs
 from gateway.settings.tenant_file import TenantFile
@@ -244,7 +245,8 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
 
 def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before: Mapping[str, Known]) -> Plans:
     tariffs = Tariffs(reading, reading.path(paths.tariffs), before)
-    plans = Plans(reading, reading.path(paths.plans), tariffs, rating.default_tariff, rating.default_plan)
+    lists = PrefixLists(reading, reading.path(paths.lists))
+    plans = Plans(reading, reading.path(paths.plans), tariffs, lists, rating.default_tariff, rating.default_plan)
     plans.read_all()
     return plans
 

@@ -115,6 +115,10 @@ class Reading:
             self.problems.append(Problem(file, None, "", "this is no config", remedy))
         return None
 
+    def note(self, file: Path, line: int, what: str, remedy: str) -> None:
+        """Note what is wrong with a line of a file that is no TOML."""
+        self.problems.append(Problem(file, line, "", what, remedy))
+
     def warn_if_readable(self, file: Path, line: int | None, key: str) -> None:
         """A secret that everybody on the machine can read is told, once a file."""
         try:

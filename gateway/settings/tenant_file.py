@@ -16,6 +16,7 @@ from gateway.core.tenant import (
     DialFormat,
     Fairness,
 )
+from gateway.settings.limits_file import GuardsSection, LimitSection
 from gateway.settings.sections import (
     MOST_ITEMS,
     Amount,
@@ -135,6 +136,11 @@ DEFAULT_TERMS: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "unmetered_classes": frozenset({"domestic"}),
         "barred_classes": frozenset(),
+        "barred_prefixes": (),
+        "allowed_classes": frozenset(),
+        "allowed_prefixes": (),
+        "strict_allow_lists": False,
+        "limit": (),
         "included": (),
         "credit_limit": 0,
         "credit_months": CREDIT_MONTHS,
@@ -142,6 +148,9 @@ DEFAULT_TERMS: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 """What is in force where neither a tenant's file nor its plan says it."""
+
+BARRING: Final = ("barred_classes", "barred_prefixes", "allowed_classes", "allowed_prefixes", "strict_allow_lists")
+"""The terms that bars are made of."""
 
 BY_NAME: Final = frozenset({"limit"})
 """Lists of which a tenant's file replaces single items of its plan's, by their name; of others, it replaces all."""
@@ -155,6 +164,16 @@ class TermsSection(Section):
     )
     unmetered_classes: Classes | None = key("classes that cost nothing, in a list", '["domestic"]', None)
     barred_classes: Classes | None = key("classes that are refused, in a list", '["premium"]', None)
+    barred_prefixes: tuple[Prefix, ...] | None = key(
+        "prefixes of E.164 numbers that are refused, without their +", '["882"]', None, max_length=MOST_ITEMS
+    )
+    allowed_classes: Classes | None = key("classes that pass where strict_allow_lists is true", '["toll_free"]', None)
+    allowed_prefixes: tuple[Prefix, ...] | None = key(
+        "prefixes that pass though their class, or a shorter prefix, is barred", '["8816"]', None, max_length=MOST_ITEMS
+    )
+    strict_allow_lists: StrictBool | None = key("true where only what allow lists name passes", "true", None)
+    limit: tuple[LimitSection, ...] | None = key("limits of calls, time and money", "[[limit]]", None, max_length=100)
+    guards: GuardsSection | None = key("what is done about fraud", "[guards]", None)
     included: tuple[IncludedSection, ...] | None = key(
         "time that a month includes", "[[included]]", None, max_length=MOST_ITEMS
     )

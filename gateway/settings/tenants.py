@@ -39,7 +39,9 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
         plan=number_plan,
         tariffs=terms.tariffs,
         metered_classes=terms.metered_classes,
-        barred_classes=terms.barred_classes,
+        barring=terms.barring,
+        limits=terms.limits,
+        guards=terms.guards,
         included=terms.included,
         zone=file.time_zone,
         accountcodes=file.accountcodes,
@@ -103,7 +105,7 @@ def _check_recharge(document: TenantDocument) -> None:
 
 
 def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, number_plan: NumberPlan) -> None:
-    metered = terms.metered_classes - terms.barred_classes
+    metered = terms.metered_classes - terms.barring.classes
     for kind in plans.kinds_without_a_row(terms.tariffs, number_plan, metered):
         names = ", ".join(tariff.name for tariff in terms.tariffs.tariffs)
         what = f"{kind} calls are metered, and no row of {names} prices one: all of them are refused"

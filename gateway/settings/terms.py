@@ -1,19 +1,23 @@
 """What a tenant's calls cost and which it may make: its own file first, then its plan, then what holds for all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from gateway.core.barring import Barring
+from gateway.core.guards import Guards
+from gateway.core.limits import Limit
 from gateway.core.tenant import NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
+from gateway.settings.restraints import PrefixLists, barring_of, check_restraints, guards_of, limits_of
+from gateway.settings.restraints import classes_of as _classes
 from gateway.settings.tariffs import Tariffs
-from gateway.settings.tenant_file import DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
-from rating import CLASSES_BY_WORD, INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain, kinds_without_a_row
+from gateway.settings.tenant_file import BARRING, DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
+from rating import INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain, kinds_without_a_row
 
 _RISKY: Final = INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}
-_NEVER_BARRED: Final = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL})
 
 Terms: TypeAlias = Document[TenantFile] | Document[PlanFile]
 
@@ -24,7 +28,9 @@ class TenantTerms:
 
     tariffs: TariffChain
     metered_classes: frozenset[CallClass]
-    barred_classes: frozenset[CallClass]
+    barring: Barring
+    limits: tuple[Limit, ...]
+    guards: Guards
     included: tuple[Included, ...]
     credit_limit_micros: int
     credit_months: int | None
@@ -37,6 +43,7 @@ class Plans:
     reading: Reading
     folder: Path
     tariffs: Tariffs
+    lists: PrefixLists
     default_tariff: str | None
     default_plan: str | None = None
     number_plans: dict[tuple[Any, ...], NumberPlan] = field(default_factory=dict)
@@ -65,11 +72,15 @@ class Plans:
         tariffs = self._chain(tenant, sources)
         if tariffs is None:
             return None
-        free = _classes(_said(sources, "unmetered_classes"))
+        limits = limits_of(sources, self.lists, tenant.content.time_zone)
+        if limits is None:
+            return None
         return TenantTerms(
             tariffs=tariffs,
-            metered_classes=_metered(free),
-            barred_classes=_classes(_said(sources, "barred_classes")),
+            metered_classes=_metered(_classes(_said(sources, "unmetered_classes"))),
+            barring=barring_of({name: _said(sources, name) for name in BARRING}),
+            limits=limits,
+            guards=guards_of(sources),
             included=tuple(map(_included, _said(sources, "included"))),
             credit_limit_micros=_said(sources, "credit_limit"),
             credit_months=_said(sources, "credit_months") or None,
@@ -128,9 +139,7 @@ def check_terms(document: Terms) -> None:
     if risky:
         what = f"calls of class {', '.join(risky)} cost nothing and are never cut"
         document.warn(("unmetered_classes",), what, "remove what is not meant")
-    unbarrable = sorted(_classes(content.barred_classes or ()) & _NEVER_BARRED)
-    if unbarrable:
-        document.wrong(("barred_classes",), f"calls of class {', '.join(unbarrable)} always pass", "remove them")
+    check_restraints(document)
     names = [pool.name for pool in content.included or ()]
     for index, pool in enumerate(content.included or ()):
         if pool.name in names[:index]:
@@ -143,15 +152,6 @@ def _said(sources: Sequence[Terms], key: str) -> Any:
     """What the first file says that says anything."""
     found = (getattr(source.content, key) for source in sources)
     return next((value for value in found if value is not None), DEFAULT_TERMS[key])
-
-
-def _classes(words: Iterable[str]) -> frozenset[CallClass]:
-    return _shared_classes(frozenset(words))
-
-
-@cache  # a thousand tenants have the same few
-def _shared_classes(words: frozenset[str]) -> frozenset[CallClass]:
-    return frozenset[CallClass]().union(*(CLASSES_BY_WORD[word] for word in words))
 
 
 @cache

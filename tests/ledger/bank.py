@@ -1,17 +1,23 @@
 """What the tests of the ledger share: one tenant's account, short ways to step, and the audit of its books."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
+from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.ports import AccountTerms, CallKey, Grant, OutboxEvent, Pool, Refused, Settled, StoredCall, TopUp
 from rating import Ladder
 
 from .audit import Audit
 
 HOUR_MS = 3_600_000
-META = '{"some": "meta, \u00fc"}'
+
+
+def meta_of(call: str) -> str:
+    """What is kept with a call; some have the same price."""
+    return f'{{"some": "{call}, \u00fc","price":{{"\u00fc":{sum(map(ord, call)) % 3}}}}}'
 
 
 def flat(*rungs: tuple[int, int], fee: int = 0) -> Ladder:
@@ -57,9 +63,12 @@ class Bank:
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Grant | Refused:
         """Reserve for a call."""
-        return await self.ledger.reserve(self.key(call), ladder, validity_ms, META, fair=fair, pool=pool)
+        return await self.ledger.reserve(
+            self.key(call), ladder, validity_ms, meta_of(call), fair=fair, pool=pool, curbs=curbs
+        )
 
     async def answer(self, call: str = "pbx/1.1/n", leg: str = "1.2", validity_ms: int = HOUR_MS) -> None:
         """Answer a call."""
@@ -74,9 +83,11 @@ class Bank:
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Grant | Refused:
         """Extend a call."""
-        return await self.ledger.extend(self.key(call), step, committed, ladder, HOUR_MS, fair=fair, pool=pool)
+        key = self.key(call)
+        return await self.ledger.extend(key, step, committed, ladder, HOUR_MS, fair=fair, pool=pool, curbs=curbs)
 
     async def shrink(
         self, step: int, committed: int, seconds: int, total: int, call: str = "pbx/1.1/n", *, included: int = 0
@@ -93,10 +104,17 @@ class Bank:
         *,
         estimate: bool = False,
         included: int = 0,
+        short_call: ShortCall | None = None,
     ) -> Settled:
         """Settle a call."""
         return await self.ledger.settle(
-            self.key(call), step, charge, seconds, is_estimate=estimate, included_seconds=included
+            self.key(call),
+            step,
+            charge,
+            seconds,
+            is_estimate=estimate,
+            included_seconds=included,
+            short_call=short_call,
         )
 
     async def register(
@@ -109,6 +127,7 @@ class Bank:
         *,
         pool: Pool | None = None,
         included: int = 0,
+        curbs: Curbs = NO_CURBS,
     ) -> None:
         """Register a call again."""
         answered_at_ms = 1_700_000_000_000 if leg else 0
@@ -120,9 +139,10 @@ class Bank:
             leg,
             answered_at_ms,
             HOUR_MS,
-            META,
+            meta_of(call),
             pool=pool,
             included_seconds=included,
+            curbs=curbs,
         )
 
     async def release(self, call: str = "pbx/1.1/n") -> Settled:
@@ -208,6 +228,34 @@ class Bank:
         assert account.held_micros == sums["held"] == sum(call.held_micros for call in live)
         assert account.live_calls == len(live)
         assert all(call.held_micros >= 0 for call in live)
+        assert await self.counted("live:") == await self._counted_anew(live)
+        await self.audit_prices()
+
+    async def counted(self, kind: str) -> dict[str, int]:
+        """What the limits count: ``live:`` or ``used:``."""
+        rows = fields(await self.ledger.pipe.call("HGETALL", wire.limits_key(self.tenant)))
+        return {name.removeprefix(kind): int(row.split(" ")[0]) for name, row in rows.items() if name.startswith(kind)}
+
+    async def _counted_anew(self, live: Sequence[StoredCall]) -> dict[str, int]:
+        """Count live calls by their tags."""
+        counts: Counter[str] = Counter()
+        for call in live:
+            beside = await self.ledger.pipe.call("GET", wire.stored_keys(self.tenant, call.key.call_id)[1])
+            tags = beside.decode().split("\n", 2)[1].split()
+            counts.update(tag.removeprefix("l:") for tag in tags if tag.startswith("l:"))
+        return dict(counts)
+
+    async def audit_prices(self) -> None:
+        """Each price that live calls have is there once, with their number, and no other is."""
+        tag, told = f"cg:{{{self.tenant}}}:", self.ledger.pipe.call
+        names = await told("ZRANGE", tag + "live", 0, -1)
+        ids = [await told("HGET", f"{tag}call:{name.decode()}", "price") for name in names]
+        counts = Counter(name.decode() for name in ids if name)
+        kept = fields(await told("HGETALL", tag + "prices"))
+        assert {name: int(word) for name, word in kept.items() if name[0] == "#"} == {
+            f"#{name}": count for name, count in counts.items()
+        }
+        assert {name for name in kept if name[0] != "#"} == counts.keys()
 
 
 def fields(pairs: Sequence[bytes]) -> dict[str, str]:

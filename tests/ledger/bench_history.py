@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -89,7 +90,7 @@ async def read_balance(bank: Bank) -> None:
 async def reserve_and_release(bank: Bank) -> None:
     """Hold and give back."""
     call = f"pbx1/{next(_calls)}/n"
-    await bank.reserve(flat((60, 100)), call)
+    await bank.ledger.reserve(bank.key(call), flat((60, 100)), 3_600_000, _memo())
     await bank.release(call)
 
 
@@ -174,6 +175,11 @@ async def lots() -> None:
 # --------------------------------------------------------------------------------------------------- memory
 
 
+@cache
+def _memo() -> str:
+    return memo.write(terms(TARIFF, NUMBER, 0))
+
+
 async def memory(ledger: RedisLedger, key: str) -> int:
     """Bytes of a key, all of it counted."""
     return int(await ledger.pipe.call("MEMORY", "USAGE", key, "SAMPLES", 0))
@@ -183,6 +189,19 @@ async def memory_in_use(ledger: RedisLedger) -> int:
     """Bytes that the server has allocated."""
     told = (await ledger.pipe.call("INFO", "memory")).decode()
     return int(told.partition("used_memory:")[2].partition("\r")[0])
+
+
+def banded_tariff(folder: Path) -> Path:
+    """Write a tariff whose prices change during a call."""
+    banded = folder / "banded.csv"
+    header = TARIFF.read_text("utf-8").partition("\n")[0]
+    banded.write_text(f"{header},band\n{BANDED}", "utf-8")
+    banded.with_suffix(".toml").write_text(
+        'currency = "USD"\ntime_zone = "Europe/Berlin"\n[bands]\npeak = ["Mon-Fri 08:00-18:00"]\n'
+        'weekend = ["Sat-Sun"]\n',
+        "utf-8",
+    )
+    return banded
 
 
 def terms(tariff: Path, number: str, turn: int) -> Terms:
@@ -204,11 +223,10 @@ async def live_calls(what: str, tariff: Path, lot_micros: int = CREDIT, lots: in
         await bank.open()
         await asyncio.gather(*(bank.top_up(lot_micros) for _ in range(lots)))
         before = await memory_in_use(ledger)
-        pattern = terms(tariff, NUMBER, 10_000)
-        text = memo.write(pattern)
         for turn in range(10_000, 10_000 + LIVE):
-            key = CallKey("acme", pattern.call_id.replace(".10000", f".{turn}"))
-            await ledger.reserve(key, FIRST, 3_600_000, text.replace("10000", str(turn)))
+            agreed = terms(tariff, NUMBER, turn)
+            key, text = CallKey("acme", agreed.call_id), memo.write(agreed)
+            await ledger.reserve(key, FIRST, 3_600_000, text)
             await ledger.answer(key, f"{ASKED_AT_MS // 1000}.{turn + 1}", ASKED_AT_MS, 3_600_000)
             await ledger.extend(key, 1, 101_000, NEXT, 3_600_000)
         journal = await memory(ledger, _journal(bank))
@@ -216,9 +234,11 @@ async def live_calls(what: str, tariff: Path, lot_micros: int = CREDIT, lots: in
         tag = "cg:{acme}:"
         books, meta = await memory(ledger, f"{tag}call:{key.call_id}"), await memory(ledger, f"{tag}meta:{key.call_id}")
         share = await memory(ledger, f"{tag}live") / LIVE
+        prices = await memory(ledger, f"{tag}prices")
         print(
             f"a live call, {what}: {books + meta + share:.0f} bytes (its books {books}, its memo {meta} for "
-            f"{len(text)} characters, its place among the live {share:.0f}); memory grew by {each:.0f} a call"
+            f"{len(text)} characters, its place among the live {share:.0f}); the prices of all {prices}; "
+            f"memory grew by {each:.0f} a call"
         )
 
 
@@ -230,15 +250,7 @@ async def live_calls_by_tariff() -> None:
     await live_calls("one price", TARIFF)
     await live_calls("one price, holding of some ten lots", TARIFF, 30_000, 14 * LIVE)
     with tempfile.TemporaryDirectory() as folder:
-        banded = Path(folder) / "banded.csv"
-        header = TARIFF.read_text("utf-8").partition("\n")[0]
-        banded.write_text(f"{header},band\n{BANDED}", "utf-8")
-        banded.with_suffix(".toml").write_text(
-            'currency = "USD"\ntime_zone = "Europe/Berlin"\n[bands]\npeak = ["Mon-Fri 08:00-18:00"]\n'
-            'weekend = ["Sat-Sun"]\n',
-            "utf-8",
-        )
-        await live_calls("a price of bands", banded)
+        await live_calls("a price of bands", banded_tariff(Path(folder)))
 
 
 def main() -> None:

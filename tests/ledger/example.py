@@ -100,7 +100,9 @@ async def write_books(bank: Bank) -> None:
     await bank.lapse(1, FAR_MS)
     await _open_calls(bank)
     await _closed_calls(bank)
-    # Last: it holds all that is left and draws on the credit limit, so that the next is refused.
+    for number in range(6):
+        await bank.top_up(10_000, f"small-{number}")
+    # Last: it holds all that is left, of many lots, and draws on the credit limit, so that the next is refused.
     left = (await bank.figures())[2]
     await bank.reserve(flat((60, left - 500_000)), "pbx/overdrawn/n")
     await bank.reserve(flat((60, 600_000)), "pbx/refused/n")

@@ -1,24 +1,26 @@
 """What the server has of a tenant and what the model says that it has, in the same words."""
 
+from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.ports import Balance, Grant, LedgerRejected, Refused, Settled, TopUp
 
-from .bank import Bank, fields
+from .bank import Bank, fields, meta_of
 from .model import Model, ModelCall, Outcome
 
 # All that a tenant has on the server, in one reading that changes nothing; of the streams, what is new.
 READ_ALL = """
 local calls = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
-  table.insert(calls, { id, redis.call('HGETALL', KEYS[6] .. id) })
+  table.insert(calls, { id, redis.call('HGETALL', KEYS[6] .. id), redis.call('GET', KEYS[7] .. id) })
 end
 return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'),
-         redis.call('XRANGE', KEYS[3], ARGV[1], '+'), redis.call('XRANGE', KEYS[4], ARGV[2], '+'), calls }
+         redis.call('XRANGE', KEYS[3], ARGV[1], '+'), redis.call('XRANGE', KEYS[4], ARGV[2], '+'), calls,
+         redis.call('HGETALL', KEYS[8]) }
 """
-KEYS = ("account", "lots", "journal", "outbox", "live", "call:")
+KEYS = ("account", "lots", "journal", "outbox", "live", "call:", "meta:", "prices")
 FIGURES = (
     "balance", "held", "limit", "credits", "charges", "adjustments", "expired", "used", "entries", "lots", "armed",
     "exhausted",
@@ -36,13 +38,14 @@ class Reader:
     async def read(self) -> dict[str, Any]:
         """Read all."""
         keys = [f"cg:{{{self.bank.tenant}}}:{name}" for name in KEYS]
-        account, drawable, journal, outbox, live = await self.bank.ledger.pipe.call(
+        account, drawable, journal, outbox, live, prices = await self.bank.ledger.pipe.call(
             "EVAL_RO", READ_ALL, len(keys), *keys, self.read_to["journal"], self.read_to["outbox"]
         )
         for name, entries in (("journal", journal), ("outbox", outbox)):
             self.read_to[name] = "(" + entries[-1][0].decode() if entries else self.read_to[name]
         self.entries = [fields(pairs) for _, pairs in journal]
         stored = fields(account)
+        texts = fields(prices)
         lots = {name[4:]: row for name, row in stored.items() if name.startswith("lot:")}
         return {
             "figures": {name: int(stored[name]) for name in FIGURES},
@@ -50,15 +53,20 @@ class Reader:
             "lots": {int(number): tuple(map(int, row.split(" "))) for number, row in lots.items()},
             "drawable": {int(n): float(score) for n, score in zip(drawable[::2], drawable[1::2], strict=True)},
             "pools": {name[5:]: int(s) for name, s in stored.items() if name.startswith("pool:") and s != "0"},
-            "calls": {name.decode(): _stored_call(fields(row)) for name, row in live},
+            "calls": {name.decode(): _stored_call(fields(row), meta.decode(), texts) for name, row, meta in live},
+            "prices": {texts[name[1:]]: int(count) for name, count in texts.items() if name[0] == "#"},
+            "price texts": len(texts),
             "journal": [{name: word for name, word in entry.items() if name != "at_ms"} for entry in self.entries],
             "events": [_event(fields(pairs)) for _, pairs in outbox],
         }
 
 
-def _stored_call(row: dict[str, str]) -> tuple[str | int, ...]:
+def _stored_call(row: dict[str, str], beside: str, prices: dict[str, str]) -> tuple[str | int, ...]:
     numbers = (int(row[name]) for name in ("granted", "charged", "held", "included"))
-    return (row["state"], int(row["step"]), row["leg"], *numbers, row["pool"], row["parts"])
+    long_parts, _, meta = beside.split("\n", 2)
+    assert (row["parts"] == "+") == (len(long_parts) > 64)
+    parts, meta = long_parts or row["parts"], meta + prices[row["price"]]
+    return (row["state"], int(row["step"]), row["leg"], *numbers, row["pool"], parts, meta)
 
 
 def _event(event: dict[str, str]) -> dict[str, str]:
@@ -85,7 +93,9 @@ def wanted(model: Model) -> dict[str, Any]:
         "lots": lots,
         "drawable": {number: lot.expires_ms or float("inf") for number, lot in model.lots.items() if lot.free},
         "pools": {key: seconds for key, seconds in model.pools.items() if seconds},
-        "calls": {name: _model_call(call) for name, call in model.live.items()},
+        "calls": {name: (*_model_call(call), meta_of(name)) for name, call in model.live.items()},
+        "prices": (prices := Counter(_price_of(name) for name in model.live)),
+        "price texts": 2 * len(prices),
         "journal": model.journal,
         "events": model.events,
     }
@@ -95,6 +105,10 @@ def _model_call(call: ModelCall) -> tuple[str | int, ...]:
     numbers = (call.granted, call.charged, call.held, call.included)
     parts = " ".join(f"{part.lot}:{part.micros}" for part in call.parts if part.micros)
     return (call.state, call.step, call.leg, *numbers, call.pool, parts)
+
+
+def _price_of(call: str) -> str:
+    return meta_of(call)[meta_of(call).index(',"price":') :]
 
 
 async def told(step: Awaitable[Any]) -> Outcome:  # noqa: PLR0911 - a table

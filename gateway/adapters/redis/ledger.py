@@ -16,9 +16,11 @@ from gateway.adapters.redis import wire
 from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
+from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.pipe import Pipe, Reply, Word
 from gateway.adapters.redis.router import Router
+from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
@@ -32,7 +34,9 @@ from gateway.ports import (
     Lot,
     OutboxEvent,
     Pool,
+    Refusal,
     Refused,
+    Restriction,
     Settled,
     StoredCall,
     TopUp,
@@ -186,7 +190,7 @@ class RedisLedger:
 
         True when the outbox has something. Rejected: ``unknown_account``.
         """
-        keys = wire.topup_keys(wire.checked_tenant(tenant))
+        keys = [*wire.topup_keys(wire.checked_tenant(tenant)), wire.limits_key(tenant)]
         return bool((await self._function("tend", keys, self._kept_ms)).endswith(b" 1"))
 
     # --------------------------------------------------------------------------------------- a call's steps
@@ -194,9 +198,17 @@ class RedisLedger:
     # Awaitables, and no coroutines: a step is sent when it is called, and costs its caller no task.
 
     def reserve(
-        self, key: CallKey, ladder: Ladder, validity_ms: int, meta: str, *, fair: bool = False, pool: Pool | None = None
+        self,
+        key: CallKey,
+        ladder: Ladder,
+        validity_ms: int,
+        meta: str,
+        *,
+        fair: bool = False,
+        pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[Grant | Refused]:
-        """Hold the largest affordable rung of the ladder; refuse when the first is not affordable.
+        """Hold the largest rung of the ladder that credit and limits allow; refuse when they do not allow the first.
 
         Refused ``bad_ask``: the call was released or settled before. Rejected: ``bad_amount``, and
         ``stale_step`` when the call was extended since.
@@ -206,9 +218,18 @@ class RedisLedger:
         if not wire.is_call_id(key.call_id):
             return _at_once(Refused(Reason.BAD_ASK))
         validity = wire.checked_amount(validity_ms, 1)
-        words = (key.call_id, validity, wire.checked_text(meta, wire.MOST_META))
+        words = (key.call_id, validity, *wire.meta_words(meta), *wire.curb_words(curbs, is_ask=True))
         offer = wire.offer_words(ladder, pool, fair=fair, is_first=True)
-        return self._function("reserve", wire.call_keys(key), *words, *offer, read=wire.read_grant)
+        return self._function("reserve", wire.ask_keys(key, curbs), *words, *offer, read=wire.read_grant)
+
+    def note_refusal(self, key: CallKey, reason: Reason, meta: str, curbs: Curbs) -> Awaitable[bool]:
+        """Keep, and count, what was refused without asking the ledger. True when the outbox has something.
+
+        Rejected: ``unknown_account``.
+        """
+        keys = wire.ask_keys(wire.checked_call(key), curbs)
+        words = (key.call_id, reason, wire.checked_text(meta, wire.MOST_META), *wire.curb_words(curbs, is_ask=True))
+        return self._function("refuse", keys, *words, read=lambda reply: reply.endswith(b" 1"))
 
     def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
         """Note that the leg is Up. Rejected: ``unknown_call``, ``bad_state`` (closed, or another leg's)."""
@@ -226,6 +247,7 @@ class RedisLedger:
         *,
         fair: bool = False,
         pool: Pool | None = None,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[Grant | Refused]:
         """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
 
@@ -236,8 +258,9 @@ class RedisLedger:
         keys = wire.call_keys(wire.checked_call(key))
         number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
         words = (key.call_id, number, committed, wire.checked_amount(validity_ms, 1))
+        restraints = wire.curb_words(curbs, is_ask=False)
         offer = wire.offer_words(ladder, pool, fair=fair, is_first=False)
-        return self._function("extend", keys, *words, *offer, read=wire.read_grant)
+        return self._function("extend", keys, *words, *restraints, *offer, read=wire.read_grant)
 
     def shrink(
         self,
@@ -273,6 +296,7 @@ class RedisLedger:
         *,
         pool: Pool | None = None,
         included_seconds: int = 0,
+        curbs: Curbs = NO_CURBS,
     ) -> Awaitable[None]:
         """Make the call hold again what was granted, past the limit if need be: a fail-over had lost it.
 
@@ -285,8 +309,9 @@ class RedisLedger:
         granted, total = wire.checked_amount(granted_seconds, 1), wire.checked_amount(total_micros)
         taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))
         answered = (wire.checked_text(leg), wire.checked_amount(answered_at_ms), wire.checked_amount(validity_ms, 1))
-        words = (wire.checked_amount(step), granted, total, *taken, *answered, wire.checked_text(meta, wire.MOST_META))
-        return self._function("register", keys, key.call_id, *words, read=_nothing)
+        words = (wire.checked_amount(step), granted, total, *taken, *answered, *wire.meta_words(meta))
+        restraints = wire.curb_words(curbs, is_ask=False)
+        return self._function("register", keys, key.call_id, *words, *restraints, read=_nothing)
 
     def settle(
         self,
@@ -297,6 +322,7 @@ class RedisLedger:
         *,
         is_estimate: bool,
         included_seconds: int = 0,
+        short_call: ShortCall | None = None,
     ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
 
@@ -304,10 +330,12 @@ class RedisLedger:
         ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or closed). Less than was committed is
         given back by an adjustment: the leg had ended before it was heard.
         """
-        keys = wire.call_keys(wire.checked_call(key))
+        keys = wire.settle_keys(wire.checked_call(key), short_call)
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
         used = map(wire.checked_amount, (seconds, included_seconds))
-        words = (number, charge, *used, int(is_estimate), self._kept_ms)
+        words: list[Word] = [number, charge, *used, int(is_estimate), self._kept_ms]
+        if short_call is not None:
+            words += (*wire.trigger_words(short_call.trigger), wire.checked_amount(short_call.below_seconds, 1))
         return self._function("settle", keys, key.call_id, *words, read=wire.read_settled)
 
     def release(self, key: CallKey) -> Awaitable[Settled]:
@@ -321,6 +349,33 @@ class RedisLedger:
     def doubt(self, key: CallKey) -> Awaitable[None]:
         """Mark an expired, unanswered reservation as in doubt; any other call stays as it is."""
         return self._function("doubt", wire.call_keys(wire.checked_call(key)), key.call_id, read=_nothing)
+
+    # -------------------------------------------------------------------------------------- limits, by hand
+
+    async def restrict(self, tenant: str, cli: str, why: str, seconds: int | None) -> None:
+        """Refuse the asks of a caller, or of the whole tenant, for a time, or until that is lifted.
+
+        Rejected: ``unknown_account``, ``bad_amount``, ``bad_id``.
+        """
+        keys = [*wire.call_keys(CallKey(wire.checked_tenant(tenant), "-"))]
+        ms = 0 if seconds is None else wire.checked_amount(seconds * 1000, 1)
+        await self._function("restrict", keys, wire.pause_target(cli), ms, wire.checked_text(why))
+
+    async def lift(self, tenant: str, target: str) -> bool:
+        """Take back a restriction or a guard's pause. False: there was none. Rejected: ``bad_id``."""
+        return await lift(self._told, tenant, target)
+
+    async def restrictions(self, tenant: str) -> Sequence[Restriction]:
+        """What is restricted or paused now."""
+        return await read_restrictions(self._told, tenant)
+
+    async def refusals(self, tenant: str, most: int) -> Sequence[Refusal]:
+        """The last asks that were refused, the newest first; some thousand are kept."""
+        return await read_refusals(self._told, tenant, most)
+
+    async def allow_country(self, tenant: str, country: str) -> None:
+        """Let calls to a country pass that ``new_country`` holds. Rejected: ``bad_id``."""
+        await allow_country(self._told, tenant, country)
 
     # ---------------------------------------------------------------------------------------- what is there
 
@@ -373,7 +428,7 @@ class RedisLedger:
         for start in range(0, len(ids), _CALLS_AT_ONCE):
             names = [call_id.decode() for call_id in ids[start : start + _CALLS_AT_ONCE]]
             keys = [key for name in names for key in wire.stored_keys(tenant, name)]
-            rows = await self._function("live", keys)
+            rows = await self._function("live", [wire.prices_key(tenant), *keys])
             # A call that closed since its id was read has an empty row.
             calls += [wire.read_call(tenant, name, row) for name, row in zip(names, rows, strict=True) if row]
         return calls

@@ -4,11 +4,14 @@ The functions check again what is checked here: a gateway of another version, or
 not be able to write nonsense either.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from gateway.core.curbs import Curbs, Kind, ShortCall, Trigger
+from gateway.core.guards import TENANT_PAUSE, cli_pause
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -31,6 +34,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold the server up
 _MOST_TEXT: Final = 4096
 MOST_META: Final = 65_536  # a price of 51 rows of 16 steps each
+_PRICE: Final = ',"price":'  # where the part of a meta begins that many calls have alike
 _NO_FACTS: Final = frozenset({"id", "type", "at_ms"})
 _POOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _YES: Final = b"1"
@@ -133,12 +137,58 @@ def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool
     return [int(fair), pool_name(pool), checked_amount(pool.size_seconds), basis, *ladder_words(ladder)]
 
 
+def curb_words(curbs: Curbs, *, is_ask: bool) -> list[str | int]:
+    """Flatten what restrains a step: pauses, checks, and an ask's guards. Rejected: ``bad_amount``, ``bad_id``."""
+    words: list[str | int] = [" ".join(map(checked_name, curbs.pauses)), len(curbs.checks)]
+    for check in curbs.checks:
+        counter = checked_name(check.counter) if check.counter else ""
+        bounds = checked_amount(check.most), checked_amount(check.window_ms)
+        words += (check.kind, check.reason, checked_name(check.limit), counter, *bounds)
+    if not is_ask:
+        return words
+    if not curbs.is_guarded:
+        return [*words, 0]
+    words += (1, curbs.digits, curbs.prefix, curbs.country, int(curbs.holds_new_country))
+    return [*words, *trigger_words(curbs.refusals), *trigger_words(curbs.sequence)]
+
+
+def trigger_words(trigger: Trigger | None) -> tuple[str | int, ...]:
+    """Flatten a guard. Rejected: ``bad_amount``, ``bad_id``."""
+    if trigger is None:
+        return ("", "", 0, 0, "")
+    pause = "" if trigger.pause_ms is None else checked_amount(trigger.pause_ms)
+    names = checked_name(trigger.guard), checked_name(trigger.target)
+    return (*names, checked_amount(trigger.count, 1), checked_amount(trigger.window_ms, 1), pause)
+
+
+def pause_target(cli: str) -> str:
+    """Name what is paused: a caller, or with none the whole tenant. Rejected: ``bad_id``."""
+    return checked_name(cli_pause(cli)) if cli else TENANT_PAUSE
+
+
+def checked_name(name: str) -> str:
+    """Return what names a counter, a guard or a target. Rejected: ``bad_id``."""
+    if _NAME.fullmatch(name) is None:
+        raise LedgerRejected("bad_id", f"{name[:80]!r} cannot name a counter; use printable characters, no space.")
+    return name
+
+
 def pool_name(pool: Pool) -> str:
     """Name a pool's period. Rejected: ``bad_id``."""
     for word in (pool.name, pool.period):
         if _POOL.fullmatch(word) is None:
             raise LedgerRejected("bad_id", f"{word[:80]!r} cannot name included time; use letters, digits, . _ and -.")
     return f"{pool.name}|{pool.period}"
+
+
+def meta_words(meta: str) -> tuple[str, str, str]:
+    """Cut a meta in two: what is the call's own; an id of its price and the price, both empty where it has none.
+
+    Put together, they are the meta again, whatever it is. Rejected: ``bad_state`` when it is too long to keep.
+    """
+    own, mark, rest = checked_text(meta, MOST_META).partition(_PRICE)
+    price = mark + rest
+    return own, hashlib.blake2b(price.encode(), digest_size=12).hexdigest() if price else "", price
 
 
 # ----------------------------------------------------------------------------------------------------- keys
@@ -153,13 +203,59 @@ def account_keys(tenant: str) -> tuple[str, ...]:
 
 def call_keys(key: CallKey) -> list[str]:
     """Name the keys of a step of one call."""
-    return [*account_keys(key.tenant), *stored_keys(key.tenant, key.call_id)]
+    return [
+        *account_keys(key.tenant),
+        *stored_keys(key.tenant, key.call_id),
+        prices_key(key.tenant),
+        limits_key(key.tenant),
+    ]
+
+
+def ask_keys(key: CallKey, curbs: Curbs) -> list[str]:
+    """Name the keys of an ask: those of a step, and what tells who asks too often."""
+    tenant = key.tenant
+    refused = curbs.refusals
+    refused_log = _log_key(tenant, f"{refused.guard}|{refused.target}" if refused else "")
+    rates = [_log_key(tenant, check.counter) for check in curbs.checks if check.kind is Kind.RATE]
+    return [*call_keys(key), refusals_key(tenant), countries_key(tenant), refused_log, *rates]
+
+
+def settle_keys(key: CallKey, short_call: ShortCall | None) -> list[str]:
+    """Name the keys of a settle: those of a step, and where short calls are counted the log of these."""
+    if short_call is None:
+        return call_keys(key)
+    trigger = short_call.trigger
+    return [*call_keys(key), _log_key(key.tenant, f"{trigger.guard}|{trigger.target}")]
+
+
+def limits_key(tenant: str) -> str:
+    """Name the key of what limits count."""
+    return f"cg:{{{tenant}}}:limits"
+
+
+def refusals_key(tenant: str) -> str:
+    """Name the key of the asks that were refused last."""
+    return f"cg:{{{tenant}}}:refusals"
+
+
+def countries_key(tenant: str) -> str:
+    """Name the key of the countries that were called before."""
+    return f"cg:{{{tenant}}}:countries"
+
+
+def _log_key(tenant: str, name: str) -> str:
+    return f"cg:{{{tenant}}}:log:{name}"
 
 
 def topup_keys(tenant: str) -> list[str]:
     """Name the keys of a top-up, its reversal, and of what becomes of their ids."""
     tag = f"cg:{{{tenant}}}:"
     return [*account_keys(tenant), tag + "topups", tag + "ids", tag + "old"]
+
+
+def prices_key(tenant: str) -> str:
+    """Name the key of what the metas of a tenant's calls have in common."""
+    return f"cg:{{{tenant}}}:prices"
 
 
 def stored_keys(tenant: str, call_id: str) -> list[str]:
@@ -177,12 +273,19 @@ def read_rejection(reply: bytes) -> LedgerRejected:
 
 
 def read_grant(reply: bytes) -> Grant | Refused:
-    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED`` or ``refused REASON HAS_OUTBOX``."""
+    """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED``, or a refusal: see ``_refused``."""
     what, *words = reply.split(b" ")
     if what == b"refused":
-        return Refused(Reason(words[0].decode()), has_outbox=words[1] == _YES)
+        return _refused(words)
     seconds, held, available = map(int, words[:3])
     return Grant(seconds, held, available, words[3] == _YES, words[4] == _YES, int(words[5]))
+
+
+def _refused(words: Sequence[bytes]) -> Refused:
+    """Read ``REASON HAS_OUTBOX LIMIT USED MOST``; a limit of ``-`` is none."""
+    limit = words[2].decode()
+    used, most = map(int, words[3:])
+    return Refused(Reason(words[0].decode()), words[1] == _YES, "" if limit == "-" else limit, used, most)
 
 
 def read_settled(reply: bytes) -> Settled:
@@ -205,7 +308,7 @@ def read_balance(tenant: str, reply: bytes) -> Balance:
 
 
 def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
-    """Read the fields of a live call, in the order of STORED in the Lua file, and its meta."""
+    """Read the fields of a live call, in the order of STORED in the Lua file, its meta last."""
     state, step, granted, charged, held, leg, answered_at, valid_until, included, pool, meta = values
     return StoredCall(
         key=CallKey(tenant, call_id),

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from gateway.core.barring import Barring
 from gateway.core.call import Call, Terms
 from gateway.core.decide import Deny, Pass, decide
 from gateway.core.effects import SendVerdict
@@ -77,7 +78,7 @@ def test_an_allowance_without_a_cap_cannot_be_written() -> None:
 def test_a_class_that_the_plan_bars_is_refused() -> None:
     """Before any money is looked at, also where it would be unmetered."""
     barred = frozenset({CallClass.INTERNATIONAL_FIXED, CallClass.DOMESTIC_FIXED})
-    one = tenant(barred_classes=barred)
+    one = tenant(barring=Barring(barred))
     assert decide(ask(), one, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
     assert decide(ask("12125550123"), one, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
     assert decide(ask("911"), one, DEADLINE_MS, NOBODYS) == Pass("acme", "911")
@@ -90,7 +91,7 @@ def test_the_class_of_the_row_goes_before_that_of_the_number_plan() -> None:
     terms = decide(ask(), one, DEADLINE_MS, NOBODYS)
     assert isinstance(terms, Terms)
     assert terms.destination.call_class is CallClass.PREMIUM
-    barred = replace(one, barred_classes=frozenset({CallClass.PREMIUM}))
+    barred = replace(one, barring=Barring(frozenset({CallClass.PREMIUM})))
     assert decide(ask(), barred, DEADLINE_MS, NOBODYS) == Deny(Reason.BARRED, "acme")
 
 

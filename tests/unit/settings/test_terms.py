@@ -45,7 +45,7 @@ def test_a_tenant_has_its_plans_terms(folder: Folder) -> None:
     """What it does not say itself, its plan says."""
     tenant = load(folder.root, ENVIRON).tenants["acme"]
     assert CallClass.DOMESTIC_FIXED in tenant.metered_classes
-    assert (tenant.barred_classes, tenant.credit_limit_micros) == ({CallClass.PREMIUM}, 50_000_000)
+    assert (tenant.barring.classes, tenant.credit_limit_micros) == ({CallClass.PREMIUM}, 50_000_000)
 
 
 def test_a_tenants_own_word_goes_before_its_plans(folder: Folder) -> None:
@@ -54,7 +54,7 @@ def test_a_tenants_own_word_goes_before_its_plans(folder: Folder) -> None:
     folder.change("tenants/acme.toml", 'plan = "payg.toml"', own)
     tenant = load(folder.root, ENVIRON).tenants["acme"]
     assert CallClass.DOMESTIC_MOBILE not in tenant.metered_classes
-    assert (tenant.barred_classes, tenant.credit_limit_micros) == (frozenset(), 0)
+    assert (tenant.barring.classes, tenant.credit_limit_micros) == (frozenset(), 0)
 
 
 def test_included_minutes_are_for_classes_and_prefixes(folder: Folder) -> None:

@@ -174,18 +174,55 @@ local function notify_expiry(books)
   end
 end
 
--- ids kept in ms. What is due by the clock alone: expiry and its notices, and ids that are forgotten but for a mark.
+local PERIOD_KEPT_MS = 8 * DAY_MS -- a call that gives back may last a week
+
+-- Counters of periods that are over, pauses that have ended, and numbers that were dialled long ago. A few of many.
+local function sweep_limits(books, key)
+  local found = redis.call('HSCAN', key, redis.call('HGET', key, 'cursor') or '0', 'COUNT', 100)
+  for i = 1, #found[2], 2 do
+    local name, value = found[2][i], found[2][i + 1]
+    local kind = name:match('^%a+')
+    local ends = kind == 'used' and tonumber(value:match('^%d+ (%d+)')) + PERIOD_KEPT_MS or
+      kind == 'pause' and tonumber(value:match('^(%d+)')) or
+      kind == 'near' and tonumber(value:match('@(%d+)$')) + DAY_MS
+    if ends and ends > 0 and ends < books.now then redis.call('HDEL', key, name) end
+  end
+  if found[1] == '0' then redis.call('HDEL', key, 'cursor') else redis.call('HSET', key, 'cursor', found[1]) end
+end
+
+-- ids kept in ms. What is due by the clock alone: expiry and its notices, limits that are over, and ids that are
+-- forgotten but for a mark. KEYS[9]: limits.
 local function tend(keys, args)
   local books, kept_ms = open_books(keys), whole(args[1], 1)
   notify_expiry(books)
   announce_expiry(books)
   write(books)
+  sweep_limits(books, keys[9])
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys[7], '-inf', text(books.now - kept_ms), 'LIMIT', 0, 100)) do
     redis.call('SADD', keys[8], mark_of(id))
     redis.call('HDEL', keys[6], id)
     redis.call('ZREM', keys[7], id)
   end
   return reply('tended', flag(#books.events > 0))
+end
+
+-- ----------------------------------------------------------------------------------------------- by hand
+
+-- call, reason, meta, curbs: an ask that the gateway refused by itself is noted, and counted. KEYS as for reserve.
+local function refuse(keys, args)
+  local books = open_asking(keys) or reject('unknown_account', 'the tenant has no account; open it first')
+  note_refusal(books, read_curbs(args, 4, true), args[1], refusal(args[2]), args[3])
+  write(books)
+  write_limits(books)
+  return reply('noted', flag(#books.events > 0))
+end
+
+-- target, for how many ms (0: until it is lifted), why. KEYS[9]: limits.
+local function restrict(keys, args)
+  local books = find_books(keys) or reject('unknown_account', 'the tenant has no account; open it first')
+  pause(books, args[1], whole(args[2], 0), 'by_hand', args[3])
+  write_limits(books)
+  return reply('done')
 end
 
 -- n, entry id: the journal up to there is on disk elsewhere, and leaves.
@@ -200,12 +237,14 @@ end
 
 -- --------------------------------------------------------------------------------------------- reading
 
--- KEYS: calls, each followed by its meta. A list each: STORED and the meta, or nothing where the call is closed.
+-- KEYS: prices; calls, each followed by its meta. A list each: STORED, with the whole meta in the place of the price's
+-- id, or nothing where the call is closed.
 local function live(keys)
   local calls = {}
-  for i = 1, #keys, 2 do
-    local values, meta = redis.call('HMGET', keys[i], unpack(STORED)), redis.call('GET', keys[i + 1])
-    table.insert(values, meta)
+  for i = 2, #keys, 2 do
+    local values, _, _, meta = redis.call('HMGET', keys[i], unpack(STORED)), read_beside(keys[i + 1])
+    local price = values[#STORED] or ''
+    values[#STORED] = meta and price ~= '' and meta .. (redis.call('HGET', keys[1], price) or '') or meta
     table.insert(calls, meta and values or {})
   end
   return calls

@@ -37,8 +37,8 @@ local function read_account(key)
   return account
 end
 
--- KEYS of every step: account, live, journal, outbox, lots; then the call and its meta, or what top-ups need.
--- The meta has a key of its own because one long value would make the call's hash thrice as large.
+-- KEYS of every step: account, live, journal, outbox, lots; then the call, its meta, prices and limits, or what top-ups
+-- need.
 local function find_books(keys)
   local account = read_account(keys[1])
   if not account then return nil end
@@ -48,8 +48,9 @@ local function find_books(keys)
   return {
     account = account, before = before, now = now_ms(), tenant = keys[1]:match('{(.*)}'),
     account_key = keys[1], live_key = keys[2], journal_key = keys[3], outbox_key = keys[4], lots_key = keys[5],
-    call_key = keys[6], meta_key = keys[7],
+    call_key = keys[6], meta_key = keys[7], prices_key = keys[8], limits_key = keys[9],
     changed = {}, pools = {}, entries = {}, events = {}, lots = {}, queue = {}, loaded = 0,
+    counters = {}, later = {},
   }
 end
 

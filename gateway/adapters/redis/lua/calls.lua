@@ -8,20 +8,42 @@ A call's states
   refused                                              kept for a minute, so that a repeated ask hears the same
 settled, released and estimated hold nothing; they leave the live set and expire when ids are forgotten. An estimate
 keeps its figures and its meta: they price its correction.
+
+What a call takes in memory
+  Its hash is compact as long as no field is longer than LONGEST_FIELD. The string beside it (`meta:ID`) has the rest:
+  its parts, on the first line, where they are longer than that; the tags by which limits count it; then its meta.
+  The end of the meta, its price, is that of many calls. The hash `prices` has it once: field ID is the text, field #ID
+  the number of live calls that have it; with the last of them it goes. An estimate gets its price back into its meta.
 ]]
 
 local REFUSAL_KEPT_MS = 60000
 local CALL = { 'state', 'step', 'done', 'reply', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'leg',
-               'answered_at', 'valid_until', 'cap', 'included_cap' }
+               'answered_at', 'valid_until', 'cap', 'included_cap', 'price' }
 local FIGURES = { 'step', 'granted', 'charged', 'held', 'included', 'answered_at', 'valid_until', 'cap',
                   'included_cap' }
-local STORED = { 'state', 'step', 'granted', 'charged', 'held', 'leg', 'answered_at', 'valid_until', 'included', 'pool' }
+local STORED = { 'state', 'step', 'granted', 'charged', 'held', 'leg', 'answered_at', 'valid_until', 'included', 'pool',
+                 'price' }
+local LONGEST_FIELD = 64 -- the server's own default; a longer one makes a hash some three times as large
+local LONG = '+' -- stands for parts that are in the string
+
+-- The parts, the tags and the meta of what is beside the hash.
+local function read_beside(meta_key)
+  local beside = redis.call('GET', meta_key)
+  if beside then return beside:match('^([^\n]*)\n([^\n]*)\n(.*)$') end
+end
+
+local function tags_of_call(books, call)
+  if call.tags then return call.tags end
+  local _, tags = read_beside(books.meta_key)
+  return tags or ''
+end
 
 local function read_call(books)
   local call = read(books.call_key, CALL)
   for _, field in ipairs(FIGURES) do call[field] = tonumber(call[field] or 0) end
+  if call.parts == LONG then call.parts, call.tags, call.meta = read_beside(books.meta_key) end
   call.parts = parts_of(call.parts)
-  call.pool = call.pool or ''
+  call.pool, call.price = call.pool or '', call.price or ''
   return call
 end
 
@@ -43,24 +65,58 @@ local function must_be_newer(call, step)
   end
 end
 
+-- call.tags, call.meta: to be written, too; nil where they are as they were.
 local function write_call(books, id, call, ...)
+  local parts, long = parts_text(call.parts), ''
+  if #parts > LONGEST_FIELD then parts, long = LONG, parts end
+  if call.meta or call.tags or long ~= '' then
+    local _, tags, meta = nil, call.tags, call.meta
+    if not (tags and meta) then _, tags, meta = read_beside(books.meta_key) end
+    redis.call('SET', books.meta_key, table.concat({ long, call.tags or tags, call.meta or meta }, '\n'))
+  end
   redis.call('HSET', books.call_key, 'state', call.state, 'step', call.step, 'granted', call.granted,
-    'charged', call.charged, 'held', call.held, 'parts', parts_text(call.parts), 'included', call.included,
+    'charged', call.charged, 'held', call.held, 'parts', parts, 'included', call.included,
     'pool', call.pool, 'valid_until', call.valid_until, ...)
   redis.call('ZADD', books.live_key, call.valid_until, id)
+  write_limits(books)
+end
+
+local function drop_price(books, call)
+  if call.price ~= '' and redis.call('HINCRBY', books.prices_key, '#' .. call.price, -1) <= 0 then
+    redis.call('HDEL', books.prices_key, call.price, '#' .. call.price)
+  end
+  call.price = ''
+end
+
+-- Its meta from now on: what is its own, and the id and the text of its price.
+local function keep_meta(books, call, meta, price, price_text)
+  call.meta = meta
+  if price == call.price then return end
+  drop_price(books, call)
+  if price ~= '' and redis.call('HINCRBY', books.prices_key, '#' .. price, 1) == 1 then
+    redis.call('HSET', books.prices_key, price, price_text)
+  end
+  call.price = price
 end
 
 -- A closed call shrinks to what a repeat needs.
-local function close_call(books, id, kept_ms, ...)
+local function close_call(books, id, call, kept_ms, ...)
+  drop_price(books, call)
   redis.call('ZREM', books.live_key, id)
   redis.call('DEL', books.call_key, books.meta_key)
   redis.call('HSET', books.call_key, ...)
   redis.call('PEXPIRE', books.call_key, kept_ms)
+  write_limits(books)
 end
 
 -- An estimated one keeps its leg and its meta besides, so that a late settle or a CDR can correct it.
-local function close_estimated(books, id, kept_ms, call, ...)
-  write_call(books, id, call, ...)
+local function close_estimated(books, id, call, kept_ms, ...)
+  if call.price ~= '' then
+    local meta = call.meta or select(3, read_beside(books.meta_key))
+    call.meta = meta .. (redis.call('HGET', books.prices_key, call.price) or '')
+    drop_price(books, call)
+  end
+  write_call(books, id, call, 'price', '', ...)
   redis.call('ZREM', books.live_key, id)
   redis.call('PEXPIRE', books.call_key, kept_ms)
   redis.call('PEXPIRE', books.meta_key, kept_ms)

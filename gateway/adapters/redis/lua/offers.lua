@@ -78,23 +78,26 @@ local function share(books, offer, left)
 end
 
 -- What the call gets: seconds, price in all, included seconds in all, is_short (of the ladder), is_cut (for money, and not
--- for included time), is_credit_short (not even all that is left would pay for it); nil when the first rung is beyond it.
-local function best_grant(books, call, offer, paid)
-  local left = available(books.account)
-  if left < 0 then return nil end
+-- for included time), is_credit_short (not even all that is left would pay for it). Or nil, and why the first rung is
+-- beyond it.
+local function best_grant(books, call, offer, paid, curbs)
+  local left, room = available(books.account), room_of(books, curbs)
+  if left < 0 then return nil, refusal('no_credit') end
   local is_uncertain = offer.is_first and offer.pool ~= '' and offer.basis ~= ''
   local grant = is_uncertain and included_whole(books, call, offer)
-  if grant then return grant end
+  if grant and is_within(room, call, grant.seconds, 0, 0) then return grant end
   local included, covered, last = call.included, 0, offer.rungs
   if not is_uncertain then included, covered = reach_of_pool(books, call, offer) end
-  local most, last_price = share(books, offer, left)
+  local most, last_price, seconds, price = share(books, offer, math.min(left, room.money))
   for i = last, 1, -1 do
-    local seconds, micros = rung(offer, i)
-    local price = seconds <= included and 0 or math.max(0, offer.fee + micros - covered)
+    local micros
+    seconds, micros = rung(offer, i)
+    price = seconds <= included and 0 or math.max(0, offer.fee + micros - covered)
     last_price = last_price or price
-    if price - paid <= (i == 1 and left or most) then
+    if price - paid <= (i == 1 and left or most) and is_within(room, call, seconds, price, paid) then
       return { seconds = seconds, price = price, included = included, is_short = i < last, is_cut = i < last,
                is_credit_short = last_price - paid > left }
     end
   end
+  return nil, judge_rung(books, curbs, call, seconds, price, paid)
 end

@@ -13,40 +13,66 @@ local function tell_short(books, id, offer, call)
   redis.pcall('PUBLISH', 'callgate:short', reply(books.tenant, id, offer.share or 0, ends_at))
 end
 
-local function refuse_reserve(books, id, offer)
-  local words = reply('refused', 'no_credit', flag(announce(books, id, 'refused')))
+local function refuse_reserve(books, id, refused, curbs, meta)
+  note_refusal(books, curbs, id, refused, meta)
+  local words = refused_reply(refused, announce(books, id, refused.reason == 'no_credit' and 'refused' or nil))
   write(books)
   redis.call('HSET', books.call_key, 'state', 'refused', 'done', 'reserve', 'reply', words)
   redis.call('PEXPIRE', books.call_key, REFUSAL_KEPT_MS)
-  tell_short(books, id, offer)
+  write_limits(books)
   return words
 end
 
--- call, validity in ms, meta, offer
+-- Keys beyond those of every step of a call: refusals, countries, the log of refusals, a log for each rate.
+local function open_asking(keys)
+  local books = find_books(keys)
+  if not books then return nil end
+  books.refusals_key, books.countries_key, books.refused_log = keys[10], keys[11], keys[12]
+  return books
+end
+
+-- call, validity in ms, meta, id and text of its price, curbs, offer
 local function reserve(keys, args)
-  local books, id, validity_ms = find_books(keys), args[1], whole(args[2], 1)
-  if not books then return reply('refused', 'unknown_tenant', flag(false)) end
+  local books, id, validity_ms = open_asking(keys), args[1], whole(args[2], 1)
+  if not books then return refused_reply(refusal('unknown_tenant'), false) end
   local call = read_call(books)
   if call.done == 'reserve' then return call.reply end
-  if books.account.status == 'closed' then return reply('refused', 'account_closed', flag(false)) end
-  if is_closed(call) then return reply('refused', 'bad_ask', flag(false)) end
+  if books.account.status == 'closed' then return refused_reply(refusal('account_closed'), false) end
+  if is_closed(call) then return refused_reply(refusal('bad_ask'), false) end
   if call.state then must_be_newer(call, 0) end
   expire(books)
 
-  local offer = read_offer(args, 4)
+  local curbs, at = read_curbs(args, 6, true)
+  local offer = read_offer(args, at)
   offer.is_first = true
-  local grant = best_grant(books, call, offer, 0)
-  if not grant then return refuse_reserve(books, id, offer) end
+  local refused = judge_ask(books, curbs, { unpack(keys, 13) }, id)
+  if refused then return refuse_reserve(books, id, refused, curbs, args[3]) end
+  local grant
+  grant, refused = best_grant(books, call, offer, 0, curbs)
+  if not grant then
+    local words = refuse_reserve(books, id, refused, curbs, args[3])
+    tell_short(books, id, offer)
+    return words
+  end
   call.pool = grant.included > 0 and offer.pool or ''
-  enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included) })
+  enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included),
+    note = args[3] })
   hold(books, call.parts, grant.price)
   call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
   call.valid_until = books.now + validity_ms
+  local tags = tags_of(curbs.checks)
+  add_by_tags(books, tags, 1, 0, 0)
+  count_grant(books, curbs, id, grant.price, grant.seconds)
+  if is_new_country(books, curbs) then
+    later(books, 'SADD', books.countries_key, curbs.country)
+    tell_country(books, curbs, id, false)
+  end
   local has_outbox = announce(books, id, grant.is_credit_short and 'short' or nil)
   local words = granted_reply(books, call, grant.is_short, has_outbox)
   write(books)
-  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0)
-  redis.call('SET', books.meta_key, args[3])
+  keep_meta(books, call, args[3], args[4], args[5])
+  call.tags = tags
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price)
   if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
@@ -82,7 +108,18 @@ local function commit_of(call, committed, most)
   return math.max(committed, call.charged)
 end
 
--- call, step, committed in all, validity in ms, offer
+-- An extension counts in the periods of now; what the first quantum was held too much for returns to those of before.
+local function count_extension(books, curbs, id, call, grant, paid)
+  local tags = tags_of_call(books, call)
+  if tags == '' and #curbs.checks == 0 then return end
+  local micros = grant.price - paid
+  add_by_tags(books, tags, 0, math.min(0, micros), 0)
+  count_grant(books, curbs, id, math.max(0, micros), grant.seconds - call.granted)
+  local renewed = renewed_tags(tags, curbs.checks)
+  if renewed ~= tags then call.tags = renewed end
+end
+
+-- call, step, committed in all, validity in ms, curbs, offer
 local function extend(keys, args)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
@@ -92,11 +129,13 @@ local function extend(keys, args)
   must_be_newer(call, step)
   local paid = call.charged + call.held
   committed = commit_of(call, committed, paid)
-  local offer = read_offer(args, 5)
+  local curbs, at = read_curbs(args, 5, false)
+  local offer = read_offer(args, at)
   if call.included > 0 and offer.pool ~= '' and offer.pool ~= call.pool then
     reject('bad_state', 'the call draws on ' .. call.pool)
   end
-  local grant = best_grant(books, call, offer, paid)
+  local grant, refused = nil, judge_pause(books, curbs.pauses, true)
+  if not refused then grant, refused = best_grant(books, call, offer, paid, curbs) end
   if grant and (grant.seconds <= call.granted or grant.price < committed) then
     reject('bad_amount', 'the ladder of an extend must lie beyond what was granted and committed')
   end
@@ -113,10 +152,11 @@ local function extend(keys, args)
   pay(books)
   local words
   if grant then
+    count_extension(books, curbs, id, call, grant, paid)
     call.granted, call.valid_until = grant.seconds, books.now + validity_ms
     words = granted_reply(books, call, grant.is_short, announce(books, id, grant.is_credit_short and 'short' or nil))
   else
-    words = reply('refused', 'no_credit', flag(announce(books, id, 'refused')))
+    words = refused_reply(refused, announce(books, id, refused.reason == 'no_credit' and 'refused' or nil))
   end
   write(books)
   write_call(books, id, call, 'done', name, 'reply', words)
@@ -143,6 +183,7 @@ local function shrink(keys, args)
   enter(books, 'shrink', id, step, { pool = call.pool, included = take_included(books, call, included) })
   charge(books, call.parts, committed - call.charged)
   give_back(books, call.parts, paid - total)
+  add_by_tags(books, tags_of_call(books, call), 0, total - paid, seconds - call.granted)
   call.step, call.charged, call.held, call.granted = step, committed, total - committed, seconds
   call.valid_until = books.now + validity_ms
   pay(books)
@@ -172,7 +213,15 @@ local function settle_money(books, call, total)
   if total > charged then demand(books, total - charged) end
 end
 
--- call, step, charge in all, seconds, included seconds used, is it an estimate (0 or 1), ids kept in ms
+-- What was granted and not used returns to what the limits count. A correction comes too late for that.
+local function uncount(books, call, total, seconds)
+  if call.state == 'estimated' then return end
+  add_by_tags(books, tags_of_call(books, call), -1, math.min(0, total - call.charged - call.held),
+    math.min(0, seconds - call.granted))
+end
+
+-- call, step, charge in all, seconds, included seconds used, is it an estimate (0 or 1), ids kept in ms; then, where a
+-- guard counts short calls, its trigger and below how many seconds a call is short. KEYS: the guard's log.
 local function settle(keys, args)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local total, seconds, included = whole(args[3], 0), whole(args[4], 0), whole(args[5], 0)
@@ -190,16 +239,20 @@ local function settle(keys, args)
   enter(books, kind, id, step, { pool = call.pool, included = take_included(books, call, included),
     total = total, note = seconds })
   settle_money(books, call, total)
+  uncount(books, call, total, seconds)
+  if #args > 7 and not is_estimate and seconds < whole(args[13], 1) then
+    count_for(books, read_trigger(args, 8), keys[10], id)
+  end
   pay(books)
   local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
   write(books)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
     call.state, call.step, call.charged, call.held, call.parts = 'estimated', step, total, 0, {}
-    close_estimated(books, id, kept_ms, call, 'done', name, 'reply', words, 'cap', most - total,
+    close_estimated(books, id, call, kept_ms, 'done', name, 'reply', words, 'cap', most - total,
       'included_cap', most_included)
   else
-    close_call(books, id, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
+    close_call(books, id, call, kept_ms, 'state', 'settled', 'step', step, 'done', name, 'reply', words)
   end
   return words
 end
@@ -214,10 +267,11 @@ local function release(keys, args)
   end
   enter(books, 'release', id, call.step, { pool = call.pool, included = take_included(books, call, 0) })
   give_back(books, call.parts, call.held)
+  if call.state == 'reserved' or call.state == 'in_doubt' then uncount(books, call, 0, 0) end
   pay(books)
   local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
   write(books)
-  close_call(books, id, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
+  close_call(books, id, call, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
   return words
 end
 
@@ -235,7 +289,8 @@ local function doubt(keys, args)
   return reply('done')
 end
 
--- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta
+-- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta, id
+-- and text of its price, curbs
 -- A fail-over lost writes of this call, or it was estimated while it went on: it is made anew, raised, or opened again,
 -- to what the gateway and the switch know of it.
 local function register_again(keys, args)
@@ -246,7 +301,7 @@ local function register_again(keys, args)
   if call.state == 'settled' or call.state == 'released' then
     reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more')
   end
-  local was_estimated = call.state == 'estimated'
+  local was_estimated, is_known = call.state == 'estimated', call.state and call.state ~= 'refused'
   if call.state == 'refused' or was_estimated then call.state = was_estimated and 'answered' or nil end
   local state = leg ~= '' and 'answered' or call.state or 'reserved'
   local missing = math.max(0, total - call.charged - call.held)
@@ -262,16 +317,20 @@ local function register_again(keys, args)
   hold(books, call.parts, missing) -- past the limit, if need be: it is granted and talked already
   -- The estimate's step was not the gateway's, which counts on from its own.
   call.step = was_estimated and step or math.max(step, call.step)
+  local curbs = read_curbs(args, 13, false)
+  local tags = is_known and tags_of_call(books, call) or tags_of(curbs.checks)
+  add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, missing, math.max(0, granted - call.granted))
   call.state, call.held = state, call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
   write(books)
-  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'))
+  keep_meta(books, call, args[10], args[11], args[12])
+  call.tags = tags
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price)
   if not call.leg or call.leg == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('HDEL', books.call_key, 'cap', 'included_cap')
   redis.call('PERSIST', books.call_key)
-  redis.call('SET', books.meta_key, args[10])
   return reply('done')
 end

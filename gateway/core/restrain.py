@@ -1,0 +1,76 @@
+"""What restrains one call, from its tenant's limits and guards: for its ask, its extensions and its end."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.curbs import Check, Curbs, ShortCall, Trigger
+from gateway.core.facts import Ask
+from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_pause, pause_name
+from gateway.core.limits import checks_of, during_calls
+from gateway.core.tenant import Tenant
+from rating import Destination, country_of
+
+if TYPE_CHECKING:
+    from gateway.core.call import Terms
+
+_NOT_OF_A_CLI: Final = re.compile(r"[^0-9+]")
+_MOST_CLI: Final = 32
+
+
+def caller_of(ask: Ask) -> str:
+    """The caller ID that counts and pauses are kept by. The caller's own word: only digits and + are taken."""
+    return _NOT_OF_A_CLI.sub("", ask.cli)[:_MOST_CLI]
+
+
+def curbs_of_ask(terms: "Terms") -> Curbs:
+    """For the first quantum."""
+    tenant, destination, cli, prefix = terms.tenant, terms.destination, caller_of(terms.ask), _prefix_of(terms)
+    guards = tenant.guards
+    country = country_of(destination.e164) if guards.tells_new_country else ""
+    return Curbs(
+        checks=_checks(tenant, destination, cli, terms.ask.at_ms),
+        pauses=_pauses(cli, prefix),
+        digits=destination.e164.removeprefix("+"),
+        prefix=prefix,
+        refusals=_trigger(guards.refusals, destination, cli, prefix),
+        sequence=_trigger(guards.sequence, destination, cli, prefix),
+        country="" if country in guards.known_countries else country,
+        holds_new_country=guards.holds_new_country,
+    )
+
+
+def curbs_of_refusal(tenant: Tenant, ask: Ask) -> Curbs:
+    """For an ask that was refused before its price was known: it is only counted."""
+    guard = tenant.guards.refusals
+    return Curbs(refusals=guard.trigger(caller_of(ask), "") if guard else None)
+
+
+def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
+    """For more of a live call, at an instant of the PBX's clock."""
+    cli = caller_of(terms.ask)
+    checks = during_calls(_checks(terms.tenant, terms.destination, cli, at_ms))
+    return Curbs(checks=checks, pauses=_pauses(cli, _prefix_of(terms)))
+
+
+def short_call_of(terms: "Terms") -> ShortCall | None:
+    """What counts the call, should it turn out short."""
+    guards = terms.tenant.guards
+    trigger = _trigger(guards.short_calls, terms.destination, caller_of(terms.ask), _prefix_of(terms))
+    return None if trigger is None else ShortCall(trigger, guards.shorter_than_seconds)
+
+
+def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: str) -> Trigger | None:
+    return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
+
+
+def _checks(tenant: Tenant, destination: Destination, cli: str, at_ms: int) -> tuple[Check, ...]:
+    limits = (limit for limit in tenant.limits if limit.covers(destination))
+    return tuple(check for limit in limits for check in checks_of(limit, destination, cli, at_ms, tenant.zone))
+
+
+def _pauses(cli: str, prefix: str) -> tuple[str, ...]:
+    return TENANT_PAUSE, cli_pause(cli), pause_name(Target.PREFIX, cli, prefix)
+
+
+def _prefix_of(terms: "Terms") -> str:
+    return terms.price.rates[0].prefix
