@@ -55,7 +55,8 @@ def difference(started: Settings, now: Settings, new: Settings) -> Difference:
     for tenant in changed:
         name = tenant.tenant_id
         if name in now.tenants:
-            changes += [Change(name, *each) for each in _between(values.tenant(name), new_values.tenant(name))]
+            found = [Change(name, *each) for each in _between(values.tenant(name), new_values.tenant(name))]
+            changes += found or [Change(name, "what its files name", "(before)", "(other)")]
         else:
             changes.append(Change(name, "", None, ""))
     return Difference(tuple(changes), tuple(changed))

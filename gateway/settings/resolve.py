@@ -79,8 +79,8 @@ class InForce:
     def gateway(self) -> list[Value]:
         """All of gateway.toml."""
         values = list(_walk(_Part(self._gateway, (), self._gateway.content)))
-        for number, switch in enumerate(self._settings.switches, 1):
-            values = _with_secret(values, f"switch[{number}].secret", switch.secret)
+        for switch in self._settings.switches:
+            values = _with_secret(values, f"switch.{switch.name}.secret", switch.secret)
         return values
 
     def tenant(self, tenant_id: str) -> list[Value]:
@@ -140,9 +140,8 @@ def _by_name(name: str, parts: list["_Part"]) -> Iterator[Value]:
     for part in reversed(parts):
         for index, item in enumerate(getattr(part.section, name) or ()):
             chosen[item.name] = _Part(part.document, (*part.path, name, index), item)
-    for number, part in enumerate(chosen.values()):
-        for key in type(part.section).model_fields:
-            yield from _one(part, key, shown=(name, number))
+    for item_name, part in chosen.items():
+        yield from _item(part, (name, item_name))
     if not chosen:
         yield from _one(parts[0], name)
 
@@ -185,6 +184,11 @@ def _walk(part: _Part, shown: KeyPath | None = None) -> Iterator[Value]:
         yield from _one(part, name, shown)
 
 
+def _item(part: _Part, shown: KeyPath) -> Iterator[Value]:
+    """One of a list, told by its name, as its place says nothing; a bound that it does not have is no value."""
+    yield from (value for value in _walk(part, shown) if value.value is not None and not value.key.endswith(".name"))
+
+
 def _one(part: _Part, name: str, shown: KeyPath | None = None) -> Iterator[Value]:
     """A key of a section: a value, or a section with keys of its own. ``shown`` is the section's path as it is told."""
     value, at = getattr(part.section, name), (*part.path, name)
@@ -193,7 +197,7 @@ def _one(part: _Part, name: str, shown: KeyPath | None = None) -> Iterator[Value
         yield from _walk(_Part(part.document, at, value), told)
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         for index, item in enumerate(value):
-            yield from _walk(_Part(part.document, (*at, index), item), (*told, index))
+            yield from _item(_Part(part.document, (*at, index), item), (*told, getattr(item, "name", index)))
     elif value is None and isinstance(part.section, TermsSection):
         yield Value(key_text(told), _DEFAULT_TERMS.get(name))
     else:
@@ -231,7 +235,9 @@ def _with_secret(values: list[Value], key: str, secret: str) -> list[Value]:
     said = next((value.said for value in values if value.key in places and value.value is not None), None)
     if said is None:
         return values
-    return [_hidden(key, secret, said) if value.key == key else value for value in values]
+    hidden = _hidden(key, secret, said)
+    is_there = any(value.key == key for value in values)
+    return [hidden if value.key == key else value for value in values] + ([] if is_there else [hidden])
 
 
 def _hidden(key: str, secret: str, said: Said | None) -> Value:

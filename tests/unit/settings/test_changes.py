@@ -80,6 +80,13 @@ def test_a_secret_changes_unseen(folder: Folder) -> None:
     assert other not in repr(found.changes)
 
 
+def test_a_switchs_secret_in_the_environment_changes_unseen(folder: Folder) -> None:
+    """It needs a restart, and says so."""
+    now = read(folder)
+    folder.environ["PBX1_SECRET"] = "hunter2"
+    assert told(after(folder, now)) == ["gateway.toml: switch.pbx1.secret: (hidden) -> (hidden) (only after a restart)"]
+
+
 def test_what_needs_a_restart_says_so_until_it_is_done(folder: Folder) -> None:
     """A key that a reload does not apply is compared with the config that the gateway was started with."""
     started = read(folder)
@@ -100,5 +107,5 @@ def test_a_switch_that_comes_needs_a_restart(folder: Folder) -> None:
     more = '[[switch]]\nname = "pbx2"\nhost = "127.0.0.1"\nsecret = "hunter2"\n'
     folder.write("gateway.toml", (folder.root / "gateway.toml").read_text() + more)
     found = after(folder, now)
-    assert "switch[2].name" in found.needs_restart
+    assert "switch.pbx2.host" in found.needs_restart
     assert "hunter2" not in repr(found.changes)

@@ -41,7 +41,7 @@ def test_a_value_of_the_file_a_plans_and_a_default(folder: Folder) -> None:
     assert facts(values["recharge.trigger"]) == ("10.00", "tenants/acme.toml:13")
     assert facts(values["credit_limit"]) == ("500.00", "plans/p.toml:2")
     assert facts(values["barred_classes"]) == ([], "tenants/acme.toml:2")
-    assert facts(values["included[1].minutes"]) == (60, "plans/p.toml:7")
+    assert facts(values["included.home.minutes"]) == (60, "plans/p.toml:7")
     assert facts(values["quota.quantum_seconds"]) == (60, "default")
     assert facts(values["credit_months"]) == (12, "default")
     assert facts(values["unmetered_classes"]) == (["domestic"], "default")
