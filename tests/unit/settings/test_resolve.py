@@ -98,6 +98,40 @@ def test_a_plans_own_values(folder: Folder) -> None:
     assert "numbers.home_country" not in values
 
 
+LIMITS = """\
+currency = "USD"
+[[limit]]
+name = "all"
+concurrent_calls = 9
+[[limit]]
+name = "abroad"
+spend_per_day = 20
+rate_per_minute = 0.50
+[guards.refusals]
+count = 10
+window_seconds = 60
+[guards.sequence]
+count = 4
+window_seconds = 60
+"""
+
+
+def test_limits_by_name_and_guards_by_section(folder: Folder) -> None:
+    """A tenant's limit replaces its plan's of the same name, and its guard the plan's; the others stay."""
+    folder.write("plans/p.toml", LIMITS)
+    own = '[[limit]]\nname = "abroad"\nspend_per_day = 5\n[guards.refusals]\nthen = "off"\n'
+    folder.write("tenants/acme.toml", 'plan = "p.toml"\n' + TENANT.format(name="acme") + own)
+    values = of_tenant(folder)
+    assert facts(values["limit.all.concurrent_calls"]) == (9, "plans/p.toml:4")
+    assert facts(values["limit.abroad.spend_per_day"]) == ("5.00", "tenants/acme.toml:20")
+    assert "limit.abroad.rate_per_minute" not in values
+    assert facts(values["guards.refusals.then"]) == ("off", "tenants/acme.toml:22")
+    assert facts(values["guards.refusals.count"]) == (None, "default")
+    assert facts(values["guards.sequence.count"]) == (4, "plans/p.toml:13")
+    (acme,) = load(folder.root, folder.environ).tenants.values()
+    assert {limit.name: limit.concurrent_calls for limit in acme.limits} == {"all": 9, "abroad": None}
+
+
 def test_no_secret_is_in_it(folder: Folder) -> None:
     """Secrets are hidden wherever they stand, passwords and queries of URLs too; a new secret has another mark."""
     folder.change("gateway.toml", '"embedded"', '"redis://:hunter2@127.0.0.1/0"')
