@@ -26,6 +26,7 @@ from gateway.service.notify import Deliverer
 from gateway.service.switchboard import Switchboard
 from gateway.settings import ConfigErrors, Settings, load
 from gateway.settings.changes import Change, Difference, difference
+from gateway.settings.resolve import InForce
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class Reloader:
         watch: ReloadWatch,
     ) -> None:
         self.settings = settings
-        self._started = settings
+        self._started = InForce(settings).gateway()  # not the settings: a large tariff that is replaced must go
         self._ledger = ledger
         self._directory = directory
         self._boards = boards

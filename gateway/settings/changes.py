@@ -46,11 +46,11 @@ class Difference:
         return tuple(change.key for change in self.changes if change.needs_restart)
 
 
-def difference(started: Settings, now: Settings, new: Settings) -> Difference:
-    """What ``new`` changes in a gateway that was started with one config and has another one in force."""
+def difference(started: list[Value], now: Settings, new: Settings) -> Difference:
+    """What ``new`` changes in a gateway that has ``now`` in force and was started with those values of gateway.toml."""
     values, new_values = InForce(now), InForce(new)
     changed = [tenant for tenant in new.tenants.values() if not _is_same(now.tenants.get(tenant.tenant_id), tenant)]
-    changes = _of_gateway(InForce(started).gateway(), values.gateway(), new_values.gateway())
+    changes = _of_gateway(started, values.gateway(), new_values.gateway())
     changes += [Change(name, "", "", None) for name in now.tenants if name not in new.tenants]
     for tenant in changed:
         name = tenant.tenant_id

@@ -1,6 +1,7 @@
 """The command line as an admin meets it: one clear error that says what to do, and nothing lost."""
 
 import json
+import os
 import re
 import select
 import shlex
@@ -320,6 +321,23 @@ def test_serve_reloads_when_told_by_a_signal(config: Path, gateway_process: subp
     gateway_process.send_signal(signal.SIGHUP)
     assert "acme.toml" in str(gateway_log(gateway_process, "config.kept")["problems"])
     assert gateway_process.poll() is None
+
+
+def test_serve_stops_in_order_when_its_terminal_goes(config: Path) -> None:
+    """A terminal that closes sends SIGHUP too: who started it by hand there means it to stop, with exit code 0."""
+    change(config / "gateway.toml", "# port = 9464", "port = 0")
+    near, far = os.openpty()
+    # Tests that run under nohup hand down an ignored SIGHUP, which serve rightly leaves ignored.
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from gateway.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--config", str(config)]
+    with subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True) as process:
+        os.close(far)
+        told = b""
+        while b"gateway.started" not in told:
+            told += os.read(near, 65536)
+        os.close(near)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0
 
 
 def test_reload_and_diff_by_the_command(config: Path, gateway_process: subprocess.Popen[str]) -> None:

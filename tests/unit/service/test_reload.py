@@ -1,14 +1,17 @@
 """What a reload means for calls that are live."""
 
+import asyncio
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from gateway.core.facts import Ask
 from gateway.core.tenant import Fairness
+from gateway.ports import OutboxEvent
 from gateway.service.directory import Directory, Register
+from gateway.service.notify import Deliverer
 from rating import Tariff, TariffChain
 from tests.unit.core import build
-from tests.unit.service.house import ANSWERED_AT_MS, QUANTUM_MICROS, SECOND_MICROS, House, until
+from tests.unit.service.house import ANSWERED_AT_MS, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 
 
 async def test_a_live_call_takes_new_rules_from_its_next_extension_and_keeps_its_price(house: House) -> None:
@@ -61,3 +64,38 @@ def test_a_walk_goes_on_over_the_tenants_that_it_began_with() -> None:
     assert list(directory) == [two, three, one]
     ask = Ask("pbx1", "1.1", "1", "1", "", "one", "", 0, "1.1")
     assert directory.payer(ask) is None
+
+
+class DeadWebhook:
+    """Implements ports.Notifier: the old URL acknowledges nothing."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+        """Whether the URL is the new one."""
+        self.urls.append(url)
+        return url == "https://new"
+
+
+async def test_an_event_that_waits_goes_to_the_new_webhook(house: House) -> None:
+    """One that the old receiver did not acknowledge is not held back by the pause between two attempts at that one."""
+    terms = replace(house.terms(), recharge_trigger_micros=10, recharge_amount_micros=10)
+    await house.books.open_account(terms)
+    old, new = (
+        replace(house.tenant, webhook_url=url, webhook_secrets=("s",)) for url in ("https://old", "https://new")
+    )
+    house.directory.take(Register([old]))
+    webhook = DeadWebhook()
+    deliverer = Deliverer(house.books, house.directory, webhook, house.tally)
+    deliverer.wake(old.tenant_id)
+    await until(lambda: "https://old" in webhook.urls)
+    house.directory.take(Register([new]))
+    deliverer.rules_changed(new.tenant_id)
+    await settled_down(0.05)
+    deliverer.wake(new.tenant_id)  # as the sweep does
+    await until(lambda: webhook.urls[-1] == "https://new")
+    async with asyncio.timeout(3):
+        while await house.books.outbox(new.tenant_id, 1):
+            await asyncio.sleep(0.01)
+    deliverer.stop()

@@ -2,6 +2,7 @@
 
 from gateway.settings import Settings, load
 from gateway.settings.changes import Change, Difference, difference
+from gateway.settings.resolve import InForce
 from tests.unit.settings.folder import HOOK_SECRET, TENANT, Folder
 
 
@@ -11,7 +12,7 @@ def read(folder: Folder, before: Settings | None = None) -> Settings:
 
 def after(folder: Folder, now: Settings) -> Difference:
     """Against the folder as it is."""
-    return difference(now, now, read(folder, now))
+    return difference(InForce(now).gateway(), now, read(folder, now))
 
 
 def told(found: Difference) -> list[str]:
@@ -92,12 +93,12 @@ def test_what_needs_a_restart_says_so_until_it_is_done(folder: Folder) -> None:
     started = read(folder)
     folder.change("gateway.toml", "[[switch]]", "[verdict]\ndeadline_ms = 1500\n[http]\nport = 9000\n[[switch]]")
     first = read(folder, started)
-    found = difference(started, started, first)
+    found = difference(InForce(started).gateway(), started, first)
     assert told(found) == [
         "gateway.toml: verdict.deadline_ms: 2000 -> 1500",
         "gateway.toml: http.port: 9464 -> 9000 (only after a restart)",
     ]
-    again = difference(started, first, read(folder, first))
+    again = difference(InForce(started).gateway(), first, read(folder, first))
     assert (again.needs_restart, len(again.changes)) == (("http.port",), 1)
 
 
