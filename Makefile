@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench bench-rating bench-ledger coverage check lab setup image-check lock clean
+.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger schema coverage check lab setup image-check lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -24,6 +24,8 @@ help:
 	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
 	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
+	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
+	@echo 'make schema       writes config/schema anew from the models'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
@@ -69,6 +71,12 @@ bench-ledger: setup
 	$(BIN)/python -m tests.ledger.bench_durable 2
 	$(BIN)/python -m tests.ledger.bench_history 100000
 	$(BIN)/python -m tests.load.bench_audit 200000
+
+bench-config: setup
+	$(BIN)/python -m tests.load.bench_config
+
+schema: setup
+	for kind in gateway tenant plan tariff; do $(BIN)/callgate schema $$kind > config/schema/$$kind.json || exit 1; done
 
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)

@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import structlog
 
@@ -15,6 +15,7 @@ from gateway.adapters.archive import FileArchive
 from gateway.adapters.archive_page import FileArchivePage
 from gateway.adapters.http import HttpServer
 from gateway.adapters.http.api import ApiServer
+from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
 from gateway.adapters.redis.ledger import Observer, RedisLedger
@@ -22,17 +23,10 @@ from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
 from gateway.logs import LogCDRSink
-from gateway.ports import (
-    AccountTerms,
-    Balance,
-    CDRSink,
-    FundsCame,
-    Ledger,
-    LedgerRejected,
-    LedgerUnavailable,
-    Reloaded,
-)
+from gateway.ports import Balance, CDRSink, FundsCame, LedgerUnavailable, Reloaded
+from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service import memo
+from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
@@ -50,8 +44,6 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 5.0
 ERRAND_AGAIN_SECONDS = 1.0
 SERVER_LOOK_SECONDS = 1.0
-ASKED_AT_ONCE = 256
-T = TypeVar("T")
 
 
 class Gateway:
@@ -111,7 +103,9 @@ class Gateway:
         )
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
-        self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards)
+        self.reloader = Reloader(self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch)
+        await self._start_control()
+        self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards, reload=self.reload)
         if self.settings.api.is_on:
             self.api = api_of(self.desk, lambda: self.settings)
             await self.api.start()
@@ -126,6 +120,26 @@ class Gateway:
             errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
         for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+
+    async def reload(self) -> Outcome:
+        """Take the config as it is now on disk, or keep the old one and say why."""
+        outcome = await self.reloader.reload()
+        self.settings = self.reloader.settings
+        return outcome
+
+    async def _start_control(self) -> None:
+        async def reload() -> Mapping[str, object]:
+            return facts_of(await self.reload())
+
+        async def diff() -> Mapping[str, object]:
+            return facts_of(await self.reloader.preview())
+
+        control = ControlServer(self.settings.control_socket, reload=reload, diff=diff)
+        try:
+            await control.start()
+        except ControlError as error:
+            log.warning("control.not_there", problem=str(error))
+        self._stack.push_async_callback(control.stop)
 
     async def stop(self) -> None:
         """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books.
@@ -251,14 +265,6 @@ def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
     )
 
 
-async def in_slices(asks: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Ask the ledger many things, some hundreds at a time: its pipe is bounded, and verdicts go through it, too."""
-    answers: list[T] = []
-    for start in range(0, len(asks), ASKED_AT_ONCE):
-        answers += await asyncio.gather(*(ask() for ask in asks[start : start + ASKED_AT_ONCE]))
-    return answers
-
-
 async def mind(server: EmbeddedServer) -> None:
     """Start the embedded server again when it died (of memory, say): its books are on disk."""
     while True:
@@ -332,33 +338,6 @@ def ledger_at(
         replicas=ledger.replicas,
         own_sync=partial(sync_files, redis.data_dir) if redis.is_embedded else None,
         observe=observe,
-    )
-
-
-async def open_account(ledger: Ledger, tenant: Tenant) -> Balance:
-    """Open a tenant's account, or apply changed terms. Raises LedgerUnavailable, LedgerRejected naming the tenant."""
-    try:
-        return await ledger.open_account(terms_of(tenant))
-    except LedgerRejected as error:
-        if error.code != "wrong_currency":
-            raise
-        name = tenant.tenant_id
-        kept = (await ledger.balance(name)).currency
-        raise LedgerRejected(
-            error.code,
-            f"tenants/{name}.toml: currency: {name}'s account is in {kept}, not in {tenant.currency}; "
-            f"put {kept} back, or give the new currency a new tenant.",
-        ) from error
-
-
-def terms_of(tenant: Tenant) -> AccountTerms:
-    """What the ledger needs to know of a tenant."""
-    return AccountTerms(
-        tenant=tenant.tenant_id,
-        currency=tenant.currency,
-        credit_limit_micros=tenant.credit_limit_micros,
-        recharge_trigger_micros=tenant.recharge_trigger_micros,
-        recharge_amount_micros=tenant.recharge_amount_micros,
     )
 
 

@@ -16,6 +16,7 @@ from rating.charge import (
     next_block_border,
 )
 from rating.class_overrides import OVERRIDING_CLASSES
+from rating.coverage import kinds_without_a_row
 from rating.explain import Account, Run, explain
 from rating.extension_patterns import PatternError
 from rating.included import (
@@ -98,6 +99,7 @@ __all__ = [
     "format_amount",
     "format_rate",
     "hour_of",
+    "kinds_without_a_row",
     "ladder",
     "list_cells",
     "longest_seconds",

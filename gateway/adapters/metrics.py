@@ -182,6 +182,18 @@ class PrometheusWatch:
             ["function"],
             registry=registry,
         )
+        self._reloads = Counter(
+            "callgate_config_reloads",
+            "Reloads of the config: taken, or refused and the old one kept.",
+            ["result"],
+            registry=registry,
+        )
+        self._config_loaded = Gauge(
+            "callgate_config_loaded_timestamp_seconds", "When the config in force was read.", registry=registry
+        )
+        self._config_loaded.set_to_current_time()
+        for result in ("taken", "refused"):
+            self._reloads.labels(result)
         build = Gauge(
             "callgate_build_info",
             "Always 1; its labels say what runs.",
@@ -201,27 +213,34 @@ class PrometheusWatch:
     # ------------------------------------------------------------------------------------------------ set up
 
     def set_tenants(self, tenants: Sequence[Tenant]) -> None:
-        """Name the tenants of the config: the first get a label of their own, and all series exist at once.
+        """Name tenants of the config: the first get a label of their own, and all series exist at once.
 
-        May be called again after a change of config: a label once given stays, and no counter goes backwards.
+        May be called again, for those that are new or changed: a label once given stays, no counter goes backwards.
         """
         self._verdicts.clear()  # they remember labels
         self._charges.clear()
         own = {label for label, _ in self._labels.values() if label != OTHER}
+        fresh = set() if self._labels else {OTHER}
         for tenant in tenants:
-            if tenant.tenant_id not in own and len(own) >= self._tenant_limit:
-                label = OTHER
-            else:
-                label = tenant.tenant_id
+            is_own = tenant.tenant_id in own or len(own) < self._tenant_limit
+            label = tenant.tenant_id if is_own else OTHER
+            if is_own and label not in own:
                 own.add(label)
+                fresh.add(label)
             self._labels[tenant.tenant_id] = (label, tenant.currency)
             for call_class in tenant.metered_classes:
                 self._charge_of(tenant.tenant_id, call_class.value)
-        for label in [*own, OTHER]:
+        for label in fresh:
             for decision, reason in REASON_UNSAID.items():
                 self._authorizations.labels(label, decision, reason)
             for refusal in Reason:
                 self._authorizations.labels(label, "deny", refusal.value)
+
+    def config_read(self, *, is_taken: bool) -> None:
+        """A reload has ended: the new config is in force, or the old one still is."""
+        self._reloads.labels("taken" if is_taken else "refused").inc()
+        if is_taken:
+            self._config_loaded.set_to_current_time()
 
     def watch_links(self, switch: str, links: ReadLinks) -> None:
         """Show what a switch's connections count, read at each scrape. It is up when all of them are."""

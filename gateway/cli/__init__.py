@@ -5,13 +5,13 @@ Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says w
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
 
 import structlog
 import typer
@@ -19,7 +19,9 @@ from rich.table import Table
 
 from gateway import bootstrap, logs
 from gateway.cli import api, audit, desk, explain, money, prices, reconcile
+from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
+from gateway.cli import reload as reloads
 from gateway.cli.common import (
     CONFIG,
     AsJson,
@@ -30,7 +32,7 @@ from gateway.cli.common import (
     show,
 )
 from gateway.ports import StoredCall
-from gateway.settings import Settings, check, load
+from gateway.settings import Settings
 from rating import format_amount
 
 app = typer.Typer(
@@ -43,6 +45,11 @@ app.command()(prices.quote)
 app.command()(prices.rates)
 for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
     app.command()(command)
+app.command()(configs.check)
+app.add_typer(configs.shows, name="show")
+app.command()(configs.schema)
+app.command()(reloads.reload)
+app.command()(reloads.diff)
 app.command()(desk.quarantine)
 app.command()(desk.lift)
 app.command()(desk.restrictions)
@@ -82,7 +89,7 @@ def about_all(
 
 @app.command()
 def serve(config: ConfigDir = CONFIG) -> None:
-    """Gate calls until stopped (SIGTERM, SIGINT, SIGHUP). A stop settles nothing: the PBX keeps its caps."""
+    """Gate calls until stopped (SIGTERM, SIGINT); SIGHUP reloads. A stop settles nothing: the PBX keeps its caps."""
     settings = load_settings(config)
     logs.configure(settings.log_level)
     for warning in settings.warnings:
@@ -91,9 +98,7 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    stopped = asyncio.Event()
-    for number in _stop_signals():
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    signals = _Signals()
     async with bootstrap.Gateway(settings) as gateway:
         log.info(
             "gateway.started",
@@ -101,14 +106,39 @@ async def _serve(settings: Settings) -> None:
             switches=[switch.name for switch in settings.switches],
             http=f"http://{settings.http.host}:{gateway.http.port}",
         )
-        await stopped.wait()
+        while await signals.is_reload():
+            await gateway.reload()
     log.info("gateway.stopped")
 
 
-def _stop_signals() -> list[signal.Signals]:
-    # Who starts it with nohup wants it to outlive the terminal.
-    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    return [signal.SIGTERM, signal.SIGINT, *hangup]
+class _Signals:
+    """What this process is told. A signal that comes before it is asked for is kept."""
+
+    def __init__(self) -> None:
+        self._stop = asyncio.Event()
+        self._any = asyncio.Event()
+        self._had_terminal = sys.stderr.isatty()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    async def is_reload(self) -> bool:
+        """Wait for a signal; whether it is one to reload, and not to stop."""
+        await self._any.wait()
+        self._any.clear()
+        return not self._stop.is_set()
+
+    def _stopped(self) -> None:
+        self._stop.set()
+        self._any.set()
+
+    def _hung_up(self) -> None:
+        """A terminal that goes sends it too: who started this by hand on one wants it to stop with it."""
+        if self._had_terminal and not os.isatty(sys.stderr.fileno()):
+            self._stop.set()
+        self._any.set()
 
 
 @app.command()
@@ -121,38 +151,6 @@ def demo(
     from gateway.demo.run import run_demo  # noqa: PLC0415 - only this command pays for it
 
     raise typer.Exit(run(run_demo(seconds, seed, data_dir)))
-
-
-# ------------------------------------------------------------------------------------------------------- the config
-
-
-@app.command("check")
-def check_config(config: ConfigDir = CONFIG) -> None:
-    """Check the config: each problem with its file, line, key and remedy. Exit code 1 when it cannot be used."""
-    problems = check(config)
-    errors = [problem for problem in problems if not problem.is_warning]
-    for problem in problems:
-        print(problem, file=sys.stderr if not problem.is_warning else sys.stdout)
-    if errors:
-        print(f"{_count(len(errors), 'problem')}.", file=sys.stderr)
-        raise typer.Exit(1)
-    settings = load(config)
-    tenants, switches = _count(len(settings.tenants), "tenant"), _count(len(settings.switches), "switch", "switches")
-    print(f"The config is right: {tenants}, {switches}.")
-    print(f"books: {_books(settings)}")
-
-
-def _books(settings: Settings) -> str:
-    """Where the money is. Of a URL, neither user nor password nor what else it may hide them in."""
-    if settings.redis.is_embedded:
-        return f"embedded, {settings.redis.data_dir}"
-    url = urlsplit(settings.redis.url)
-    database = "".join(f"?db={number}" for number in parse_qs(url.query).get("db", [])[:1])
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}{database}"
-
-
-def _count(number: int, one: str, several: str | None = None) -> str:
-    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 # ------------------------------------------------------------------------------------------------------- the ledger

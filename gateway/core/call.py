@@ -10,7 +10,7 @@ Rules:
 - Included time is of the month in which was dialled: it is taken then.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.core.books import Pool
@@ -108,6 +108,12 @@ class Call:
         """The blocks and amounts of an answered call."""
         assert self._schedule is not None, "a call has a schedule from its answer on"
         return self._schedule
+
+    def take_rules(self, tenant: Tenant) -> None:
+        """Go on by changed rules of the tenant; the price, and what was taken of a month's time, stay as agreed."""
+        # The month that this call's included time is of is the one by the clock at which it was dialled.
+        zone = self.terms.tenant.zone
+        self.terms = replace(self.terms, tenant=replace(tenant, zone=zone) if tenant.zone != zone else tenant)
 
     def answer_at(self, at_ms: int) -> None:
         """Start the clock, and fix what each block costs."""

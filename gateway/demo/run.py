@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import logs
-from gateway.bootstrap import Gateway, borrowed_ledger, terms_of
+from gateway.bootstrap import Gateway, borrowed_ledger
 from gateway.demo.board import Board, board, console, show_books
 from gateway.demo.books import Opening, TenantBooks, Witness, opening
 from gateway.demo.channels import Call, End
@@ -22,6 +22,7 @@ from gateway.demo.softswitch import SoftSwitch
 from gateway.demo.tenants import TENANTS, DemoTenant, write_config
 from gateway.demo.traffic import PlannedCall, plan
 from gateway.ports import LedgerUnavailable
+from gateway.service.accounts import terms_of
 from gateway.settings import Settings, load
 from rating.money import MICROS
 

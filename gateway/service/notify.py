@@ -55,6 +55,11 @@ class Deliverer:
                     await asyncio.sleep(PAUSE_SECONDS)
             await asyncio.sleep(SWEEP_SECONDS)
 
+    def rules_changed(self, tenant_id: str) -> None:
+        """Begin anew with a tenant's outbox: its webhook may be another one. The next sweep does."""
+        if tenant_id in self._errands:
+            self._errands[tenant_id].cancel()
+
     def stop(self) -> None:
         """Drop what is under way; the outbox keeps it."""
         for task in tuple(self._errands.values()):

@@ -27,6 +27,7 @@ from gateway.core.facts import (
     LinkUp,
 )
 from gateway.core.restrain import curbs_of_refusal
+from gateway.core.tenant import Tenant
 from gateway.ports import (
     CallKey,
     CreditRanShort,
@@ -67,7 +68,7 @@ class Switchboard:
         self.world = world
         self.directory = directory
         self.link_lost_at_ms = 0  # PBX clock; 0 while the link is up
-        self._deadline_ms = deadline_ms
+        self.deadline_ms = deadline_ms
         self._on_gap = on_gap
         self._by_caller: dict[str, Session] = {}
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
@@ -137,6 +138,11 @@ class Switchboard:
             if session.call.is_live and session.key.call_id not in ran_short:
                 session.tell(event)
 
+    def take_rules(self, tenant: Tenant) -> None:
+        """A tenant's rules have changed: its live calls have them from their next step on."""
+        for session in tuple(self._by_tenant.get(tenant.tenant_id, ())):
+            session.call.take_rules(tenant)
+
     def adopt(self, call: Call) -> Session:
         """Take over a call that the ledger remembers. Looking up what became of it is left to the next gap."""
         session = self._open(call, time.perf_counter())
@@ -203,7 +209,7 @@ class Switchboard:
         heard_at = time.perf_counter()
         if self.heard_of(ask) is not None:
             return
-        deadline_ms = ask.at_ms + self._deadline_ms
+        deadline_ms = ask.at_ms + self.deadline_ms
         if self.world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
             self.world.watch.authorized("", "late", "verdict_late", 0.0)

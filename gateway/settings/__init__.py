@@ -1,10 +1,19 @@
 """The config: TOML files and tariffs in one folder, read whole or not at all.
 
-``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings.
+``load`` gives Settings or raises ConfigErrors with all problems; ``check`` gives problems and warnings; ``read`` both.
 """
 
 from gateway.settings.api import ApiSettings
-from gateway.settings.loader import JournalSettings, RedisSettings, Settings, SwitchSettings, check, load
+from gateway.settings.loader import (
+    JournalSettings,
+    RedisSettings,
+    Settings,
+    SwitchSettings,
+    check,
+    control_socket,
+    load,
+    read,
+)
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.sections import is_name
 from gateway.settings.tariffs import load_tariff
@@ -18,7 +27,9 @@ __all__ = [
     "Settings",
     "SwitchSettings",
     "check",
+    "control_socket",
     "is_name",
     "load",
     "load_tariff",
+    "read",
 ]

@@ -11,6 +11,7 @@ from gateway.settings.sections import (
     Host,
     Milliseconds,
     Name,
+    PlanName,
     Port,
     RedisUrl,
     Section,
@@ -118,11 +119,12 @@ class PathsSection(Section):
 
 
 class RatingSection(Section):
-    """Prices for all tenants."""
+    """What holds for all tenants that do not say otherwise."""
 
     default_tariff: TariffName | None = key(
         "the tariff that comes after a tenant's own and its plan's", '"default.csv"', None
     )
+    default_plan: PlanName | None = key("the plan of the tenants that name none", '"pay-as-you-go.toml"', None)
 
 
 class JournalSection(Section):
@@ -155,6 +157,6 @@ class GatewayFile(Section):
     )
     verdict: VerdictSection = key("the answer to an ask", "[verdict]", VerdictSection())
     paths: PathsSection = key("folders", "[paths]", PathsSection())
-    rating: RatingSection = key("prices for all tenants", "[rating]", RatingSection())
+    rating: RatingSection = key("what holds for all tenants", "[rating]", RatingSection())
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
     log: LogSection = key("what is logged", "[log]", LogSection())

@@ -3,14 +3,14 @@
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema
 
 from gateway.core.guards import Target
 from gateway.core.limits import Per
 from gateway.settings.sections import MOST_ITEMS, Amount, Classes, Name, Prefix, Section, TariffName, key, wrong
-from rating import AmountError, parse_rate
+from rating import AmountError, format_rate, parse_rate
 
 MOST_SECONDS = 31 * 86_400
 
@@ -37,8 +37,10 @@ def _part(value: object) -> Fraction:
     return part
 
 
-Rate = Annotated[Fraction, BeforeValidator(_rate)]
-Part = Annotated[Fraction, BeforeValidator(_part)]
+_AS_TEXT: Final = PlainSerializer(format_rate, when_used="json")
+_SCHEMA: Final = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+Rate = Annotated[Fraction, BeforeValidator(_rate), _AS_TEXT, _SCHEMA]
+Part = Annotated[Fraction, BeforeValidator(_part), _AS_TEXT, _SCHEMA]
 
 
 def _bound(description: str, example: str) -> Any:

@@ -14,26 +14,33 @@ _QUOTES: Final = ('"""', "'''")
 
 
 class KeyLines:
-    """The lines of one text's keys, 1 for the first."""
+    """The lines of one text's keys, 1 for the first. The text is searched when the first line is asked for."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._lines: dict[KeyPath, int] = {}
         self._counts: dict[KeyPath, int] = {}
-        table: KeyPath = ()
-        is_inside = False  # a string of several lines, which may look like anything
-        for number, line in enumerate(text.splitlines(), start=1):
-            if not is_inside:
-                table = self._read(line, number, table)
-            if sum(line.count(quotes) for quotes in _QUOTES) % 2:
-                is_inside = not is_inside
+        self._is_searched = False
 
     def find(self, path: KeyPath) -> int | None:
         """The line of the key, else of the nearest table or key around it, else None."""
+        if not self._is_searched:
+            self._search()
         for length in range(len(path), 0, -1):
             line = self._lines.get(path[:length])
             if line is not None:
                 return line
         return None
+
+    def _search(self) -> None:
+        self._is_searched = True
+        table: KeyPath = ()
+        is_inside = False  # a string of several lines, which may look like anything
+        for number, line in enumerate(self._text.splitlines(), start=1):
+            if not is_inside:
+                table = self._read(line, number, table)
+            if sum(line.count(quotes) for quotes in _QUOTES) % 2:
+                is_inside = not is_inside
 
     def _read(self, line: str, number: int, table: KeyPath) -> KeyPath:
         """Note what the line names; gives the table that the next line is in."""

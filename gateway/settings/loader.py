@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
 from gateway.settings.api import ApiSettings, read_api
-from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, SwitchSection
+from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
-from gateway.settings.reading import Document, Reading
+from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.restraints import PrefixLists
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
-from gateway.settings.tariffs import Tariffs
+from gateway.settings.tariffs import Known, Tariffs
 from gateway.settings.tenant_file import TenantFile
 from gateway.settings.tenants import tenant_of
 from gateway.settings.terms import Plans
@@ -24,6 +24,7 @@ GATEWAY_FILE: Final = "gateway.toml"
 EMBEDDED: Final = "embedded"
 # The dialplan waits 3 s unless its admin says otherwise (CALLGATE_WAIT): a verdict wants some time to arrive.
 LATEST_USUAL_DEADLINE_MS: Final = 2_500
+_AT_GATEWAY_FILE: Final = "write the file, or name the folder that holds it"
 _AT_TENANT_FILE: Final = "mend or remove the file"
 
 
@@ -76,6 +77,20 @@ class SwitchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """The texts that a config was made of. Plans and tariffs by file name, tenants by their own.
+
+    Texts, and not what was read in them: a thousand files as objects would be walked by each full garbage collection.
+    """
+
+    folder: Path
+    gateway: Source
+    tenants: Mapping[str, Source]
+    plans: Mapping[str, Source]
+    tariffs: Mapping[str, Known]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A config that is right as a whole. ``warnings`` are what is likely not meant."""
 
@@ -86,15 +101,20 @@ class Settings:
     http: HttpSection
     api: ApiSettings
     switches: tuple[SwitchSettings, ...]
+    control_socket: Path
     verdict_deadline_ms: int
     log_level: str
     tenants: Mapping[str, Tenant]
+    files: Files = field(repr=False)  # they may hold secrets
     warnings: tuple[Problem, ...] = ()
 
 
-def load(config_dir: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and check a config folder. Raises ConfigErrors with all that is wrong with it, in all files."""
-    settings, problems = _read(config_dir, environ)
+def load(config_dir: Path, environ: Mapping[str, str] | None = None, before: Settings | None = None) -> Settings:
+    """Read and check a config folder. Raises ConfigErrors with all that is wrong with it, in all files.
+
+    ``before`` is the config that is in force: its tariffs are kept where their files are the same.
+    """
+    settings, problems = read(config_dir, environ, before)
     if settings is None:
         raise ConfigErrors(tuple(problems))
     return settings
@@ -102,29 +122,48 @@ def load(config_dir: Path, environ: Mapping[str, str] | None = None) -> Settings
 
 def check(config_dir: Path, environ: Mapping[str, str] | None = None) -> list[Problem]:
     """All that is wrong with a config folder, warnings too, by file and line; empty when all is well."""
-    return _read(config_dir, environ)[1]
+    return read(config_dir, environ)[1]
 
 
-def _read(config_dir: Path, environ: Mapping[str, str] | None) -> tuple[Settings | None, list[Problem]]:
+def control_socket(config_dir: Path) -> Path:
+    """Where the gateway of a config folder listens for commands; no file but gateway.toml is looked at.
+
+    Raises ConfigErrors.
+    """
+    reading = Reading(Path(os.path.abspath(config_dir)), {})  # noqa: PTH100 - as in read()
+    document = reading.document(reading.folder / GATEWAY_FILE, GatewayFile, _AT_GATEWAY_FILE)
+    if document is None:
+        raise ConfigErrors(tuple(in_order(reading.problems)))
+    return _control_socket(document)
+
+
+def _control_socket(document: Document[GatewayFile]) -> Path:
+    # No key of its own: this folder is the gateway's alone, and it can write there.
+    return document.reading.path(document.content.ledger.queue_dir) / "control.sock"
+
+
+def read(
+    config_dir: Path, environ: Mapping[str, str] | None = None, before: Settings | None = None
+) -> tuple[Settings | None, list[Problem]]:
+    """A config folder's settings, None where something is wrong with it, and all that is wrong, warnings too."""
     # Absolute, so that the books of the embedded server do not depend on where a command was started.
     folder = Path(os.path.abspath(config_dir))  # noqa: PTH100 - resolve() would show links' targets in messages
     reading = Reading(folder, os.environ if environ is None else environ)
-    settings = _settings(reading)
+    settings = _settings(reading, {} if before is None else before.files.tariffs)
     problems = in_order(reading.problems)
     return (settings if all(problem.is_warning for problem in problems) else None), problems
 
 
-def _settings(reading: Reading) -> Settings | None:
-    file = reading.folder / GATEWAY_FILE
-    document = reading.document(file, GatewayFile, "write the file, or name the folder that holds it")
+def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings | None:
+    document = reading.document(reading.folder / GATEWAY_FILE, GatewayFile, _AT_GATEWAY_FILE)
     if document is None:
-        _tenants(reading, "tenants", _plans(reading, PathsSection(), None), is_guess=True)
+        _tenants(reading, "tenants", _plans(reading, PathsSection(), RatingSection(), {}), is_guess=True)
         return None
     content = document.content
     switches = _switches(document)
     _check_gateway(document)
-    plans = _plans(reading, content.paths, content.rating.default_tariff)
-    tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
+    plans = _plans(reading, content.paths, content.rating, tariffs_before)
+    documents, tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
@@ -138,9 +177,17 @@ def _settings(reading: Reading) -> Settings | None:
         http=content.http,
         api=read_api(document, frozenset(tenants)),
         switches=switches,
+        control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
         log_level=content.log.level,
         tenants=MappingProxyType(tenants),
+        files=Files(
+            reading.folder,
+            document.source,
+            {document.file.stem: document.source for document in documents},
+            {document.file.name: document.source for document in plans.documents},
+            plans.tariffs.known,
+        ),
         warnings=tuple(in_order(reading.problems)),
     )
 
@@ -199,14 +246,21 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
     )
 
 
-def _plans(reading: Reading, paths: PathsSection, default_tariff: str | None) -> Plans:
-    tariffs = Tariffs(reading, reading.path(paths.tariffs))
+def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before: Mapping[str, Known]) -> Plans:
+    tariffs = Tariffs(reading, reading.path(paths.tariffs), before)
     lists = PrefixLists(reading, reading.path(paths.lists))
-    return Plans(reading, reading.path(paths.plans), tariffs, lists, default_tariff)
+    plans = Plans(reading, reading.path(paths.plans), tariffs, lists, rating.default_tariff, rating.default_plan)
+    plans.read_all()
+    return plans
 
 
-def _tenants(reading: Reading, folder: str, plans: Plans, *, is_guess: bool) -> dict[str, Tenant]:
-    """All tenants that are right. ``is_guess``: the folder's name is not known; its lack is no problem."""
+def _tenants(
+    reading: Reading, folder: str, plans: Plans, *, is_guess: bool
+) -> tuple[list[Document[TenantFile]], dict[str, Tenant]]:
+    """The tenants' files that can be read, and all tenants that are right.
+
+    ``is_guess``: the folder's name is not known; its lack is no problem.
+    """
     path = reading.path(folder)
     try:
         files = sorted(path.iterdir())
@@ -214,7 +268,7 @@ def _tenants(reading: Reading, folder: str, plans: Plans, *, is_guess: bool) -> 
         if not is_guess:
             what = f"the tenants' folder cannot be read ({error.strerror})"
             reading.problems.append(Problem(path, None, "", what, "make it, or mend paths.tenants in gateway.toml"))
-        return {}
+        return [], {}
     files = [file for file in files if file.suffix == ".toml" and not file.name.startswith(".")]
     if not files:
         what, remedy = (
@@ -226,7 +280,7 @@ def _tenants(reading: Reading, folder: str, plans: Plans, *, is_guess: bool) -> 
     whole = [document for document in documents if document is not None]
     found = [tenant_of(document, plans) for document in whole]
     _check_owners(whole)
-    return {tenant.tenant_id: tenant for tenant in found if tenant is not None}
+    return whole, {tenant.tenant_id: tenant for tenant in found if tenant is not None}
 
 
 def _check_owners(documents: list[Document[TenantFile]]) -> None:

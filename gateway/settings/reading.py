@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -80,12 +80,16 @@ class Reading:
         A key that is not known is a problem, and the rest is read on, so that all problems are found at once.
         """
         text = self.text(file, MOST_TOML_BYTES, remedy)
-        data = None if text is None else self._toml(file, text)
-        if text is None or data is None:
+        return None if text is None else self.parse(file, text, model)
+
+    def parse(self, file: Path, text: str, model: type[Model]) -> "Document[Model] | None":
+        """The same of a file's text."""
+        data = self._toml(file, text)
+        if data is None:
             return None
         lines = KeyLines(text)
         try:
-            return Document(self, file, lines, model.model_validate(data))
+            return Document(self, file, text, lines, model.model_validate(data))
         except ValidationError as error:
             self.problems.extend(problems_of(error, model, file, lines))
             unknown = [bad["loc"] for bad in error.errors(include_url=False) if bad["type"] == UNKNOWN_KEY]
@@ -93,7 +97,7 @@ class Reading:
                 return None
             for path in unknown:
                 _remove(data, path)
-            return Document(self, file, lines, model.model_validate(data))
+            return Document(self, file, text, lines, model.model_validate(data))
 
     def _toml(self, file: Path, text: str) -> dict[str, Any] | None:
         try:
@@ -127,14 +131,33 @@ class Reading:
             self.problems.append(Problem(file, line, key, what, f"run chmod o-rwx {file}", is_warning=True))
 
 
+class Source(NamedTuple):
+    """A file as it was read."""
+
+    file: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Document(Generic[Model]):
     """One file that has the right shape. What is noted on it carries its name and the key's line."""
 
     reading: Reading
     file: Path
+    text: str = field(repr=False)
     lines: KeyLines
     content: Model
+
+    @property
+    def source(self) -> Source:
+        """What it was made of."""
+        return Source(str(self.file), self.text)
+
+    def place(self, path: KeyPath) -> str:
+        """Where a key stands: the file, from the config folder, and its line."""
+        line = self.lines.find(path)
+        name = os.path.relpath(self.file, self.reading.folder)
+        return name if line is None else f"{name}:{line}"
 
     def name(self, path: KeyPath) -> str:
         """A key as an admin writes it."""

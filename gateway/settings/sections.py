@@ -18,8 +18,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     StrictInt,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -31,6 +33,7 @@ from rating import (
     AmountError,
     CalendarError,
     CallClass,
+    format_amount,
     parse_amount,
     parse_zone,
 )
@@ -140,7 +143,10 @@ def _header_value(value: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
-Amount = Annotated[int, BeforeValidator(_amount)]
+_AMOUNT_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9]*\.?[0-9]{1,6}$"}]}
+Amount = Annotated[
+    int, BeforeValidator(_amount), PlainSerializer(format_amount, when_used="json"), WithJsonSchema(_AMOUNT_SCHEMA)
+]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Milliseconds = Annotated[StrictInt, Field(ge=100, le=60_000)]
@@ -152,14 +158,23 @@ TariffName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9
 PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.toml$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,14}$")]
 ChargeUnit = Annotated[Amount, Field(ge=1, le=MOST_CHARGE_UNIT_MICROS)]
-Currency = Annotated[str, AfterValidator(_currency)]
-Classes = frozenset[Annotated[str, BeforeValidator(_class_word)]]
+Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
+ClassWord = Annotated[
+    str, BeforeValidator(_class_word), WithJsonSchema({"type": "string", "enum": list(CLASSES_BY_WORD)})
+]
+Classes = Annotated[frozenset[ClassWord], PlainSerializer(sorted, when_used="json")]
 
 
-Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+Zone = Annotated[
+    ZoneInfo, BeforeValidator(_zone), PlainSerializer(str, when_used="json"), WithJsonSchema({"type": "string"})
+]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
-OverridingClass = Annotated[CallClass, BeforeValidator(_overriding_class)]
+OverridingClass = Annotated[
+    CallClass,
+    BeforeValidator(_overriding_class),
+    WithJsonSchema({"type": "string", "enum": sorted(OVERRIDING_CLASSES)}),
+]
 
 
 def key(description: str, example: str, default: Any = ..., **bounds: Any) -> Any:

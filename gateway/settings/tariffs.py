@@ -3,6 +3,8 @@
 The TOML says what the rows cannot: their currency, how prices are written, and when bands and holidays are.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import lcm
 from pathlib import Path
@@ -19,21 +21,31 @@ MOST_ROWS_TOLD: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A tariff as its files have it; ``currency`` is empty where they do not say."""
+    """A tariff as its files have it; ``currency`` is empty where they do not say. ``stamp`` is that of the files."""
 
     tariff: Tariff
     currency: str = ""
+    stamp: str = ""
+    rounded: dict[int, Tariff] = field(default_factory=dict, repr=False)  # by charge unit in micro-units
 
 
 @dataclass(slots=True)
 class Tariffs:
-    """The tariffs' folder. Each file is read once, however many tenants have it."""
+    """The tariffs' folder. Each file is read once, however many tenants have it.
+
+    ``before`` is what the last reading found: a tariff whose files are the same is not made again.
+    """
 
     reading: Reading
     folder: Path
+    before: Mapping[str, Known] = field(default_factory=dict)
     _known: dict[Path, Known | None] = field(default_factory=dict)
     _currencies: dict[Path, str] = field(default_factory=dict)
-    _rounded: dict[tuple[Path, int], Tariff | None] = field(default_factory=dict)
+
+    @property
+    def known(self) -> dict[str, Known]:
+        """The tariffs that were read and are right, by the name that tenants and plans have for them."""
+        return {file.name: known for file, known in self._known.items() if known is not None}
 
     def find(self, name: str, currency: str, charge_unit_micros: int, asker: Document[Any]) -> Tariff | None:
         """The tariff that a file asks for, in its currency; None, and problems noted, when it cannot be had."""
@@ -54,15 +66,18 @@ class Tariffs:
         if not known.currency and first != currency:
             what = f"the prices of {name} count as {first} for one tenant and as {currency} for another"
             asker.warn(("tariff",), what, f'write currency = "{first}" into {file.with_suffix(".toml").name} beside it')
-        return self._in_units(file, known.tariff, charge_unit_micros)
+        return self._in_units(file, known, charge_unit_micros)
 
-    def _in_units(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
+    def _in_units(self, file: Path, known: Known, unit_micros: int) -> Tariff | None:
         """The tariff with charges rounded up to whole units of the account, and of the row where that has its own."""
         if unit_micros == 1:
-            return tariff
-        if (file, unit_micros) not in self._rounded:
-            self._rounded[file, unit_micros] = self._rounded_to(file, tariff, unit_micros)
-        return self._rounded[file, unit_micros]
+            return known.tariff
+        if unit_micros not in known.rounded:
+            rounded = self._rounded_to(file, known.tariff, unit_micros)
+            if rounded is None:
+                return None
+            known.rounded[unit_micros] = rounded
+        return known.rounded[unit_micros]
 
     def _rounded_to(self, file: Path, tariff: Tariff, unit_micros: int) -> Tariff | None:
         rates = []
@@ -71,7 +86,9 @@ class Tariffs:
                 rates.append(replace(rate, charge_unit_micros=lcm(rate.charge_unit_micros, unit_micros)))
             except RateError as error:
                 what, _, remedy = str(error).rstrip(".").partition("; ")
-                self.reading.problems.append(Problem(file, rate.line, error.column, what, remedy))
+                problem = Problem(file, rate.line, error.column, what, remedy)
+                if problem not in self.reading.problems:  # another tenant in the same units
+                    self.reading.problems.append(problem)
         return Tariff(tariff.name, tuple(rates), tariff.calendar) if len(rates) == len(tariff.rates) else None
 
     def read(self, file: Path) -> Known | None:
@@ -86,13 +103,17 @@ class Tariffs:
         text = self.reading.text(file, MOST_TARIFF_BYTES, "split the tariff, or give the gateway the right to read it")
         if text is None or (document is None and is_file(beside)):
             return None
+        stamp = _stamp(text, "" if document is None else document.text)
+        before = self.before.get(file.name)
+        if before is not None and before.stamp == stamp:
+            return before
         content = TariffFile() if document is None else document.content
         try:
             tariff = read_tariff(text, file.name, decimal_comma=content.decimal_comma, calendar=calendar)
         except TariffError as error:
             self._tell(file, error)
             return None
-        return Known(tariff, content.currency or "")
+        return Known(tariff, content.currency or "", stamp)
 
     def _tell(self, file: Path, error: TariffError) -> None:
         for bad in error.problems[:MOST_ROWS_TOLD]:
@@ -103,6 +124,11 @@ class Tariffs:
         if untold > 0:
             last = error.problems[-1].line
             self.reading.problems.append(Problem(file, last, "", f"{untold} more are wrong", "mend these first"))
+
+
+def _stamp(*texts: str) -> str:
+    """The same for the same files, and for no others."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def load_tariff(file: Path) -> Tariff:

@@ -1,11 +1,14 @@
 """The shapes of a tenant's file, of a plan's, and of what stands beside a tariff's CSV."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
 from gateway.core.tenant import (
+    CREDIT_MONTHS,
     DIAL_TIMEOUT_SECONDS,
     EXTEND_LEAD_MS,
     NO_CREDIT_STATUS,
@@ -146,6 +149,30 @@ class IncludedSection(Section):
     prefixes: tuple[Prefix, ...] = key(
         "prefixes of E.164 numbers that the minutes are for, without their +", '["44", "33"]', (), max_length=MOST_ITEMS
     )
+
+
+DEFAULT_TERMS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "unmetered_classes": frozenset({"domestic"}),
+        "barred_classes": frozenset(),
+        "barred_prefixes": (),
+        "allowed_classes": frozenset(),
+        "allowed_prefixes": (),
+        "strict_allow_lists": False,
+        "limit": (),
+        "included": (),
+        "credit_limit": 0,
+        "credit_months": CREDIT_MONTHS,
+        "charge_unit": 1,
+    }
+)
+"""What is in force where neither a tenant's file nor its plan says it."""
+
+BARRING: Final = ("barred_classes", "barred_prefixes", "allowed_classes", "allowed_prefixes", "strict_allow_lists")
+"""The terms that bars are made of."""
+
+BY_NAME: Final = frozenset({"limit"})
+"""Lists of which a tenant's file replaces single items of its plan's, by their name; of others, it replaces all."""
 
 
 class TermsSection(Section):

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
@@ -10,7 +10,7 @@ from gateway.settings.reading import Document
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN
 from gateway.settings.tenant_file import NumbersSection, TenantFile, WebhookSection
-from gateway.settings.terms import Plans, check_terms
+from gateway.settings.terms import Plans, TenantTerms, check_terms
 from rating import NumberPlan, PatternError, PlanError, format_amount
 
 TenantDocument = Document[TenantFile]
@@ -19,7 +19,8 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     """The tenant of a file; None, and all that is wrong noted, when it cannot be had."""
-    before = sum(not problem.is_warning for problem in document.reading.problems)
+    problems = document.reading.problems
+    before = len(problems)
     file = document.content
     _check_name(document)
     _check_accountcodes(document)
@@ -27,11 +28,11 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     _check_recharge(document)
     check_terms(document)
     terms = plans.terms_of(document)
-    number_plan = _number_plan(document, file.numbers)
+    number_plan = _number_plan(document, file.numbers, plans.number_plans)
     secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
-    after = sum(not problem.is_warning for problem in document.reading.problems)
-    if number_plan is None or terms is None or after > before:
+    if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
+    _check_coverage(document, plans, terms, number_plan)
     return Tenant(
         tenant_id=document.file.stem,
         currency=file.currency,
@@ -106,18 +107,29 @@ def _check_recharge(document: TenantDocument) -> None:
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
 
 
-def _number_plan(document: TenantDocument, numbers: NumbersSection) -> NumberPlan | None:
+def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, number_plan: NumberPlan) -> None:
+    metered = terms.metered_classes - terms.barring.classes
+    for kind in plans.kinds_without_a_row(terms.tariffs, number_plan, metered):
+        names = ", ".join(tariff.name for tariff in terms.tariffs.tariffs)
+        what = f"{kind} calls are metered, and no row of {names} prices one: all of them are refused"
+        document.warn(("tariff",), what, f'add rows, or say so: barred_classes = ["{kind}"]')
+
+
+def _number_plan(document: TenantDocument, numbers: NumbersSection, known: dict[Any, NumberPlan]) -> NumberPlan | None:
+    parts = (
+        numbers.home_country,
+        numbers.international_prefixes,
+        numbers.trunk_prefix,
+        numbers.internal_patterns,
+        numbers.emergency_numbers,
+        numbers.local_area_code,
+        numbers.local_lengths,
+        tuple(numbers.classes.items()),
+    )
     try:
-        return NumberPlan(
-            home_country=numbers.home_country,
-            international_prefixes=numbers.international_prefixes,
-            trunk_prefix=numbers.trunk_prefix,
-            internal_patterns=numbers.internal_patterns,
-            emergency_numbers=numbers.emergency_numbers,
-            local_area_code=numbers.local_area_code,
-            local_lengths=numbers.local_lengths,
-            classes=tuple(numbers.classes.items()),
-        )
+        if parts not in known:
+            known[parts] = NumberPlan(*parts)
+        return known[parts]
     except PlanError as error:
         where, sentence = error.where, str(error)  # the plan's fields have the names of the keys
     except PatternError as error:

@@ -2,29 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from gateway.core.barring import Barring
 from gateway.core.guards import Guards
 from gateway.core.limits import Limit
-from gateway.core.tenant import CREDIT_MONTHS, NEVER_METERED, Included
+from gateway.core.tenant import NEVER_METERED, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.restraints import PrefixLists, barring_of, check_restraints, guards_of, limits_of
 from gateway.settings.restraints import classes_of as _classes
 from gateway.settings.tariffs import Tariffs
-from gateway.settings.tenant_file import IncludedSection, PlanFile, TenantFile
-from rating import INTERNATIONAL_CLASSES, CallClass, TariffChain
+from gateway.settings.tenant_file import BARRING, DEFAULT_TERMS, IncludedSection, PlanFile, TenantFile
+from rating import INTERNATIONAL_CLASSES, CallClass, NumberPlan, TariffChain, kinds_without_a_row
 
-UNMETERED: Final = frozenset({"domestic"})
 _RISKY: Final = INTERNATIONAL_CLASSES | {CallClass.PREMIUM, CallClass.SATELLITE}
-_BARRING: Final = {
-    "barred_classes": (),
-    "barred_prefixes": (),
-    "allowed_classes": (),
-    "allowed_prefixes": (),
-    "strict_allow_lists": False,
-}
 
 Terms: TypeAlias = Document[TenantFile] | Document[PlanFile]
 
@@ -52,12 +45,28 @@ class Plans:
     tariffs: Tariffs
     lists: PrefixLists
     default_tariff: str | None
+    default_plan: str | None = None
+    number_plans: dict[tuple[Any, ...], NumberPlan] = field(default_factory=dict)
+    """By what they are made of: tenants that dial alike share one."""
     _documents: dict[Path, Document[PlanFile] | None] = field(default_factory=dict)
+    _uncovered: dict[tuple[Any, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def read_all(self) -> None:
+        """Read the plans that no tenant has, too: what is wrong with them is told before one has."""
+        for file in sorted(self.folder.glob("*.toml")):
+            if not file.name.startswith("."):
+                self._document(file)
+
+    @property
+    def documents(self) -> list[Document[PlanFile]]:
+        """The plans that could be read."""
+        return [document for document in self._documents.values() if document is not None]
 
     def terms_of(self, tenant: Document[TenantFile]) -> TenantTerms | None:
         """A tenant's terms; None, and problems noted, when they cannot be had."""
-        plan = self._plan(tenant)
-        if plan is None and tenant.content.plan is not None:
+        name = tenant.content.plan or self.default_plan
+        plan = None if name is None else self._plan(tenant, name)
+        if plan is None and name is not None:
             return None
         sources: Sequence[Terms] = (tenant,) if plan is None else (tenant, plan)
         tariffs = self._chain(tenant, sources)
@@ -66,44 +75,50 @@ class Plans:
         limits = limits_of(sources, self.lists, tenant.content.time_zone)
         if limits is None:
             return None
-        free = _classes(_said(sources, "unmetered_classes", UNMETERED))
         return TenantTerms(
             tariffs=tariffs,
-            metered_classes=frozenset(CallClass) - NEVER_METERED - free,
-            barring=barring_of({name: _said(sources, name, otherwise) for name, otherwise in _BARRING.items()}),
+            metered_classes=_metered(_classes(_said(sources, "unmetered_classes"))),
+            barring=barring_of({name: _said(sources, name) for name in BARRING}),
             limits=limits,
             guards=guards_of(sources),
-            included=tuple(map(_included, _said(sources, "included", ()))),
-            credit_limit_micros=_said(sources, "credit_limit", 0),
-            credit_months=_said(sources, "credit_months", CREDIT_MONTHS) or None,
+            included=tuple(map(_included, _said(sources, "included"))),
+            credit_limit_micros=_said(sources, "credit_limit"),
+            credit_months=_said(sources, "credit_months") or None,
         )
 
-    def _plan(self, tenant: Document[TenantFile]) -> Document[PlanFile] | None:
-        name = tenant.content.plan
-        if name is None:
-            return None
+    def kinds_without_a_row(
+        self, tariffs: TariffChain, number_plan: NumberPlan, metered: frozenset[CallClass]
+    ) -> tuple[str, ...]:
+        """As `rating.kinds_without_a_row`, looked up once for the tenants that have the same."""
+        key = (*map(id, tariffs.tariffs), id(number_plan), metered)
+        if key not in self._uncovered:
+            self._uncovered[key] = kinds_without_a_row(tariffs, number_plan, metered)
+        return self._uncovered[key]
+
+    def _plan(self, tenant: Document[TenantFile], name: str) -> Document[PlanFile] | None:
         file = self.folder / name
         if not is_file(file):
             tenant.wrong(("plan",), f"there is no {file}", "write the file, or name another one of that folder")
             return None
-        if file not in self._documents:
-            self._documents[file] = self._read(file)
-        plan = self._documents[file]
+        plan = self._document(file)
         if plan is not None and plan.content.currency != tenant.content.currency:
-            what = f"{name} is in {plan.content.currency}, and the tenant's currency is {tenant.content.currency}"
+            kind = "" if tenant.content.plan else "the default plan "
+            what = f"{kind}{name} is in {plan.content.currency}, and the tenant's currency is {tenant.content.currency}"
             tenant.wrong(("plan",), what, "name a plan in the tenant's currency")
             return None
         return plan
 
-    def _read(self, file: Path) -> Document[PlanFile] | None:
-        plan = self.reading.document(file, PlanFile, "mend or remove the file")
-        if plan is not None:
-            check_terms(plan)
-        return plan
+    def _document(self, file: Path) -> Document[PlanFile] | None:
+        if file not in self._documents:
+            plan = self.reading.document(file, PlanFile, "mend or remove the file")
+            if plan is not None:
+                check_terms(plan)
+            self._documents[file] = plan
+        return self._documents[file]
 
     def _chain(self, tenant: Document[TenantFile], sources: Sequence[Terms]) -> TariffChain | None:
         """The tenant's own rates, then the plan's, then the default's."""
-        currency, unit = tenant.content.currency, _said(sources, "charge_unit", 1)
+        currency, unit = tenant.content.currency, _said(sources, "charge_unit")
         named = [(source, source.content.tariff) for source in sources]
         named.append((tenant, self.default_tariff))
         names = dict.fromkeys(name for _, name in named if name is not None)
@@ -133,10 +148,15 @@ def check_terms(document: Terms) -> None:
             document.wrong(("included", index), "these minutes are for no calls", "write classes, or prefixes")
 
 
-def _said(sources: Sequence[Terms], key: str, otherwise: Any) -> Any:
+def _said(sources: Sequence[Terms], key: str) -> Any:
     """What the first file says that says anything."""
     found = (getattr(source.content, key) for source in sources)
-    return next((value for value in found if value is not None), otherwise)
+    return next((value for value in found if value is not None), DEFAULT_TERMS[key])
+
+
+@cache
+def _metered(free: frozenset[CallClass]) -> frozenset[CallClass]:
+    return frozenset(CallClass) - NEVER_METERED - free
 
 
 def _included(pool: IncludedSection) -> Included:

@@ -105,7 +105,6 @@ async def test_what_keeps_it_from_starting_is_one_sentence(folder: Folder) -> No
         await Gateway(load(folder.root, folder.environ)).start()
 
 
-@pytest.mark.skipif(not hasattr(Gateway, "reload"), reason="the gateway cannot reload yet")
 async def test_a_reload_by_the_api_reads_the_tokens_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a config that is wrong changes nothing, the tokens neither."""
     for name, secret in folder.environ.items():

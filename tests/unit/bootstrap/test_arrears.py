@@ -8,6 +8,7 @@ from gateway import bootstrap
 from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.core.effects import RecordAnswer
 from gateway.ports import CallKey, Unsettled
+from gateway.service.accounts import open_account
 from gateway.settings import load
 from rating import Ladder
 from tests.unit.service.house import Tally
@@ -24,7 +25,7 @@ async def test_a_gateway_sends_what_waits_before_it_takes_calls_back(tmp_path: P
     settings = load(folder.root, folder.environ)
     answer = RecordAnswer("100.2", 1_700_000_000_000, 90_000)
     async with bootstrap.borrowed_ledger(settings) as ledger:
-        await bootstrap.open_account(ledger, settings.tenants["acme"])
+        await open_account(ledger, settings.tenants["acme"])
         await ledger.top_up("acme", "one", 1_000_000, "USD", "test")
         await ledger.reserve(KEY, Ladder(0, ((60, 60_000),)), 90_000, "{}")
         if was_answer_heard:

@@ -135,3 +135,14 @@ def test_changes_and_lists_are_json_where_that_is_asked(config: Path) -> None:
     assert json.loads(callgate("close", "acme", "--json", *folder).stdout)["is_closed"] is True
     assert json.loads(callgate("reopen", "acme", "--json", *folder).stdout)["is_closed"] is False
     assert json.loads(callgate("rates", "--tenant", "acme", "--json", *folder).stdout)[0]["prefix"]
+
+
+def test_a_check_is_json_where_that_is_asked(config: Path) -> None:
+    """Each problem with its place; exit code 1 where the config cannot be used."""
+    right = callgate("check", "--json", "--config", str(config))
+    assert (right.exit_code, json.loads(right.stdout)["is_right"]) == (0, True)
+    (config / "tenants/acme.toml").write_text("curency = 1\n")
+    wrong = callgate("check", "--json", "--config", str(config))
+    told = json.loads(wrong.stdout)
+    assert (wrong.exit_code, told["is_right"]) == (1, False)
+    assert any(problem["key"] == "curency" and problem["line"] == 1 for problem in told["problems"])

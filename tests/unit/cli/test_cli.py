@@ -1,6 +1,7 @@
 """The command line as an admin meets it: one clear error that says what to do, and nothing lost."""
 
 import json
+import os
 import re
 import select
 import shlex
@@ -305,12 +306,67 @@ def port_of(config: Path) -> int:
     return int(tomllib.loads((config / "gateway.toml").read_text())["http"]["port"])
 
 
-def test_serve_stops_in_order_when_its_terminal_goes(gateway_process: subprocess.Popen[str]) -> None:
-    """SIGHUP is a stop as SIGTERM is: exit code 0, and the log says so."""
+def gateway_log(process: subprocess.Popen[str], event: str) -> dict[str, object]:
+    """The next line of that event."""
+    assert process.stderr is not None
+    return next(line for line in map(json.loads, process.stderr) if line["event"] == event)
+
+
+def test_serve_reloads_when_told_by_a_signal(config: Path, gateway_process: subprocess.Popen[str]) -> None:
+    """SIGHUP has it read the config again; one that is wrong is told in the log, and it goes on with what it has."""
+    change(config / "tenants/acme.toml", "trigger = 10.00", "trigger = 11.00")
     gateway_process.send_signal(signal.SIGHUP)
-    _, told = gateway_process.communicate(timeout=30)
-    assert gateway_process.returncode == 0
-    assert "gateway.stopped" in told
+    assert gateway_log(gateway_process, "config.change")["change"] == "tenant acme: recharge.trigger: 10.00 -> 11.00"
+    change(config / "tenants/acme.toml", "trigger = 11.00", "trigger = no")
+    gateway_process.send_signal(signal.SIGHUP)
+    assert "acme.toml" in str(gateway_log(gateway_process, "config.kept")["problems"])
+    assert gateway_process.poll() is None
+
+
+def test_serve_stops_in_order_when_its_terminal_goes(config: Path) -> None:
+    """A terminal that closes sends SIGHUP too: who started it by hand there means it to stop, with exit code 0."""
+    change(config / "gateway.toml", "# port = 9464", "port = 0")
+    near, far = os.openpty()
+    # Tests that run under nohup hand down an ignored SIGHUP, which serve rightly leaves ignored.
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from gateway.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--config", str(config)]
+    with subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True) as process:
+        os.close(far)
+        told = b""
+        while b"gateway.started" not in told:
+            told += os.read(near, 65536)
+        os.close(near)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0
+
+
+def test_reload_and_diff_by_the_command(config: Path, gateway_process: subprocess.Popen[str]) -> None:
+    """`diff` shows what `reload` does; what is wrong is told with exit code 1, and nothing is changed by it."""
+    change(config / "tenants/acme.toml", "trigger = 10.00", "trigger = 11.00")
+    (config / "tenants/globex.toml").unlink()
+    changes = "tenant globex: leaves\ntenant acme: recharge.trigger: 10.00 -> 11.00\n"
+    seen = callgate(config, "diff")
+    assert (seen.exit_code, seen.output.endswith(f"{changes}A reload would do this: 2 changes.\n")) == (0, True), seen
+    done = callgate(config, "reload")
+    assert (done.exit_code, done.output.endswith(f"{changes}The config is in force: 2 changes.\n")) == (0, True), done
+    again = json.loads(callgate(config, "diff", "--json").output)
+    assert (again["is_taken"], again["changes"]) == (True, [])
+    change(config / "tenants/acme.toml", "trigger = 11.00", "trigger = 99.00")
+    for words in (("diff",), ("reload",)):
+        refused = callgate(config, *words)
+        assert refused.exit_code == 1
+        assert "acme.toml" in refused.output
+        assert "99.00" in refused.output
+    assert gateway_log(gateway_process, "config.kept")
+
+
+def test_reload_says_where_no_gateway_answers(config: Path) -> None:
+    """One sentence, and exit code 1; a gateway.toml that cannot be read is told before anybody is asked."""
+    nobody = callgate(config, "reload")
+    assert (nobody.exit_code, "No gateway answers on" in nobody.output) == (1, True)
+    change(config / "gateway.toml", "[http]", "[http")
+    wrong = callgate(config, "reload")
+    assert (wrong.exit_code, "this is not TOML" in wrong.output) == (1, True)
 
 
 def test_a_gateway_without_a_switch_says_what_is_missing(config: Path, gateway_process: subprocess.Popen[str]) -> None:

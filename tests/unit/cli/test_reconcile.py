@@ -14,6 +14,7 @@ from gateway.cli import app
 from gateway.core.tenant import Tenant
 from gateway.ports import CallKey
 from gateway.service import memo
+from gateway.service.accounts import open_account
 from gateway.settings import Settings, load
 from rating import ladder
 from tests.unit.cdr.rows import ANSWER_SECONDS, row
@@ -43,7 +44,7 @@ def master(tmp_path: Path) -> Path:
 async def _book(settings: Settings, uniqueid: str, seconds: int, *, is_estimate: bool) -> None:
     tenant: Tenant = settings.tenants["acme"]
     async with bootstrap.borrowed_ledger(settings) as ledger:
-        await bootstrap.open_account(ledger, tenant)
+        await open_account(ledger, tenant)
         await ledger.top_up("acme", f"for-{uniqueid}", 10_000_000, "USD", "test")
         terms = build.call(build.rate(initial=1, increment=1)).terms
         key = CallKey("acme", f"pbx1/{uniqueid}/77")

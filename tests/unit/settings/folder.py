@@ -37,6 +37,7 @@ TARIFF = """\
 prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 1800,Toll-free,0,0.02,60,60
 44,United Kingdom,0,0.02,30,6
+1212,New York,0,0.02,6,6
 """
 
 HOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

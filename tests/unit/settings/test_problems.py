@@ -204,9 +204,9 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     found = [(problem.file.name, problem.line, problem.key) for problem in folder.check()]
     assert found == [
         ("gateway.toml", 3, "redis.port"),
-        ("default.csv", 4, "prefix"),
         ("default.csv", 5, "prefix"),
-        ("default.csv", 5, "rate_per_minute"),
+        ("default.csv", 6, "prefix"),
+        ("default.csv", 6, "rate_per_minute"),
         ("globex.toml", 3, "accountcodes"),
         ("globex.toml", 12, "recharge.amount"),
         ("globex.toml", 13, "recharge.bonus"),
@@ -390,3 +390,27 @@ def test_a_secret_that_all_can_read_is_a_warning(folder: Folder, where: str) -> 
     assert problem.is_warning
     assert problem.file == file
     assert problem.remedy == f"run chmod o-rwx {file}"
+
+
+def test_a_metered_class_that_no_row_prices_is_told(folder: Folder) -> None:
+    """With the tariffs' names and the remedy; it stops nothing, and is not said of a class that is free or barred."""
+    folder.change("tariffs/default.csv", "1212,New York,0,0.02,6,6\n", "")
+    folder.change("tenants/acme.toml", 'tariff = "default.csv"', 'tariff = "default.csv"\nunmetered_classes = []')
+    problem = folder.problem()
+    assert (problem.key, problem.line, problem.is_warning) == ("tariff", 2, True)
+    assert problem.what.startswith("domestic calls are metered, and no row of default.csv prices one")
+    assert 'barred_classes = ["domestic"]' in problem.remedy
+    folder.change(
+        "tenants/acme.toml", "unmetered_classes = []", 'barred_classes = ["domestic"]\nunmetered_classes = []'
+    )
+    assert folder.check() == []
+
+
+def test_a_class_that_the_tariff_lacks_is_told_where_the_plan_says_the_tariff(folder: Folder) -> None:
+    """The tenant is named: it is its number plan, its tariffs and its plan together that lack a price."""
+    folder.write("plans/p.toml", 'currency = "USD"\ntariff = "home.csv"\n')
+    folder.write("tariffs/home.csv", TARIFF.replace("44,United Kingdom", "1,United States"))
+    folder.change("tenants/acme.toml", 'tariff = "default.csv"', 'plan = "p.toml"')
+    problem = folder.problem()
+    assert (problem.file.name, problem.is_warning) == ("acme.toml", True)
+    assert "international calls are metered, and no row of home.csv" in problem.what
