@@ -26,7 +26,7 @@ from gateway.logs import LogCDRSink
 from gateway.ports import Balance, CDRSink, FundsCame, LedgerUnavailable, Reloaded
 from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service import memo
-from gateway.service.accounts import in_slices, open_account
+from gateway.service.accounts import in_slices, open_account, opened_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
@@ -321,7 +321,7 @@ async def borrowed_desk(settings: Settings, *owners: Tenant) -> AsyncIterator[De
     """
     async with borrowed_ledger(settings) as ledger:
         for owner in owners:
-            await open_account(ledger, owner)
+            await opened_account(ledger, owner)
         yield desk_of(ledger, Directory(settings.tenants.values()), settings)
 
 

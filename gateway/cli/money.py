@@ -28,7 +28,7 @@ from gateway.cli.common import (
 )
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp
-from gateway.service.accounts import open_account
+from gateway.service.accounts import opened_account
 from gateway.service.funds import add_funds
 from rating import AmountError, format_amount, parse_amount
 
@@ -62,7 +62,7 @@ def topup(
 
     async def book() -> TopUp:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            await open_account(ledger, owner)
+            await opened_account(ledger, owner)
             with _explained(owner, micros, expires, shlex.join(words)):
                 return await add_funds(ledger, owner, given_id, micros, source, expires_at_ms=expires_at_ms)
 
@@ -121,7 +121,7 @@ def reverse(
 
     async def take_back() -> TopUp:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            await open_account(ledger, owner)
+            await opened_account(ledger, owner)
             try:
                 return await ledger.reverse(tenant, topup_id, reason)
             except LedgerUnavailable as error:
@@ -157,7 +157,7 @@ def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable
 
     async def apply() -> Balance:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            await open_account(ledger, owner)
+            await opened_account(ledger, owner)
             return await change(ledger)
 
     row = run(apply())
@@ -179,7 +179,7 @@ def balance(
 
     async def read() -> list[tuple[Balance, Sequence[Lot]]]:
         async with bootstrap.borrowed_ledger(settings) as ledger:
-            return [(await open_account(ledger, owner), await ledger.lots(owner.tenant_id)) for owner in owners]
+            return [(await opened_account(ledger, owner), await ledger.lots(owner.tenant_id)) for owner in owners]
 
     rows = run(read())
     if as_json:

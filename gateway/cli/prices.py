@@ -17,7 +17,7 @@ from gateway import bootstrap
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
 from gateway.core import quote as quotes
 from gateway.core.tenant import Included, Tenant
-from gateway.service.accounts import open_account
+from gateway.service.accounts import opened_account
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
     LATEST_MS,
@@ -279,7 +279,7 @@ def _available_micros(subject: Subject, config: Path) -> int | None:
 
     async def read() -> int:
         async with bootstrap.borrowed_ledger(load_settings(config)) as ledger:
-            return (await open_account(ledger, tenant)).available_micros
+            return (await opened_account(ledger, tenant)).available_micros
 
     return run(read())
 

@@ -35,6 +35,20 @@ async def open_account(ledger: Ledger, tenant: Tenant) -> Balance:
         ) from error
 
 
+async def opened_account(ledger: Ledger, tenant: Tenant) -> Balance:
+    """The account, opened where it is new: changed terms are the business of who serves the config, and of a reload.
+
+    Raises LedgerUnavailable, LedgerRejected naming the tenant.
+    """
+    try:
+        found = await ledger.balance(tenant.tenant_id)
+    except LedgerRejected as error:
+        if error.code != "unknown_account":
+            raise
+        return await open_account(ledger, tenant)
+    return found if found.currency == tenant.currency else await open_account(ledger, tenant)
+
+
 def terms_of(tenant: Tenant) -> AccountTerms:
     """What the ledger needs to know of a tenant."""
     return AccountTerms(
