@@ -163,7 +163,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     switches = _switches(document)
     _check_gateway(document)
     plans = _plans(reading, content.paths, content.rating, tariffs_before)
-    documents, tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
+    sources, tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
@@ -184,7 +184,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         files=Files(
             reading.folder,
             document.source,
-            {document.file.stem: document.source for document in documents},
+            sources,
             {document.file.name: document.source for document in plans.documents},
             plans.tariffs.known,
         ),
@@ -256,7 +256,7 @@ def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before:
 
 def _tenants(
     reading: Reading, folder: str, plans: Plans, *, is_guess: bool
-) -> tuple[list[Document[TenantFile]], dict[str, Tenant]]:
+) -> tuple[dict[str, Source], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
     ``is_guess``: the folder's name is not known; its lack is no problem.
@@ -268,7 +268,7 @@ def _tenants(
         if not is_guess:
             what = f"the tenants' folder cannot be read ({error.strerror})"
             reading.problems.append(Problem(path, None, "", what, "make it, or mend paths.tenants in gateway.toml"))
-        return [], {}
+        return {}, {}
     files = [file for file in files if file.suffix == ".toml" and not file.name.startswith(".")]
     if not files:
         what, remedy = (
@@ -276,19 +276,25 @@ def _tenants(
             "write one file a tenant, NAME.toml",
         )
         reading.problems.append(Problem(path, None, "", what, remedy, is_warning=True))
-    documents = [reading.document(file, TenantFile, _AT_TENANT_FILE) for file in files]
-    whole = [document for document in documents if document is not None]
-    found = [tenant_of(document, plans) for document in whole]
-    _check_owners(whole)
-    return whole, {tenant.tenant_id: tenant for tenant in found if tenant is not None}
-
-
-def _check_owners(documents: list[Document[TenantFile]]) -> None:
-    """An accountcode with two owners would make one tenant pay for the other."""
+    sources: dict[str, Source] = {}
+    tenants: dict[str, Tenant] = {}
     owners: dict[str, Path] = {}
-    for document in documents:
-        for code in dict.fromkeys(document.content.accountcodes):
-            owner = owners.setdefault(code, document.file)
-            if owner != document.file:
-                what = f"the accountcode {code!a} is that of {owner.name} already"
-                document.wrong(("accountcodes",), what, "let one tenant have it")
+    for file in files:
+        # One after the other: what was read of a file is let go before the next, not of a thousand at once.
+        document = reading.document(file, TenantFile, _AT_TENANT_FILE)
+        if document is not None:
+            sources[file.stem] = document.source
+            tenant = tenant_of(document, plans)
+            _check_owners(document, owners)
+            if tenant is not None:
+                tenants[tenant.tenant_id] = tenant
+    return sources, tenants
+
+
+def _check_owners(document: Document[TenantFile], owners: dict[str, Path]) -> None:
+    """An accountcode with two owners would make one tenant pay for the other."""
+    for code in dict.fromkeys(document.content.accountcodes):
+        owner = owners.setdefault(code, document.file)
+        if owner != document.file:
+            what = f"the accountcode {code!a} is that of {owner.name} already"
+            document.wrong(("accountcodes",), what, "let one tenant have it")
