@@ -108,6 +108,7 @@ def during_calls(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     return tuple(check for check in checks if check.kind not in {Kind.LIVE, Kind.RATE})
 
 
-def lowest_rate(limits: tuple[Limit, ...]) -> Fraction | None:
-    """What a minute may cost by all of them, in units of the currency."""
-    return min((limit.rate_per_minute for limit in limits if limit.rate_per_minute is not None), default=None)
+def of_lowest_rate(limits: tuple[Limit, ...]) -> tuple[str, Fraction] | None:
+    """The limit by which a minute may cost least, by its name; and how much, in units of the currency."""
+    rates = ((limit.name, limit.rate_per_minute) for limit in limits if limit.rate_per_minute is not None)
+    return min(rates, key=lambda named: named[1], default=None)
