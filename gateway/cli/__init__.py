@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import audit, money, prices, reconcile
+from gateway.cli import audit, explain, money, prices, reconcile
 from gateway.cli import doctor as doctors
 from gateway.cli.common import (
     CONFIG,
@@ -45,6 +45,7 @@ for command in (money.topup, money.reverse, money.balance, money.close, money.re
     app.command()(command)
 app.command()(doctors.doctor)
 app.command()(audit.audit)
+app.command()(explain.explain)
 app.command()(reconcile.reconcile)
 log = structlog.get_logger(__name__)
 

@@ -60,7 +60,8 @@ local function reserve(keys, args)
     return words
   end
   call.pool = grant.included > 0 and offer.pool or ''
-  enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included) })
+  enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included),
+    note = args[3] })
   hold(books, call.parts, grant.price)
   call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
   call.valid_until = books.now + validity_ms

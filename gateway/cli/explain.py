@@ -1,0 +1,156 @@
+"""``callgate explain``: why a call was refused, or how its charge came about."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from gateway import bootstrap
+from gateway.adapters.archive import read_archive
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    fail,
+    journal_folder,
+    load_settings,
+    right,
+    run,
+    show,
+    tenant_named,
+)
+from gateway.core.journal import Entry
+from gateway.core.reasons import Reason
+from gateway.core.tenant import Tenant
+from gateway.ports import Refusal
+from gateway.service.explain import Story, stories_of
+from gateway.settings import Settings
+from rating import format_amount
+
+_TABLE = "config/asterisk/REASONS.md says what each reason means, and what to do"
+
+
+def explain(
+    call: Annotated[str, typer.Argument(help="A call's id (switch/uniqueid/nonce), or the channel's Uniqueid.")],
+    tenant: Annotated[str | None, typer.Option(help="Whose call it was; else all tenants are searched.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="The archive's folder, where it is not that of the config.")
+    ] = None,
+    config: ConfigDir = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was decided about a call, on what figures, and each movement of its money."""
+    settings = load_settings(config)
+    names = sorted(settings.tenants) if tenant is None else [tenant_named(settings, tenant).tenant_id]
+    folder = journal_folder(settings, journal)
+    stories = run(_stories(settings, names, folder, call))
+    if not stories:
+        fail(f"Nothing is known of {call!a}: it never asked, or it was refused too long ago. Its log lines may tell.")
+    if as_json:
+        print(json.dumps([_facts(story) for story in stories]))
+        return
+    for story in stories:
+        _tell(story, settings.tenants[story.tenant])
+
+
+async def _stories(settings: Settings, names: list[str], folder: Path, call: str) -> list[Story]:
+    async with bootstrap.borrowed_ledger(settings) as ledger:
+        return await stories_of(ledger, lambda name, n: read_archive(folder / name, n), names, call)
+
+
+def asked_of(story: Story) -> dict[str, Any]:
+    """Number, caller and class as the ask said them; empty where nobody kept them."""
+    noted = next((entry.note for entry in story.entries if entry.type == "reserve"), "")
+    texts = [noted + "}" if noted and not noted.endswith("}") else noted]
+    texts += [story.refusal.meta] if story.refusal else []
+    texts += [story.stored.meta] if story.stored else []
+    for text in texts:
+        with suppress(ValueError):
+            facts = json.loads(text)
+            if isinstance(facts, dict):
+                return {name: facts[name] for name in ("number", "cli", "e164", "class", "at_ms") if name in facts}
+    return {}
+
+
+def _facts(story: Story) -> dict[str, Any]:
+    return {
+        "tenant": story.tenant,
+        "call": story.call_id,
+        "asked": asked_of(story),
+        "refusal": None if story.refusal is None else asdict(story.refusal) | {"meta": None},
+        "state": None if story.stored is None else story.stored.state,
+        "entries": [asdict(entry) for entry in story.entries],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ for people
+
+
+def _tell(story: Story, owner: Tenant) -> None:
+    asked = asked_of(story)
+    print(f"call {story.call_id} of {story.tenant}")
+    if asked:
+        words = [f"{asked.get('cli') or 'an unknown caller'} dialled {asked.get('number')}"]
+        words += [f"{asked['e164']}, {asked['class']}"] if asked.get("e164") else []
+        print("  " + ": ".join(words))
+    if story.refusal is not None:
+        print(f"  {_when(story.refusal.at_ms, owner)} refused, {why(story.refusal, owner)} ({_TABLE})")
+    if story.entries:
+        show(_movements(story.entries, owner))
+    for sentence in _outcome(story, owner, asked):
+        print(f"  {sentence}")
+
+
+def why(refusal: Refusal, owner: Tenant) -> str:
+    """The reason and its figures, in words."""
+    if not refusal.limit:
+        return refusal.reason
+    if refusal.reason in {Reason.PAUSED, Reason.QUARANTINED}:
+        until = f"until {_when(refusal.most, owner)}" if refusal.most else "until a person lifts it"
+        return f"{refusal.reason}: by {refusal.limit}, {until}"
+    if refusal.reason == Reason.SPEND_LIMIT:
+        used, most = (format_amount(micros, owner.currency) for micros in (refusal.used, refusal.most))
+    else:
+        used, most = str(refusal.used), str(refusal.most)
+    return f"{refusal.reason}: limit {refusal.limit}, {used} of {most} in use"
+
+
+def _movements(entries: tuple[Entry, ...], owner: Tenant) -> Table:
+    table = Table(
+        "time", "step", right("held"), right("charged"), right("adjusted"), right("included s"), "lot", "note"
+    )
+    for entry in entries:
+        name = entry.type if entry.step in {None, 0} else f"{entry.type} {entry.step}"
+        cells = [format_amount(micros) if micros else "" for micros in (entry.held, entry.revenue, entry.adjustment)]
+        note = "" if entry.type == "reserve" else entry.note
+        lot = "" if entry.lot is None else "credit limit" if entry.lot == 0 else str(entry.lot)
+        table.add_row(_when(entry.at_ms, owner), name, *cells, str(entry.included or ""), lot, note)
+    return table
+
+
+def _outcome(story: Story, owner: Tenant, asked: dict[str, Any]) -> Iterator[str]:
+    closing = next((entry for entry in reversed(story.entries) if entry.total is not None), None)
+    if story.stored is not None and story.stored.state != "estimated":
+        held = format_amount(story.stored.held_micros, owner.currency)
+        yield f"it is {story.stored.state}: {story.stored.granted_seconds} s granted, {held} held now"
+    elif closing is not None:
+        charge = format_amount(closing.total or 0, owner.currency)
+        word = "estimated at" if closing.type == "estimate" else "charged"
+        yield f"{word} {charge} for {closing.note or 0} s"
+        if asked.get("number"):
+            asked_at = datetime.fromtimestamp(asked["at_ms"] / 1000, UTC).astimezone(owner.zone)
+            when = asked_at.isoformat(timespec="seconds")
+            number, seconds = asked["number"], closing.note or 0
+            yield f"block by block: callgate quote {number} --tenant {story.tenant} --seconds {seconds} --at {when}"
+    elif story.entries and story.entries[-1].type == "release":
+        yield "nobody answered: nothing was charged"
+
+
+def _when(at_ms: int, owner: Tenant) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(owner.zone).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
