@@ -61,7 +61,7 @@ local function reserve(keys, args)
   end
   call.pool = grant.included > 0 and offer.pool or ''
   enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included),
-    note = args[3] })
+    note = own_meta(args) })
   hold(books, call.parts, grant.price)
   call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
   call.valid_until = books.now + validity_ms
