@@ -86,7 +86,8 @@ def checks_of(limit: Limit, destination: Destination, cli: str, at_ms: int, zone
             yield Check(kind, reason, limit.name, int(bound * part), f"{counter}|{name}" if name else "", window_ms)
 
     def within(period: Period, kind: Kind, reason: Reason, bound: int | None) -> Iterator[Check]:
-        return check(kind, reason, bound, period.name, period.to_ms)
+        # A day's money and a day's seconds are not to be added up.
+        return check(kind, reason, bound, f"{period.name}|{kind}", period.to_ms)
 
     yield from check(Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live")
     yield from check(Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000)
