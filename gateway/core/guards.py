@@ -6,7 +6,8 @@ Rules:
   fraudsters test a route). One that trips tells by an event; where it says so it also pauses its target, for a time or
   until a person lifts that (quarantine).
 - Lack of credit is no fraud: those refusals are not counted, nor those of a pause itself.
-- A destination's prefix is that of the tariff's row.
+- A destination's prefix is that of the tariff's row. A guard looks only at calls of its classes and prefixes: at home,
+  short calls and numbers in a row are no sign of fraud.
 - A pause refuses asks. Quarantine also ends live calls at the end of their grants.
 """
 
@@ -16,6 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.core.curbs import Trigger
+from rating import CallClass, Destination, Prefixes
 
 TENANT_PAUSE = "tenant"
 _NOT_OF_A_CLI: Final = re.compile(r"[^0-9+]")
@@ -39,6 +41,14 @@ class Guard:
     window_seconds: int
     target: Target
     pause_seconds: int | None
+    classes: frozenset[CallClass] = frozenset()  # with no prefixes either: all calls
+    prefixes: Prefixes = Prefixes()  # noqa: RUF009 - frozen
+
+    def watches(self, destination: Destination) -> bool:
+        """Whether calls to a destination are looked at."""
+        if not self.classes and not self.prefixes:
+            return True
+        return destination.call_class in self.classes or bool(self.prefixes.longest(destination.e164))
 
     def trigger(self, cli: str, prefix: str) -> Trigger:
         """The guard as the ledger counts it for one call."""

@@ -7,7 +7,9 @@ Rules:
   prefix or class by itself (``per``).
 - Hours, days and months are the tenant's own. Money and time count where they are granted, before they are used; what
   is not used returns. So a bound is never passed, and near it calls end within a block of it.
-- Outside of its hours a limit is a part of itself, rounded down; where nothing of it is left, its calls are refused.
+- Outside of its hours a limit is a part of itself, and has periods of its own: else the day's own calls would use up
+  the night's part, and a flood by night the next day's. A part of a count is 1 at the least. Where the part is 0, its
+  calls are refused.
 """
 
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from zoneinfo import ZoneInfo
 from gateway.core.curbs import Check, Kind
 from gateway.core.reasons import Reason
 from rating import Calendar, CallClass, Destination, Period, Prefixes, day_of, hour_of, month_of
+
+_COUNTS = frozenset({Kind.LIVE, Kind.RATE})
 
 OPEN_HOURS = "open"
 """The band of a limit's calendar within which it holds as written."""
@@ -83,11 +87,13 @@ def checks_of(limit: Limit, destination: Destination, cli: str, at_ms: int, zone
 
     def check(kind: Kind, reason: Reason, bound: int | None, name: str = "", window_ms: int = 0) -> Iterator[Check]:
         if bound is not None:
-            yield Check(kind, reason, limit.name, int(bound * part), f"{counter}|{name}" if name else "", window_ms)
+            most = max(1, int(bound * part)) if kind in _COUNTS else int(bound * part)
+            yield Check(kind, reason, limit.name, most, f"{counter}|{name}" if name else "", window_ms)
 
     def within(period: Period, kind: Kind, reason: Reason, bound: int | None) -> Iterator[Check]:
-        # A day's money and a day's seconds are not to be added up.
-        return check(kind, reason, bound, f"{period.name}|{kind}", period.to_ms)
+        # A day's money and a day's seconds are not to be added up, nor what is spent within and outside of hours.
+        name = f"{period.name}|{kind}" if part == 1 else f"{period.name}|{kind}|outside"
+        return check(kind, reason, bound, name, period.to_ms)
 
     yield from check(Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live")
     yield from check(Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000)

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from gateway.core.curbs import Check, Curbs, Kind, ShortCall
+from gateway.core.curbs import Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.facts import Ask
-from gateway.core.guards import TENANT_PAUSE, Target, cli_of, cli_pause, pause_name
+from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_of, cli_pause, pause_name
 from gateway.core.limits import checks_of, during_calls
 from gateway.core.tenant import Tenant
 from rating import Destination, country_of
@@ -23,8 +23,8 @@ def curbs_of_ask(terms: "Terms") -> Curbs:
         pauses=_pauses(cli, prefix),
         digits=destination.e164.removeprefix("+"),
         prefix=prefix,
-        refusals=guards.refusals.trigger(cli, prefix) if guards.refusals else None,
-        sequence=guards.sequence.trigger(cli, prefix) if guards.sequence else None,
+        refusals=_trigger(guards.refusals, destination, cli, prefix),
+        sequence=_trigger(guards.sequence, destination, cli, prefix),
         country="" if country in guards.known_countries else country,
         holds_new_country=guards.holds_new_country,
     )
@@ -52,10 +52,12 @@ def curbs_of_registration(terms: "Terms", at_ms: int) -> Curbs:
 def short_call_of(terms: "Terms") -> ShortCall | None:
     """What counts the call, should it turn out short."""
     guards = terms.tenant.guards
-    if guards.short_calls is None:
-        return None
-    trigger = guards.short_calls.trigger(cli_of(terms.ask.cli), _prefix_of(terms))
-    return ShortCall(trigger, guards.shorter_than_seconds)
+    trigger = _trigger(guards.short_calls, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms))
+    return None if trigger is None else ShortCall(trigger, guards.shorter_than_seconds)
+
+
+def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: str) -> Trigger | None:
+    return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
 
 
 def _checks(tenant: Tenant, destination: Destination, cli: str, at_ms: int) -> tuple[Check, ...]:

@@ -9,7 +9,7 @@ from gateway.core.journal import Entry
 from gateway.ports import CallKey, JournalReader, Ledger, LedgerRejected, Refusal, Restraints, StoredCall
 from gateway.service.journal import whole_journal
 
-MOST_REFUSALS = 2000
+MOST_REFUSALS = 20_000
 
 ReadArchives = Callable[[str, int], Iterable[Entry]]
 """A tenant's archived entries after that n."""

@@ -91,6 +91,7 @@ class PathsSection(Section):
     tenants: FileName = key("folder of the tenants' files", '"tenants"', "tenants")
     plans: FileName = key("folder of the plans", '"plans"', "plans")
     tariffs: FileName = key("folder of the tariffs", '"tariffs"', "tariffs")
+    lists: FileName = key("folder of the lists of prefixes", '"lists"', "lists")
 
 
 class RatingSection(Section):

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, StrictInt
 
 from gateway.core.guards import Target
 from gateway.core.limits import Per
-from gateway.settings.sections import MOST_ITEMS, Amount, Classes, FileName, Name, Prefix, Section, key, wrong
+from gateway.settings.sections import MOST_ITEMS, Amount, Classes, Name, Prefix, Section, TariffName, key, wrong
 from rating import AmountError, parse_rate
 
 MOST_SECONDS = 31 * 86_400
@@ -55,7 +55,9 @@ class LimitSection(Section):
     prefixes: tuple[Prefix, ...] = key(
         "prefixes of E.164 numbers that it is for, without their +", '["53", "252"]', (), max_length=MOST_ITEMS
     )
-    prefixes_file: FileName | None = key("a file of such prefixes, one on a line", '"lists/high-risk.csv"', None)
+    prefixes_file: TariffName | None = key(
+        "a file of such prefixes, one on a line, in the lists' folder", '"high-risk.csv"', None
+    )
     per: Per = key("tenant, cli, class or prefix: whose calls are counted together", '"cli"', Per.TENANT)
     concurrent_calls: Count | None = _bound("how many calls at once", "10")
     calls_per_second: Count | None = _bound("how many calls are begun in any second", "2")
@@ -98,17 +100,25 @@ class GuardSection(Section):
     )
 
 
-class ShortCallsSection(GuardSection):
+_WATCHED = frozenset({"international", "premium", "satellite"})
+
+
+class WatchingSection(GuardSection):
+    """A guard that looks at some calls only: at home, short calls and numbers in a row are no sign of fraud."""
+
+    classes: Classes = key("classes of the calls that it looks at", '["international"]', _WATCHED)
+    prefixes: tuple[Prefix, ...] = key("prefixes that it looks at besides", '["53"]', (), max_length=MOST_ITEMS)
+    pauses: Target = key("what is paused: cli, prefix or tenant", '"prefix"', Target.PREFIX)
+
+
+class ShortCallsSection(WatchingSection):
     """The guard that counts short calls to one prefix."""
 
     shorter_than_seconds: Annotated[StrictInt, Field(ge=2, le=3600)] = key("a call is short below this", "10", 10)
-    pauses: Target = key("what is paused: cli, prefix or tenant", '"prefix"', Target.PREFIX)
 
 
-class SequenceSection(GuardSection):
+class SequenceSection(WatchingSection):
     """The guard that looks for numbers dialled in a row."""
-
-    pauses: Target = key("what is paused: cli, prefix or tenant", '"prefix"', Target.PREFIX)
 
 
 class NewCountryThen(StrEnum):

@@ -12,6 +12,7 @@ from gateway.core.tenant import Tenant
 from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, SwitchSection
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading
+from gateway.settings.restraints import PrefixLists
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
 from gateway.settings.tariffs import Tariffs
 from gateway.settings.tenant_file import TenantFile
@@ -197,7 +198,8 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
 
 def _plans(reading: Reading, paths: PathsSection, default_tariff: str | None) -> Plans:
     tariffs = Tariffs(reading, reading.path(paths.tariffs))
-    return Plans(reading, reading.path(paths.plans), tariffs, default_tariff)
+    lists = PrefixLists(reading, reading.path(paths.lists))
+    return Plans(reading, reading.path(paths.plans), tariffs, lists, default_tariff)
 
 
 def _tenants(reading: Reading, folder: str, plans: Plans, *, is_guess: bool) -> dict[str, Tenant]:

@@ -1,7 +1,7 @@
 """From a tenant's and a plan's files to bars, limits and guards: what only shows when keys are looked at together."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 from gateway.core.barring import ALWAYS_PASS, Barring
 from gateway.core.guards import Guard, Guards
 from gateway.core.limits import OPEN_HOURS, Limit, Per
-from gateway.settings.limits_file import GuardSection, GuardsSection, LimitSection, NewCountryThen, Then
+from gateway.settings.limits_file import (
+    GuardSection,
+    GuardsSection,
+    LimitSection,
+    NewCountryThen,
+    Then,
+    WatchingSection,
+)
 from gateway.settings.reading import Document, Reading
 from rating import CLASSES_BY_WORD, Calendar, CalendarError, CallClass, PrefixError, Prefixes
 
@@ -21,11 +28,12 @@ class PrefixLists:
     """Files of prefixes, each read once: one on a line; what follows a comma is a note, and # begins a comment."""
 
     reading: Reading
+    folder: Path
     _known: dict[Path, Prefixes | None] = field(default_factory=dict)
 
     def find(self, name: str) -> Prefixes | None:
         """The prefixes of a file; None, and problems noted, when it cannot be had."""
-        file = self.reading.path(name)
+        file = self.folder / name
         if file not in self._known:
             self._known[file] = self._read(file)
         return self._known[file]
@@ -172,4 +180,7 @@ def _guard(name: str, section: GuardSection | None) -> Guard | None:
     if section is None or section.then is Then.OFF or section.count is None or section.window_seconds is None:
         return None
     pause_seconds = section.pause_seconds if section.then is Then.PAUSE else None
-    return Guard(name, section.count, section.window_seconds, section.pauses, pause_seconds)
+    made = Guard(name, section.count, section.window_seconds, section.pauses, pause_seconds)
+    if isinstance(section, WatchingSection):
+        return replace(made, classes=classes_of(section.classes), prefixes=Prefixes.of(section.prefixes))
+    return made

@@ -50,12 +50,9 @@ class Plans:
     reading: Reading
     folder: Path
     tariffs: Tariffs
+    lists: PrefixLists
     default_tariff: str | None
-    _lists: PrefixLists = field(init=False)
     _documents: dict[Path, Document[PlanFile] | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._lists = PrefixLists(self.reading)
 
     def terms_of(self, tenant: Document[TenantFile]) -> TenantTerms | None:
         """A tenant's terms; None, and problems noted, when they cannot be had."""
@@ -66,7 +63,7 @@ class Plans:
         tariffs = self._chain(tenant, sources)
         if tariffs is None:
             return None
-        limits = limits_of(sources, self._lists, tenant.content.time_zone)
+        limits = limits_of(sources, self.lists, tenant.content.time_zone)
         if limits is None:
             return None
         free = _classes(_said(sources, "unmetered_classes", UNMETERED))

@@ -5,6 +5,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -15,6 +16,7 @@ from .fraud.day import Made, Played, play
 from .fraud.traffic import HOUR_MS, LINES, RECORDED, SEED, Wanted, Who, recorded, rotating, to_csv, wanted
 from .fraud_day import harmed, loss_micros, of_office, of_thief, summary
 
+DAILY_CAP_MICROS = 100_000_000  # of what leaves the country, in plans/guarded.toml
 FEW_LINES = 8  # of the flood, in the short form
 
 
@@ -84,12 +86,36 @@ def check_open(day: Played) -> None:
     assert loss_micros(day) > 50 * sum(call.micros for call in of_office(day))
 
 
+@cache
+def loss_without_guards(lines: int) -> int:
+    """In micro-units; played once."""
+    day = played(some(recorded(), lines), "open")
+    check_open(day)
+    return loss_micros(day)
+
+
+def check_guarded(day: Played, lines: int, most_harmed: int) -> None:
+    """The thief takes little, and few of the office notice."""
+    print(summary("guarded", day))
+    check_books(day)
+    assert loss_micros(day) < DAILY_CAP_MICROS
+    assert 20 * loss_micros(day) < loss_without_guards(lines)
+    assert len(harmed(day)) <= most_harmed
+
+
 def test_without_guards_the_thief_takes_what_he_wants() -> None:
     """All his calls go through, and cost many times what the office's do."""
-    check_open(played(some(recorded(), FEW_LINES), "open"))
+    assert loss_without_guards(FEW_LINES) > 10 * DAILY_CAP_MICROS
+
+
+def test_with_the_guards_no_call_of_the_office_is_refused() -> None:
+    """The thief is kept below the daily cap, and below a twentieth of what he takes without them."""
+    check_guarded(played(some(recorded(), FEW_LINES), "guarded"), FEW_LINES, 0)
 
 
 @pytest.mark.full
-def test_without_guards_the_whole_flood_goes_through() -> None:
-    """The same with all its lines."""
-    check_open(played(recorded(), "open"))
+@pytest.mark.parametrize(("is_rotating", "most_harmed"), [(False, 0), (True, 2)])
+def test_with_the_guards_the_whole_flood_takes_no_more(is_rotating: bool, most_harmed: int) -> None:
+    """Nor does it with another caller ID each time; then the colleague on call finds the night's share spent."""
+    calls = rotating(recorded()) if is_rotating else recorded()
+    check_guarded(played(calls, "guarded"), LINES, most_harmed)

@@ -174,12 +174,24 @@ DAY, NIGHT = at_ms("2026-11-23T12:00-05:00"), at_ms("2026-11-23T18:00-05:00")
 
 def test_outside_of_its_hours_a_limit_is_a_part_of_itself_rounded_down() -> None:
     """Its end is outside of them."""
-    limit = Limit("x", concurrent_calls=10, spend_per_day_micros=7, hours=OPEN, outside=Fraction(1, 4))
+    limit = Limit(
+        "x", concurrent_calls=10, calls_per_second=2, spend_per_day_micros=7, hours=OPEN, outside=Fraction(1, 4)
+    )
     assert [[check.most for check in checks(limit, at=at)] for at in (DAY, NIGHT - 1, NIGHT)] == [
-        [10, 7],
-        [10, 7],
-        [2, 1],
+        [10, 2, 7],
+        [10, 2, 7],
+        [2, 1, 1],
     ]
+
+
+def test_the_day_and_the_night_spend_by_themselves_and_share_their_lines() -> None:
+    """Else the day's calls would use up the night's part; a call that is live is live in both."""
+    limit = Limit(
+        "x", concurrent_calls=10, spend_per_day_micros=7, seconds_per_day=9, hours=OPEN, outside=Fraction(1, 4)
+    )
+    by_day, by_night = ({check.counter for check in checks(limit, at=at)} for at in (DAY, NIGHT))
+    assert by_day & by_night == {"x||live"}
+    assert len(by_day | by_night) == 5
 
 
 def test_outside_of_its_hours_a_limit_without_a_part_refuses() -> None:

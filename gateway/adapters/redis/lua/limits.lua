@@ -303,7 +303,7 @@ end
 
 -- ------------------------------------------------------------------------------------------------ refusals
 
-local REFUSALS_KEPT = 1000
+local REFUSALS_KEPT = 10000 -- a night of flood does not push the day's out
 local UNCOUNTED = { no_credit = true, paused = true, quarantined = true, account_closed = true }
 
 -- Kept for whoever asks why; and counted, where a guard counts them.
