@@ -9,6 +9,7 @@ from gateway.core.curbs import Curbs, ShortCall, Trigger
 from gateway.core.decide import decide
 from gateway.core.guards import Guard, Guards, Target
 from gateway.core.restrain import curbs_of_ask, curbs_of_extension, curbs_of_refusal, short_call_of
+from rating import CallClass, Prefixes
 from tests.unit.core.build import ASKED_AT_MS, NUMBER, ask, tenant
 
 GUARD = Guard("refusals", 10, 60, Target.CLI, 300)
@@ -67,6 +68,19 @@ def test_a_short_call_is_counted_by_the_prefix_that_it_went_to() -> None:
     guards = Guards(short_calls=Guard("short_calls", 5, 600, Target.PREFIX, None), shorter_than_seconds=10)
     trigger = Trigger("short_calls", "prefix:44", 5, 600_000, None)
     assert short_call_of(terms_of(guards)) == ShortCall(trigger, 10)
+
+
+def test_a_guard_looks_only_at_calls_of_its_classes_and_prefixes() -> None:
+    """At home, short calls and numbers in a row are no sign of fraud."""
+    watched = [
+        replace(GUARD, classes=frozenset({CallClass.INTERNATIONAL_FIXED})),
+        replace(GUARD, prefixes=Prefixes.of(["4420"])),
+        replace(GUARD, classes=frozenset({CallClass.PREMIUM}), prefixes=Prefixes.of(["53"])),
+    ]
+    found = [curbs_of_ask(terms_of(Guards(sequence=guard))).sequence is not None for guard in watched]
+    assert found == [True, True, False]
+    counted = [short_call_of(terms_of(Guards(short_calls=guard))) is not None for guard in watched]
+    assert counted == found
 
 
 def test_numbers_are_compared_within_the_prefix_of_their_row() -> None:
