@@ -14,7 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.adapters.redis.ledger import RedisLedger
 
-from .machine import CLIENTS, Machine
+from .delivery import CLIENTS
+from .machine import Machine
 
 STEPS_AN_EXAMPLE = 100
 EXAMPLES_A_RUN = 30  # some 2,800 steps
