@@ -70,6 +70,7 @@ bench-ledger: setup
 	$(BIN)/python -m tests.ledger.bench
 	$(BIN)/python -m tests.ledger.bench_durable 2
 	$(BIN)/python -m tests.ledger.bench_history 100000
+	$(BIN)/python -m tests.ledger.bench_limits
 	$(BIN)/python -m tests.load.bench_audit 200000
 
 bench-config: setup

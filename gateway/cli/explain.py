@@ -67,7 +67,7 @@ async def _stories(settings: Settings, names: list[str], folder: Path, call: str
 def asked_of(story: Story) -> dict[str, Any]:
     """Number, caller and class as the ask said them; empty where nobody kept them."""
     noted = next((entry.note for entry in story.entries if entry.type == "reserve"), "")
-    texts = [noted + "}" if noted and not noted.endswith("}") else noted]
+    texts = [noted]
     texts += [story.refusal.meta] if story.refusal else []
     texts += [story.stored.meta] if story.stored else []
     for text in texts:

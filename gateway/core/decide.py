@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.call import Terms
 from gateway.core.facts import Ask
-from gateway.core.limits import lowest_rate
+from gateway.core.limits import of_lowest_rate
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
 from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class
@@ -74,9 +74,11 @@ def _within_limits(tenant: Tenant, destination: Destination, price: Price | None
     closed = next((limit for limit in limits if not limit.part_at(at_ms)), None)
     if closed is not None:
         return Deny(Reason.OUTSIDE_HOURS, tenant.tenant_id, closed.name)
-    dearest = lowest_rate(limits)
-    within = price if dearest is None else price.within_rate(dearest)
-    return Deny(Reason.RATE_TOO_HIGH, tenant.tenant_id) if within is None else within
+    dearest = of_lowest_rate(limits)
+    if dearest is None:
+        return price
+    name, per_minute = dearest
+    return price.within_rate(per_minute) or Deny(Reason.RATE_TOO_HIGH, tenant.tenant_id, name)
 
 
 def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Price | None]:

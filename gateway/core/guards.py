@@ -11,13 +11,17 @@ Rules:
 - A pause refuses asks. Quarantine also ends live calls at the end of their grants.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.core.curbs import Trigger
 from rating import CallClass, Destination, Prefixes
 
 TENANT_PAUSE = "tenant"
+_NOT_OF_A_CLI: Final = re.compile(r"[^0-9+]")
+_MOST_CLI: Final = 32
 
 
 class Target(StrEnum):
@@ -75,6 +79,11 @@ def pause_name(target: Target, cli: str, prefix: str) -> str:
     if target is Target.TENANT:
         return TENANT_PAUSE
     return cli_pause(cli) if target is Target.CLI else f"prefix:{prefix}"
+
+
+def cli_of(text: str) -> str:
+    """The caller ID that counts and pauses are kept by: of a caller's own word, or a person's, only digits and +."""
+    return _NOT_OF_A_CLI.sub("", text)[:_MOST_CLI]
 
 
 def cli_pause(cli: str) -> str:

@@ -91,7 +91,9 @@ def checks_of(limit: Limit, destination: Destination, cli: str, at_ms: int, zone
             yield Check(kind, reason, limit.name, most, f"{counter}|{name}" if name else "", window_ms)
 
     def within(period: Period, kind: Kind, reason: Reason, bound: int | None) -> Iterator[Check]:
-        return check(kind, reason, bound, period.name if part == 1 else f"{period.name}|outside", period.to_ms)
+        # A day's money and a day's seconds are not to be added up, nor what is spent within and outside of hours.
+        name = f"{period.name}|{kind}" if part == 1 else f"{period.name}|{kind}|outside"
+        return check(kind, reason, bound, name, period.to_ms)
 
     yield from check(Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live")
     yield from check(Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000)
@@ -113,6 +115,7 @@ def during_calls(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     return tuple(check for check in checks if check.kind not in {Kind.LIVE, Kind.RATE})
 
 
-def lowest_rate(limits: tuple[Limit, ...]) -> Fraction | None:
-    """What a minute may cost by all of them, in units of the currency."""
-    return min((limit.rate_per_minute for limit in limits if limit.rate_per_minute is not None), default=None)
+def of_lowest_rate(limits: tuple[Limit, ...]) -> tuple[str, Fraction] | None:
+    """The limit by which a minute may cost least, by its name; and how much, in units of the currency."""
+    rates = ((limit.name, limit.rate_per_minute) for limit in limits if limit.rate_per_minute is not None)
+    return min(rates, key=lambda named: named[1], default=None)

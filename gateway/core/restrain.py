@@ -1,11 +1,10 @@
 """What restrains one call, from its tenant's limits and guards: for its ask, its extensions and its end."""
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway.core.curbs import Check, Curbs, ShortCall, Trigger
+from gateway.core.curbs import Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.facts import Ask
-from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_pause, pause_name
+from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_of, cli_pause, pause_name
 from gateway.core.limits import checks_of, during_calls
 from gateway.core.tenant import Tenant
 from rating import Destination, country_of
@@ -13,18 +12,10 @@ from rating import Destination, country_of
 if TYPE_CHECKING:
     from gateway.core.call import Terms
 
-_NOT_OF_A_CLI: Final = re.compile(r"[^0-9+]")
-_MOST_CLI: Final = 32
-
-
-def caller_of(ask: Ask) -> str:
-    """The caller ID that counts and pauses are kept by. The caller's own word: only digits and + are taken."""
-    return _NOT_OF_A_CLI.sub("", ask.cli)[:_MOST_CLI]
-
 
 def curbs_of_ask(terms: "Terms") -> Curbs:
     """For the first quantum."""
-    tenant, destination, cli, prefix = terms.tenant, terms.destination, caller_of(terms.ask), _prefix_of(terms)
+    tenant, destination, cli, prefix = terms.tenant, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms)
     guards = tenant.guards
     country = country_of(destination.e164) if guards.tells_new_country else ""
     return Curbs(
@@ -42,20 +33,26 @@ def curbs_of_ask(terms: "Terms") -> Curbs:
 def curbs_of_refusal(tenant: Tenant, ask: Ask) -> Curbs:
     """For an ask that was refused before its price was known: it is only counted."""
     guard = tenant.guards.refusals
-    return Curbs(refusals=guard.trigger(caller_of(ask), "") if guard else None)
+    return Curbs(refusals=guard.trigger(cli_of(ask.cli), "") if guard else None)
 
 
 def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
     """For more of a live call, at an instant of the PBX's clock."""
-    cli = caller_of(terms.ask)
+    cli = cli_of(terms.ask.cli)
     checks = during_calls(_checks(terms.tenant, terms.destination, cli, at_ms))
     return Curbs(checks=checks, pauses=_pauses(cli, _prefix_of(terms)))
+
+
+def curbs_of_registration(terms: "Terms", at_ms: int) -> Curbs:
+    """For a call that the ledger lost while it went on: it is counted anew, as live too, and judged by nothing."""
+    checks = _checks(terms.tenant, terms.destination, cli_of(terms.ask.cli), at_ms)
+    return Curbs(checks=tuple(check for check in checks if check.kind is not Kind.RATE))
 
 
 def short_call_of(terms: "Terms") -> ShortCall | None:
     """What counts the call, should it turn out short."""
     guards = terms.tenant.guards
-    trigger = _trigger(guards.short_calls, terms.destination, caller_of(terms.ask), _prefix_of(terms))
+    trigger = _trigger(guards.short_calls, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms))
     return None if trigger is None else ShortCall(trigger, guards.shorter_than_seconds)
 
 

@@ -119,7 +119,7 @@ def extended(call: Call, grant: Grant) -> Effects:
         call.granted_seconds, call.shrink_to_seconds = grant.granted_seconds, 0
         return (Wake(max(call.cap_at_ms - call.lead_ms, call.step_at_ms + AFTER_YOU_MS), is_over=False),)
     assert grant.granted_seconds > call.granted_seconds
-    call.granted_seconds = grant.granted_seconds
+    call.granted_seconds, call.final_reason = grant.granted_seconds, None
     call.extensions += 1
     step_ms = (call.granted_seconds - call.armed_seconds) * 1000
     arm = Arm(call.leg, call.cap_at_ms, call.granted_seconds, step_ms + call.lead_ms + OVERDUE_MS)
@@ -237,5 +237,5 @@ def registration(call: Call, now_ms: int) -> Register:
         left_ms + VALIDITY_SLACK_MS,
         call.pool(),
         call.included_seconds,
-        restrain.curbs_of_extension(call.terms, now_ms),
+        restrain.curbs_of_registration(call.terms, now_ms),
     )

@@ -50,7 +50,7 @@ def _bound(description: str, example: str) -> Any:
 class LimitSection(Section):
     """One [[limit]]: whose calls it is for, and at most how many, how long, how dear. A bound left out is none."""
 
-    name: Name = key("a name: a tenant's limit goes before the plan's of the same name", '"international"')
+    name: Name = key("letters, digits, dots, dashes; a tenant's limit goes before the plan's of the same name", '"all"')
     classes: Classes = key(
         "classes of the calls that it is for; with no prefixes either: all", '["premium"]', frozenset()
     )

@@ -20,6 +20,11 @@ def meta_of(call: str) -> str:
     return f'{{"some": "{call}, \u00fc","price":{{"\u00fc":{sum(map(ord, call)) % 3}}}}}'
 
 
+def asked_of(call: str) -> str:
+    """What of it is told without the price: a journal's note, a refusal."""
+    return meta_of(call).partition(',"price":')[0] + "}"
+
+
 def flat(*rungs: tuple[int, int], fee: int = 0) -> Ladder:
     """Build a ladder from (seconds, micros) rungs."""
     return Ladder(fee, rungs)

@@ -12,17 +12,18 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine
 from itertools import count
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.adapters.redis.ledger import RedisLedger
-from gateway.ports import AccountTerms, LedgerUnavailable
+from gateway.ports import AccountTerms
 
 from .asks import ASKS, Asks, Op
 from .audit import Audit
 from .bank import Bank
+from .delivery import CLIENTS, HOW, How, deliver
 from .model import Model, Outcome
 from .model_books import DAY_MS, NEVER
 from .snapshot import Reader, told, wanted
@@ -39,25 +40,7 @@ DAYS = st.sampled_from([None, None, 400, 400, 200, 20, 5, -1])
 LIMITS = st.sampled_from([0, 0, 50, 200])
 TRIGGERS = st.sampled_from([None, 30, 100])
 ONE_CALL = {kind: st.tuples(st.just(kind), asks) for kind, asks in ASKS.items()}
-CLIENTS = 3
 _numbers = count(1)
-
-
-class How(NamedTuple):
-    """How a step is sent: by which clients, one after the other or all before any answer came, or over a cut line."""
-
-    clients: tuple[int, ...]
-    at_once: bool = False
-    is_cut: bool = False
-
-
-HOW = st.sampled_from(
-    [
-        *(How(clients) for clients in [(0,), (1,), (0,), (1,), (2,), (0, 0), (0, 1), (2, 1, 0), (1, 2, 2)]),
-        *(How(clients, at_once=True) for clients in [(0, 0), (1, 2), (0, 1, 2)]),
-        How((2, 0), is_cut=True),
-    ]
-)
 
 
 class Machine(RuleBasedStateMachine):
@@ -88,37 +71,7 @@ class Machine(RuleBasedStateMachine):
         """Send a step: its answers are the model's."""
         expected = [op.on_model(self.model) for _ in how.clients]
         self.note(op.kind, expected[0])
-        self.wait(self.deliver(op, how, expected))
-
-    async def deliver(self, op: Op, how: How, expected: list[Outcome]) -> None:
-        """Send one step as often as there are clients."""
-        banks = [self.banks[client] for client in how.clients]
-        if how.is_cut:
-            await self.deliver_cut(op, banks, expected)
-        elif how.at_once:  # whoever comes first is the first; the same step came again
-            outcomes = await asyncio.gather(*(told(op.on_bank(bank)) for bank in banks))
-            assert Counter(outcomes) == Counter(expected)
-        else:
-            assert [await told(op.on_bank(bank)) for bank in banks] == expected
-
-    async def deliver_cut(self, op: Op, banks: list[Bank], expected: list[Outcome]) -> None:
-        """Send, cut the line before the answer can be read, send again by another client."""
-        first, second = banks
-        client = await first.ledger.pipe.call("CLIENT", "ID")
-        lost = asyncio.ensure_future(told(op.on_bank(first)))
-        await asyncio.gather(
-            lost, second.ledger.pipe.call("CLIENT", "KILL", "ID", client), return_exceptions=True
-        )  # fmt: skip
-        outcome = await told(op.on_bank(second))
-        assert outcome in expected
-        if not lost.exception():
-            assert lost.result() in expected
-        while True:
-            try:
-                await first.ledger.pipe.call("PING")
-                break
-            except LedgerUnavailable:
-                await asyncio.sleep(0.001)
+        self.wait(deliver(self.banks, op.on_bank, told, how, expected))
 
     def note(self, kind: str, outcome: Outcome) -> None:
         """Count what was answered."""

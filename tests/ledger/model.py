@@ -11,7 +11,7 @@ from typing import Any
 
 from rating import Ladder
 
-from .bank import meta_of
+from .bank import asked_of
 from .model_books import DAY_MS, NEVER, Books, Part
 from .model_offer import Ask, Pool, offer_of
 
@@ -232,7 +232,7 @@ class Model(Books):
         call.pool = pool.key if pool and offer.included else ""
         self.hold(call.parts, offer.price)
         change = self.include(call, offer.included)
-        self.write("reserve", name, "0", pool=call.pool, included=change, note=meta_of(name).partition(',"price":')[0])
+        self.write("reserve", name, "0", pool=call.pool, included=change, note=asked_of(name))
         assert 0 <= self.held <= self.balance + self.limit
         return self.grant(name, call, is_short=offer.is_short, shortage=offer.shortage)
 

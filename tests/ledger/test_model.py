@@ -19,7 +19,8 @@ from gateway.adapters.redis import functions
 from gateway.adapters.redis.functions import library_code
 from gateway.adapters.redis.ledger import RedisLedger
 
-from .machine import CLIENTS, Machine
+from .delivery import CLIENTS
+from .machine import Machine
 
 STEPS_AN_EXAMPLE = 100
 EXAMPLES_A_RUN = 30  # some 2,800 steps

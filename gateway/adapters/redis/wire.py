@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gateway.core.curbs import Curbs, Kind, ShortCall, Trigger
-from gateway.core.guards import TENANT_PAUSE, cli_pause
+from gateway.core.guards import TENANT_PAUSE, cli_of, cli_pause
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -163,7 +163,12 @@ def trigger_words(trigger: Trigger | None) -> tuple[str | int, ...]:
 
 def pause_target(cli: str) -> str:
     """Name what is paused: a caller, or with none the whole tenant. Rejected: ``bad_id``."""
-    return checked_name(cli_pause(cli)) if cli else TENANT_PAUSE
+    if not cli:
+        return TENANT_PAUSE
+    known = cli_of(cli)
+    if not known:
+        raise LedgerRejected("bad_id", f"{cli[:80]!r} has no digit; name a caller by its number.")
+    return cli_pause(known)
 
 
 def checked_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The months in which included time is spent."""
+"""The months in which included time is spent, and the days and hours of limits."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rating.period import LATEST_MS, month_of, months_later
+from rating.period import LATEST_MS, day_of, hour_of, month_of, months_later
 
 ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia")]
 
@@ -33,11 +33,68 @@ def test_an_instant_is_in_its_month_and_months_follow_without_a_gap(instant_ms, 
         assert month_of(month.to_ms, zone).from_ms == month.to_ms
 
 
+@given(st.integers(0, LATEST_MS - 1), st.sampled_from(ZONES))
+def test_an_instant_is_in_its_day_and_days_follow_without_a_gap(instant_ms, zone):
+    """The end of one is the beginning of the next, which has another name."""
+    day = day_of(instant_ms, zone)
+    assert day.from_ms <= instant_ms < day.to_ms
+    if day.to_ms < LATEST_MS:
+        following = day_of(day.to_ms, zone)
+        assert following.from_ms == day.to_ms
+        assert following.name > day.name
+
+
+@given(st.integers(0, LATEST_MS - 1), st.sampled_from(ZONES))
+def test_an_instant_is_in_its_hour(instant_ms, zone):
+    """An hour is named by its day."""
+    hour = hour_of(instant_ms, zone)
+    assert hour.from_ms <= instant_ms < hour.to_ms
+    assert hour.name.startswith(day_of(instant_ms, zone).name + "T")
+
+
+@pytest.mark.parametrize(
+    ("instant", "name", "begin", "end"),
+    [
+        ("2026-03-08T12:00-04:00", "2026-03-08", "2026-03-08T00:00-05:00", "2026-03-09T00:00-04:00"),  # 23 hours
+        ("2026-11-01T12:00-05:00", "2026-11-01", "2026-11-01T00:00-04:00", "2026-11-02T00:00-05:00"),  # 25 hours
+        ("2026-11-02T04:59+00:00", "2026-11-01", "2026-11-01T00:00-04:00", "2026-11-02T00:00-05:00"),
+    ],
+)
+def test_a_day_on_which_the_clock_is_changed_is_as_long_as_it_is(instant, name, begin, end):
+    """From midnight to midnight by the clock on the wall."""
+    assert day_of(at_ms(instant), ZoneInfo("America/New_York")) == (name, at_ms(begin), at_ms(end))
+
+
+def test_a_day_whose_midnight_is_skipped_begins_with_its_first_instant():
+    """In Beirut the clock went from 24:00 to 1:00."""
+    zone = ZoneInfo("Asia/Beirut")
+    day = day_of(at_ms("2026-03-29T12:00+03:00"), zone)
+    assert day == ("2026-03-29", at_ms("2026-03-29T01:00+03:00"), at_ms("2026-03-30T00:00+03:00"))
+    assert day_of(day.from_ms - 1, zone).to_ms == day.from_ms
+
+
+def test_an_hour_that_the_clock_shows_twice_has_one_name():
+    """What may be spent in it may be spent once; the one that is skipped is no hour."""
+    zone = ZoneInfo("America/New_York")
+    twice = [hour_of(at_ms(f"2026-11-01T01:30-0{offset}:00"), zone) for offset in (4, 5)]
+    assert {hour.name for hour in twice} == {"2026-11-01T01"}
+    assert [hour.from_ms for hour in twice] == [at_ms("2026-11-01T01:00-04:00"), at_ms("2026-11-01T01:00-05:00")]
+    around = [hour_of(at_ms(f"2026-03-08T0{hour}:59+00:00"), zone).name for hour in (6, 7)]
+    assert around == ["2026-03-08T01", "2026-03-08T03"]
+
+
+def test_an_hour_of_a_zone_with_a_part_of_an_hour_is_that_of_its_clock():
+    """In Kathmandu it begins at a quarter past of UTC."""
+    hour = hour_of(at_ms("2026-11-23T14:20+05:45"), ZoneInfo("Asia/Kathmandu"))
+    assert hour == ("2026-11-23T14", at_ms("2026-11-23T14:00+05:45"), at_ms("2026-11-23T15:00+05:45"))
+
+
 @pytest.mark.parametrize("instant_ms", [-1, LATEST_MS])
-def test_an_instant_beyond_all_calendars_is_refused(instant_ms):
+@pytest.mark.parametrize("period_of", [month_of, day_of, hour_of])
+def test_an_instant_beyond_all_calendars_is_refused(instant_ms, period_of):
     """It was no instant that a PBX could tell."""
     with pytest.raises(ValueError, match="milliseconds of UTC"):
-        month_of(instant_ms, ZONES[0])
+        period_of(instant_ms, ZONES[0])
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,36 @@ def test_a_price_that_the_answer_cannot_change_needs_no_spare_seconds():
     offered = price.first_ladder(NOON_MS, NOON_MS + 60_000, 6)
     assert price.first_spare_seconds(NOON_MS, NOON_MS + 60_000, offered) == 19
     assert Price((PEAK,)).first_spare_seconds(NOON_MS, NOON_MS + 60_000, offered) is None
+
+
+@pytest.mark.parametrize(
+    ("most", "rates", "ends_at_ms"),
+    [
+        (60, (OFF_PEAK, PEAK, OFF_PEAK), NOON_MS + 9000),
+        (59, (OFF_PEAK,), NOON_MS),
+        (30, (OFF_PEAK,), NOON_MS),
+    ],
+)
+def test_a_price_goes_as_far_as_a_minute_costs_no_more_than_it_may(most, rates, ends_at_ms):
+    """It ends where a dearer row takes over, also where a cheaper one follows that."""
+    price = Price((OFF_PEAK, PEAK, OFF_PEAK), after(0, 5), NOON_MS + 9000)
+    within = price.within_rate(Fraction(most))
+    assert within == Price(rates, after(0, 5)[: len(rates) - 1], ends_at_ms)
+    assert within.schedule(NOON_MS - 60_000).within(10_000).ends_at_seconds == (ends_at_ms - NOON_MS) // 1000 + 60
+
+
+def test_nothing_is_left_of_a_price_whose_first_row_is_too_dear():
+    """Nor does what follows it count."""
+    assert Price((PEAK, OFF_PEAK), (NOON_MS,)).within_rate(Fraction(59)) is None
+
+
+@given(prices(), st.fractions(0, 1000, max_denominator=100), ANSWERS)
+def test_no_second_is_sold_that_costs_more_than_it_may(price, most, answered_at_ms):
+    """No row of it costs more; up to its end, its rows are those of the whole price."""
+    within = price.within_rate(most)
+    if within is None:
+        assert price.rates[0].dearest_per_minute > most
+        return
+    assert all(rate.dearest_per_minute <= most for rate in within.rates)
+    if within.ends_at_ms is None or answered_at_ms < within.ends_at_ms:
+        assert within.rate_at(answered_at_ms) == price.rate_at(answered_at_ms)

@@ -73,3 +73,10 @@ def test_takes_limits_that_just_fit():
     assert replace(RATE, maximum_charge=Fraction(6), ends_at_maximum=True).ends_at_maximum
     assert replace(RATE, maximum_charge=Fraction(12), ends_at_maximum=True, free_seconds=60).free_seconds == 60
     assert replace(RATE, maximum_seconds=11, free_seconds=10).maximum_seconds == 11
+
+
+def test_the_dearest_minute_is_that_of_any_step():
+    """Also where the steps get cheaper; the connect fee is apart."""
+    dear, cheap = (RateStep(60, Fraction(amount), 1) for amount in (9, 1))
+    rates = (RATE, replace(RATE, steps=(dear,)), replace(RATE, steps=(cheap,), connect_fee=Fraction(50)))
+    assert [rate.dearest_per_minute for rate in rates] == [6, 9, 6]

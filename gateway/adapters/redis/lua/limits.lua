@@ -106,17 +106,26 @@ end
 
 -- --------------------------------------------------------------------------------------------------- guards
 
+-- Whether what is in force is as good: who is in quarantine does not get out, nor is news made, by tripping a guard.
+local function is_paused_as_long(books, trigger)
+  local found = pause_of(books, trigger.target)
+  if not found or found.ends == QUARANTINE then return found ~= nil end
+  return trigger.pause ~= QUARANTINE and
+    (found.guard == trigger.guard or found.ends >= books.now + trigger.pause)
+end
+
 local function trip(books, trigger, call)
+  if trigger.pause and is_paused_as_long(books, trigger) then return end
   local ends = trigger.pause and text(pause(books, trigger.target, trigger.pause, trigger.guard, call)) or ''
   emit(books, 'guard.tripped', { 'guard', trigger.guard, 'target', trigger.target, 'count', text(trigger.count),
     'window_ms', text(trigger.window), 'paused_until_ms', ends, 'call', call })
 end
 
--- Whether a log holds so many instants within the window.
+-- Whether a log holds so many instants within the window. Those after now are of a clock that was set back since.
 local function is_full(books, key, count, window)
   if count == 0 then return true end
-  local oldest = redis.call('LINDEX', key, -count)
-  return oldest and tonumber(oldest) > books.now - window
+  local oldest = tonumber(redis.call('LINDEX', key, -count) or nil)
+  return oldest and oldest > books.now - window and oldest <= books.now
 end
 
 local function note(books, key, count, window)
@@ -161,7 +170,12 @@ local function is_new_country(books, curbs)
   return (curbs.country or '') ~= '' and redis.call('SISMEMBER', books.countries_key, curbs.country) == 0
 end
 
+-- Held ones are told once: they may be dialled on and on. HELD marks them; no country's code begins with it.
+local HELD = '?'
+
 local function tell_country(books, curbs, call, is_held)
+  if is_held and redis.call('SISMEMBER', books.countries_key, HELD .. curbs.country) == 1 then return end
+  later(books, 'SADD', books.countries_key, (is_held and HELD or '') .. curbs.country)
   emit(books, 'guard.first_country', { 'country', curbs.country, 'held', flag(is_held), 'call', call })
 end
 

@@ -62,9 +62,10 @@ local function reach_of_pool(books, call, offer)
 end
 
 -- A first quantum whose price is not certain: the whole rung within the pool, or nothing of it.
-local function included_whole(books, call, offer)
+local function included_whole(books, offer, room)
   local spare = whole(offer.basis, 0)
-  local i, seconds = last_within(offer, offer.size - pool_taken(books, offer.pool) - spare)
+  local most = math.min(offer.size - pool_taken(books, offer.pool) - spare, room.time, room.call_time)
+  local i, seconds = last_within(offer, most)
   if i then return { seconds = seconds, price = 0, included = seconds + spare, is_short = i < offer.rungs } end
 end
 
@@ -77,26 +78,28 @@ local function share(books, offer, left)
   return offer.share
 end
 
--- What the call gets: seconds, price in all, included seconds in all, is_short (of the ladder), is_cut (for money, and not
--- for included time), is_credit_short (not even all that is left would pay for it). Or nil, and why the first rung is
--- beyond it.
+-- What the call gets: seconds, price in all, included seconds in all, is_short (of the ladder), is_cut (for credit, and not
+-- for a limit or included time), is_credit_short (not even all that is left would pay for what limits allow). Or nil, and
+-- why the first rung is beyond it. Only credit is shared: a limit may be of this caller alone.
 local function best_grant(books, call, offer, paid, curbs)
   local left, room = available(books.account), room_of(books, curbs)
   if left < 0 then return nil, refusal('no_credit') end
   local is_uncertain = offer.is_first and offer.pool ~= '' and offer.basis ~= ''
-  local grant = is_uncertain and included_whole(books, call, offer)
-  if grant and is_within(room, call, grant.seconds, 0, 0) then return grant end
+  local grant = is_uncertain and included_whole(books, offer, room)
+  if grant then return grant end
   local included, covered, last = call.included, 0, offer.rungs
   if not is_uncertain then included, covered = reach_of_pool(books, call, offer) end
-  local most, last_price, seconds, price = share(books, offer, math.min(left, room.money))
+  local most, last_price, seconds, price = share(books, offer, left)
   for i = last, 1, -1 do
     local micros
     seconds, micros = rung(offer, i)
     price = seconds <= included and 0 or math.max(0, offer.fee + micros - covered)
-    last_price = last_price or price
-    if price - paid <= (i == 1 and left or most) and is_within(room, call, seconds, price, paid) then
-      return { seconds = seconds, price = price, included = included, is_short = i < last, is_cut = i < last,
-               is_credit_short = last_price - paid > left }
+    if is_within(room, call, seconds, price, paid) then
+      last_price = last_price or price -- of what limits allow
+      if price - paid <= (i == 1 and left or most) then
+        return { seconds = seconds, price = price, included = included, is_short = i < last, is_cut = last_price > price,
+                 is_credit_short = last_price - paid > left }
+      end
     end
   end
   return nil, judge_rung(books, curbs, call, seconds, price, paid)

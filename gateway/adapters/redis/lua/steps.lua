@@ -23,6 +23,11 @@ local function refuse_reserve(books, id, refused, curbs, meta)
   return words
 end
 
+-- What is told of an ask: its meta without its price, with which the last brace went.
+local function own_meta(args)
+  return args[4] == '' and args[3] or args[3] .. '}'
+end
+
 -- Keys beyond those of every step of a call: refusals, countries, the log of refusals, a log for each rate.
 local function open_asking(keys)
   local books = find_books(keys)
@@ -46,27 +51,24 @@ local function reserve(keys, args)
   local offer = read_offer(args, at)
   offer.is_first = true
   local refused = judge_ask(books, curbs, { unpack(keys, 13) }, id)
-  if refused then return refuse_reserve(books, id, refused, curbs, args[3]) end
+  if refused then return refuse_reserve(books, id, refused, curbs, own_meta(args)) end
   local grant
   grant, refused = best_grant(books, call, offer, 0, curbs)
   if not grant then
-    local words = refuse_reserve(books, id, refused, curbs, args[3])
-    tell_short(books, id, offer)
+    local words = refuse_reserve(books, id, refused, curbs, own_meta(args))
+    if refused.reason == 'no_credit' then tell_short(books, id, offer) end
     return words
   end
   call.pool = grant.included > 0 and offer.pool or ''
   enter(books, 'reserve', id, 0, { pool = call.pool, included = take_included(books, call, grant.included),
-    note = args[3] })
+    note = own_meta(args) })
   hold(books, call.parts, grant.price)
   call.state, call.granted, call.held = 'reserved', grant.seconds, grant.price
   call.valid_until = books.now + validity_ms
   local tags = tags_of(curbs.checks)
   add_by_tags(books, tags, 1, 0, 0)
   count_grant(books, curbs, id, grant.price, grant.seconds)
-  if is_new_country(books, curbs) then
-    later(books, 'SADD', books.countries_key, curbs.country)
-    tell_country(books, curbs, id, false)
-  end
+  if is_new_country(books, curbs) then tell_country(books, curbs, id, false) end
   local has_outbox = announce(books, id, grant.is_credit_short and 'short' or nil)
   local words = granted_reply(books, call, grant.is_short, has_outbox)
   write(books)
@@ -160,7 +162,7 @@ local function extend(keys, args)
   end
   write(books)
   write_call(books, id, call, 'done', name, 'reply', words)
-  if not grant or grant.is_cut then tell_short(books, id, offer, call) end
+  if grant and grant.is_cut or refused and refused.reason == 'no_credit' then tell_short(books, id, offer, call) end
   return words
 end
 
@@ -319,7 +321,14 @@ local function register_again(keys, args)
   call.step = was_estimated and step or math.max(step, call.step)
   local curbs = read_curbs(args, 13, false)
   local tags = is_known and tags_of_call(books, call) or tags_of(curbs.checks)
-  add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, missing, math.max(0, granted - call.granted))
+  add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, 0, 0)
+  if is_known then
+    -- An estimate gave back what lay beyond its seconds.
+    local counted = was_estimated and tonumber(call.reply:match('^settled %d+ (%d+)')) or call.granted
+    add_by_tags(books, tags, 0, missing, math.max(0, granted - counted))
+  else
+    count_grant(books, curbs, id, missing, granted)
+  end
   call.state, call.held = state, call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
   announce(books, id)
