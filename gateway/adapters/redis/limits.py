@@ -43,10 +43,8 @@ async def read_refusals(told: Told, tenant: str, most: int) -> list[Refusal]:
 def _refusal(pairs: Sequence[bytes]) -> Refusal:
     words = [word.decode() for word in pairs]
     fields = dict(zip(words[::2], words[1::2], strict=True))
-    used, most, meta = int(fields["used"]), int(fields["most"]), fields["meta"]
-    if not meta.endswith("}"):
-        meta += "}"  # of a priced ask the ledger keeps what comes before the price (wire.meta_words)
-    return Refusal(fields["call"], int(fields["at_ms"]), fields["reason"], fields["limit"], used, most, meta)
+    used, most = int(fields["used"]), int(fields["most"])
+    return Refusal(fields["call"], int(fields["at_ms"]), fields["reason"], fields["limit"], used, most, fields["meta"])
 
 
 async def allow_country(told: Told, tenant: str, country: str) -> None:
