@@ -10,13 +10,15 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import structlog
 
-from gateway.core.effects import RecordAnswer
+from gateway.core.books import Pool
+from gateway.core.curbs import NO_CURBS
+from gateway.core.effects import RecordAnswer, Register
 from gateway.ports import CallKey, Unsettled, Watch
 
 log = structlog.get_logger(__name__)
@@ -25,7 +27,7 @@ _VERSION: Final = 1
 _PENDING: Final = ".json"
 _REJECTED: Final = ".rejected"  # the ledger will not take it
 _DAMAGED: Final = ".damaged"  # it cannot be read
-_NUMBERS: Final = ("step", "charge_micros", "seconds", "included_seconds")
+_PLAIN: Final = ("step", "charge_micros", "seconds", "included_seconds", "is_estimate")
 
 
 class FileSettleQueue:
@@ -158,12 +160,28 @@ def _from_json(text: bytes) -> Unsettled:
     words: dict[str, Any] = json.loads(text)
     if words["version"] != _VERSION:
         raise ValueError(f"its version is {words['version']!r}, this callgate reads {_VERSION}")
-    numbers = {name: words[name] for name in _NUMBERS}
-    key, answer = CallKey(**words["key"]), words["answer"] and RecordAnswer(**words["answer"])
-    whole = [*numbers.values(), *([answer.answered_at_ms, answer.validity_ms] if answer else [])]
-    strings = [key.tenant, key.call_id, *([answer.leg] if answer else [])]
-    if any(type(number) is not int for number in whole) or type(words["is_estimate"]) is not bool:
-        raise TypeError("a figure is no whole number")
-    if any(type(string) is not str for string in strings):
-        raise TypeError("a name is no string")
-    return Unsettled(key, **numbers, is_estimate=words["is_estimate"], answer=answer or None)
+    registration = words.get("registration")  # files of former releases have none
+    if registration is not None:
+        pool = registration["pool"]
+        registration = Register(**registration | {"pool": pool and Pool(**pool), "curbs": NO_CURBS})
+    entry = Unsettled(
+        CallKey(**words["key"]),
+        **{name: words[name] for name in _PLAIN},
+        answer=words["answer"] and RecordAnswer(**words["answer"]),
+        registration=registration,
+        meta=words.get("meta", ""),
+    )
+    _check(entry)
+    return entry
+
+
+def _check(record: Any) -> None:
+    """Raise TypeError where a value is not of its field's own type: a bool is no number here."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if value is NO_CURBS:
+            continue
+        if type(value) not in (get_args(field.type) or (field.type,)):
+            raise TypeError(f"{field.name} cannot be {value!r}")
+        if is_dataclass(value):
+            _check(value)

@@ -18,8 +18,17 @@ from gateway.core.cdr import CallRecord
 from gateway.core.events import CreditShort
 from gateway.core.facts import Ask, LegDialled
 from gateway.core.reasons import Reason
-from gateway.core.tenant import Included, Tenant
-from rating import Destination, Price, Schedule, charge_with_included, covered_micros, longest_seconds, month_of
+from gateway.core.tenant import Fairness, Included, Tenant
+from rating import (
+    Destination,
+    Price,
+    Schedule,
+    billed_seconds,
+    charge_with_included,
+    covered_micros,
+    longest_seconds,
+    month_of,
+)
 
 # Beyond the last instant at which a reservation can still be used: late packets, a slow dial, a busy PBX.
 VALIDITY_SLACK_MS = 30_000
@@ -74,6 +83,7 @@ class Call:
     pool_period: str = ""  # of a call that was taken back: the zone in the config may have changed
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
+    warned_of_seconds: int = 0  # the cut, from the answer, that the caller was last warned of
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
     extensions: int = 0
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
@@ -131,9 +141,17 @@ class Call:
 
     @property
     def lead_ms(self) -> int:
-        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum."""
+        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum.
+
+        Where callers are warned of the cut it is no less than the warning's: else it is not known in time.
+        """
         tenant = self.terms.tenant
-        return min(tenant.extend_lead_ms, tenant.quantum_seconds * 500)
+        return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
+
+    @property
+    def is_fair(self) -> bool:
+        """It gets at most an equal share of what is left among its tenant's live calls."""
+        return self.terms.tenant.fairness is not Fairness.OFF
 
     @property
     def is_live(self) -> bool:
@@ -155,6 +173,16 @@ class Call:
             if cap_seconds and 0 <= elapsed_ms - cap_seconds * 1000 < CUT_LATE_MS:
                 return cap_seconds
         return max(1, min(-(-elapsed_ms // 1000), self.granted_seconds))
+
+    def capped_at(self, hangup_at_ms: int) -> int:
+        """Where a cap of this call stands that the PBX tells of, in seconds from the answer; 0 for none of ours.
+
+        The PBX tells it in whole seconds of its clock, rounded down, and it was set on an estimate of that clock: it
+        may be the second beside. A cap is where a block ends.
+        """
+        told = hangup_at_ms // 1000 - self.answered_at_ms // 1000
+        near = (told, told - 1, told + 1)
+        return next((cap for cap in near if cap > 0 and billed_seconds(self.schedule, cap) == cap), 0)
 
     def charge_at(self, at_ms: int) -> int:
         """What the call costs in all, in micro-units, were it to end then."""

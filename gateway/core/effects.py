@@ -7,6 +7,9 @@ from gateway.core.cdr import CallRecord
 from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from rating import Ladder
 
+# Alarms ring on a grid, a little early: one that is so early came in its time all the same.
+ALARM_EARLY_MS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
@@ -83,6 +86,13 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Warn:
+    """Let the caller alone hear that the call is about to end. Not answered: a call that cannot be warned goes on."""
+
+    sound: str  # a sound file of the PBX; empty: a tone
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Charge the call in all and free the rest. Must reach the ledger, however late. Answered by Settled."""
 
@@ -136,4 +146,19 @@ class Close:
     record: CallRecord
 
 
-Effect = Reserve | SendVerdict | RecordAnswer | Extend | Shrink | Arm | Wake | Settle | Release | EndLeg | Look | Close
+Effect = (
+    Reserve
+    | SendVerdict
+    | RecordAnswer
+    | Extend
+    | Shrink
+    | Arm
+    | Wake
+    | Warn
+    | Settle
+    | Release
+    | EndLeg
+    | Look
+    | Close
+)
+Effects = tuple[Effect, ...]

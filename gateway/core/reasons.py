@@ -1,7 +1,8 @@
 """Why a call was refused, in one stable code each, with the Q.850 cause the PBX hangs up with.
 
-PJSIP turns the cause into a SIP status (measured on Asterisk 22.10, DESIGN section 2): 21 -> 403, 28 -> 484,
-38 -> 500. A refusal by policy is a 403 and never a 503, so that an upstream does not try another carrier with it.
+PJSIP turns the cause into a SIP status (measured on Asterisk 22.10): 21 -> 403, 28 -> 484, 38 -> 500. A refusal by
+policy is a 403 and never a 503, so that an upstream does not try another carrier with it. A tenant may have a 402 for
+want of credit. What each means to an admin stands in config/asterisk/REASONS.md.
 """
 
 from enum import StrEnum

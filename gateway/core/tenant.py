@@ -27,6 +27,8 @@ UTC = ZoneInfo("UTC")
 QUANTUM_SECONDS = 60
 EXTEND_LEAD_MS = 5_000
 DIAL_TIMEOUT_SECONDS = 120
+WARNING_SECONDS = 10
+NO_CREDIT_STATUS = 403
 CREDIT_MONTHS = 12
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins, and none itself
@@ -88,6 +90,9 @@ class Tenant:
     credit_months: int | None = CREDIT_MONTHS  # how long funds are good; None: for ever
     extend_lead_ms: int = EXTEND_LEAD_MS  # how long before the end of the quota more is asked for
     dial_timeout_seconds: int = DIAL_TIMEOUT_SECONDS  # the longest ringing: how long an unanswered hold is good
+    no_credit_status: int = NO_CREDIT_STATUS  # SIP: what a dial without credit is refused with, 402 or 403
+    warning_seconds: int = WARNING_SECONDS  # how long before a final cut the caller hears of it; 0: not at all
+    warning_sound: str = ""  # a sound file of the PBX; empty: a tone
     credit_limit_micros: int = 0
     recharge_trigger_micros: int | None = None
     recharge_amount_micros: int | None = None

@@ -119,6 +119,9 @@ trunk_prefix = "{trunk}"
 quantum_seconds = 4
 extend_lead_ms = 1000
 
+[warning]
+seconds = 0
+
 [recharge]
 trigger = {trigger}
 amount = {amount}

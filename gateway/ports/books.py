@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.core.effects import RecordAnswer
+from gateway.core.effects import RecordAnswer, Register
 
 
 class LedgerUnavailable(Exception):  # noqa: N818 - a state of the world, not a programming error
@@ -149,3 +149,5 @@ class Unsettled:
     included_seconds: int
     is_estimate: bool
     answer: RecordAnswer | None = None  # where the ledger has not taken that either: it comes first
+    registration: Register | None = None  # where a fail-over lost the call: it is made anew with this, and its meta
+    meta: str = ""

@@ -45,6 +45,13 @@ class Switch(Protocol):
         """Make the PBX itself end the leg at that time of its own clock. False: there is no such channel."""
         ...
 
+    async def warn(self, caller: str, sound: str) -> None:
+        """Let the caller alone hear a sound file of the PBX, or a tone where none is named. Raises SwitchUnavailable.
+
+        A PBX that was not prepared for it is told of once in the log.
+        """
+        ...
+
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """End a channel. False: there is no such channel."""
         ...

@@ -11,11 +11,13 @@ got no answer is told at once, and the core decides what follows.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from gateway.core.books import Grant, Refused, Settled
+from gateway.core.curbs import NO_CURBS
 from gateway.core.effects import Extend, RecordAnswer, Register, Release, Reserve, Settle, Shrink
 from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, SettleQueue, Unsettled, Watch
 
@@ -88,7 +90,7 @@ class Lane:
         listener: Listener,
         meta: Callable[[], str],
     ) -> None:
-        """``meta``: what a new process needs to go on with the call; written once, with the reserve."""
+        """``meta``: what a new process needs to go on with the call; written with the reserve."""
         self._key = key
         self._ledger = ledger
         self._queue = queue
@@ -266,6 +268,9 @@ class Lane:
         if settle is None or self._kept is not None:
             return
         answer = next((step for step in self._steps if isinstance(step, RecordAnswer)), None)
+        registration = self._listener.registration()
+        if registration is not None:  # only to be settled: no limit counts it
+            registration = replace(registration, curbs=NO_CURBS)
         self._kept = Unsettled(
             self._key,
             settle.step,
@@ -274,6 +279,8 @@ class Lane:
             included_seconds=settle.included_seconds,
             is_estimate=settle.is_estimate,
             answer=answer,
+            registration=registration,
+            meta=self._meta(),
         )
         self._queue.put(self._kept)
 

@@ -64,7 +64,7 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         granted_micros=stored.charged_micros + stored.held_micros,
         included_seconds=stored.included_seconds,
         pool_period=stored.pool.partition("|")[2],
-        # Whether the last grant's cap reached the PBX is not known: the cap is set anew, and taken as set.
+        # Whether the last grant's cap reached the PBX is not known: it is taken as set until Status tells.
         armed_seconds=stored.granted_seconds,
         leg=stored.leg,
     )

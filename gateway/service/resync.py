@@ -129,8 +129,9 @@ async def _is_known_now(board: Switchboard, session: Session, listing: Listing, 
 
 async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, latest_end_ms: int) -> None:
     call = session.call
-    if call.leg in listing or await board.world.switch.status(call.leg) is not None:
-        session.rearm()
+    status = listing.get(call.leg) or await board.world.switch.status(call.leg)
+    if status is not None:
+        session.rearm(status.hangup_at_ms)
     else:
         # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
         session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))

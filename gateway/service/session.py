@@ -27,9 +27,11 @@ from gateway.core.effects import (
     Settle,
     Shrink,
     Wake,
+    Warn,
 )
 from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
-from gateway.core.lifecycle import UndefinedTransition, advance, registration, set_cap
+from gateway.core.lifecycle import UndefinedTransition, advance
+from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
     CallKey,
     CDRSink,
@@ -127,6 +129,8 @@ class Session:
                     self._write_verdict(effect)
                 case Arm():
                     self._spawn(self._arm(effect))
+                case Warn():
+                    self._spawn(self._warn(effect))
                 case EndLeg():
                     self._spawn(self._end_leg(effect))
                 case Look():
@@ -147,10 +151,10 @@ class Session:
         for task in self._tasks:
             task.cancel()
 
-    def rearm(self) -> None:
-        """Set the cap and the alarm of a live call anew, after a gap."""
+    def rearm(self, hangup_at_ms: int) -> None:
+        """Set the cap and the alarm of a live call anew, after a gap: the PBX ends it then, 0 for no cap."""
         if self.call.is_live:
-            self.carry_out(set_cap(self.call))
+            self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
     def repeat_verdict(self) -> None:
         """The dialplan still waits: the verdict of before a restart may not have been sent."""
@@ -218,6 +222,13 @@ class Session:
                 await asyncio.sleep(ARM_RETRY_SECONDS)
             else:
                 return
+
+    async def _warn(self, effect: Warn) -> None:
+        """A call whose caller cannot be warned goes on."""
+        try:
+            await self._world.switch.warn(self.call.caller, effect.sound)
+        except SwitchUnavailable as error:
+            log.warning("warning.unsent", call=self.key.call_id, problem=str(error))
 
     async def _end_leg(self, effect: EndLeg) -> None:
         self._world.watch.fault("unpaid_leg")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import structlog
 
 from gateway.core import verdict
+from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Deny, Pass, call_id, decide
 from gateway.core.events import CallerEnded, CreditShort, LegEnded, ToppedUp
@@ -25,7 +26,6 @@ from gateway.core.facts import (
     LinkDown,
     LinkUp,
 )
-from gateway.core.lifecycle import begin
 from gateway.core.restrain import curbs_of_refusal
 from gateway.ports import (
     CallKey,

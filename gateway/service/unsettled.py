@@ -1,15 +1,18 @@
 """Settles that an earlier process could not bring to the ledger: sent before their calls are taken back, then again.
 
-Their calls have ended: nobody takes them back, since all that is known of their charge is in the queue.
+Their calls have ended: nobody takes them back, since all that is known of their charge is in the queue. One that a
+fail-over lost is registered again from there, as its own process would have done.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
+from gateway.core.books import Settled
+from gateway.core.effects import Register
 from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, SettleQueue, Unsettled, Watch
-from gateway.service.lane import SERVER_FAULTS
+from gateway.service.lane import LOST_WRITES, SERVER_FAULTS
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +74,18 @@ class Arrears:
     async def _settle(self, entry: Unsettled) -> None:
         if entry.answer is not None:
             await self._answer(entry)
-        books = await self._ledger.settle(
+        try:
+            books = await self._settled(entry)
+        except LedgerRejected as error:
+            if entry.registration is None or error.code not in LOST_WRITES:
+                raise
+            await self._register(entry, entry.registration)
+            books = await self._settled(entry)
+        if books.has_outbox:
+            self._outbox_written(entry.key.tenant)
+
+    def _settled(self, entry: Unsettled) -> Awaitable[Settled]:
+        return self._ledger.settle(
             entry.key,
             entry.step,
             entry.charge_micros,
@@ -79,8 +93,22 @@ class Arrears:
             is_estimate=entry.is_estimate,
             included_seconds=entry.included_seconds,
         )
-        if books.has_outbox:
-            self._outbox_written(entry.key.tenant)
+
+    async def _register(self, entry: Unsettled, known: Register) -> None:
+        self._watch.fault("registered_again")
+        log.warning("call.registered_again", call=entry.key.call_id, seconds=known.granted_seconds)
+        await self._ledger.register(
+            entry.key,
+            known.step,
+            known.granted_seconds,
+            known.granted_micros,
+            known.leg,
+            known.answered_at_ms,
+            known.validity_ms,
+            entry.meta,
+            pool=known.pool,
+            included_seconds=known.included_seconds,
+        )
 
     async def _answer(self, entry: Unsettled) -> None:
         assert entry.answer is not None

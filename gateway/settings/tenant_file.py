@@ -1,11 +1,20 @@
 """The shapes of a tenant's file, of a plan's, and of what stands beside a tariff's CSV."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
-from gateway.core.tenant import DIAL_TIMEOUT_SECONDS, EXTEND_LEAD_MS, QUANTUM_SECONDS, UTC, DialFormat, Fairness
+from gateway.core.tenant import (
+    DIAL_TIMEOUT_SECONDS,
+    EXTEND_LEAD_MS,
+    NO_CREDIT_STATUS,
+    QUANTUM_SECONDS,
+    UTC,
+    WARNING_SECONDS,
+    DialFormat,
+    Fairness,
+)
 from gateway.settings.limits_file import GuardsSection, LimitSection
 from gateway.settings.sections import (
     MOST_ITEMS,
@@ -67,6 +76,23 @@ class DialSection(Section):
         "seconds of the longest ringing, 1 to 600, not less than in the dialplan's Dial",
         "120",
         DIAL_TIMEOUT_SECONDS,
+    )
+    no_credit_status: Literal[402, 403] = key(
+        "the SIP status that refuses a dial for want of credit, 402 or 403", "402", NO_CREDIT_STATUS
+    )
+
+
+class WarningSection(Section):
+    """What a caller hears before the money ends."""
+
+    seconds: Annotated[StrictInt, Field(ge=0, le=60)] = key(
+        "seconds before the end at which the caller hears of it, 0 to 60 (0: not at all)", "10", WARNING_SECONDS
+    )
+    sound: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/_.-]{0,80}$")] = key(
+        "a sound file of the PBX without its ending (at most 80 of A-Z, a-z, 0-9, /, _, dot and dash), or nothing: a "
+        "tone",
+        '"callgate/ten-seconds"',
+        "",
     )
 
 
@@ -187,5 +213,6 @@ class TenantFile(TermsSection):
     numbers: NumbersSection = key("how the tenant dials", "[numbers]")
     dial: DialSection = key("what the trunk wants", "[dial]", DialSection())
     quota: QuotaSection = key("how much a call is granted at a time", "[quota]", QuotaSection())
+    warning: WarningSection = key("what a caller hears before the money ends", "[warning]", WarningSection())
     recharge: RechargeSection = key("when to ask for money", "[recharge]", RechargeSection())
     webhook: WebhookSection | None = key("where events go", "[webhook]", None)

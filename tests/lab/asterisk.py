@@ -31,11 +31,12 @@ MODULES = (
     "res_pjproject", "res_pjsip", "res_pjsip_session", "res_pjsip_pubsub",
     "res_pjsip_endpoint_identifier_ip", "res_pjsip_caller_id", "res_pjsip_sdp_rtp",
     "res_pjsip_dtmf_info", "res_pjsip_diversion", "res_pjsip_rfc3326", "res_pjsip_logger",
-    "res_rtp_asterisk", "chan_pjsip", "codec_ulaw",
+    "res_rtp_asterisk", "chan_pjsip", "codec_ulaw", "format_pcm",
     "bridge_simple", "bridge_native_rtp", "bridge_builtin_features", "bridge_builtin_interval_features",
     "func_callerid", "func_cdr", "func_channel", "func_cut", "func_dialplan", "func_global", "func_hangupcause",
-    "func_logic", "func_rand", "func_strings", "func_timeout",
-    "app_dial", "app_stack", "app_senddtmf", "app_userevent", "app_verbose", "cdr_csv", "pbx_config",
+    "func_groupcount", "func_logic", "func_rand", "func_strings", "func_timeout",
+    "app_dial", "app_exec", "app_playback", "app_playtones", "app_stack", "app_senddtmf", "app_userevent",
+    "app_verbose", "cdr_csv", "pbx_config",
 )  # fmt: skip
 
 PHONES = {

@@ -27,7 +27,15 @@ MakeHook: TypeAlias = Callable[[Decide], BareHook]
 
 _RAN = pytest.StashKey[str]()
 # Settings of callgate-local.conf that a test may have changed.
-_GLOBALS = {"CALLGATE_WAIT": "3", "CALLGATE_ON_SILENCE": "refuse", "CALLGATE_SILENCE_CAP_MS": "300000"}
+_GLOBALS = {
+    "CALLGATE_WAIT": "3",
+    "CALLGATE_ON_SILENCE": "refuse",
+    "CALLGATE_SILENCE_CAP_MS": "300000",
+    "CALLGATE_PROMPT_no_credit": "",
+    "CALLGATE_PROMPT_SECONDS": "10",
+    "CALLGATE_PROMPTS_MOST": "20",
+    "CALLGATE_WARNING": "no",
+}
 
 
 @pytest.fixture(scope="session")

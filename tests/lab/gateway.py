@@ -239,8 +239,10 @@ def tenant_toml(
     recharge: str = "",
     webhook: str = "",
     included: str = "",
+    warning_seconds: int = 0,
+    dial: str = "",
 ) -> str:
-    """A tenant's file: US, the lab's tariff, short quanta; ``quota`` adds lines, the others are whole sections."""
+    """A tenant's file: US, the lab's tariff, short quanta; ``quota`` and ``dial`` add lines, others whole sections."""
     return f"""
 currency = "USD"
 tariff = "lab.csv"
@@ -253,6 +255,9 @@ internal_patterns = ["_2XXX"]
 [dial]
 format = "e164"
 timeout_seconds = 60
+{dial}
+[warning]
+seconds = {warning_seconds}
 [quota]
 quantum_seconds = {quantum_seconds}
 extend_lead_ms = {extend_lead_ms}

@@ -18,11 +18,14 @@ from tests.lab.asterisk import CARRIER_ADDRESS, PHONES, Asterisk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.lab.ear import Ear
+
 SCENARIOS = Path(__file__).parent / "scenarios"
 # Every final refusal that Asterisk maps a hangup cause to, and a few more; one not listed fails the SIPp call.
 _REFUSALS = (
     400,
     401,
+    402,
     403,
     404,
     408,
@@ -46,6 +49,7 @@ _REFUSALS = (
     603,
 )
 FOREVER_MS = 3_600_000
+_OWN_MEDIA = {"MEDIA_IP": "[media_ip]", "MEDIA_PORT": "[media_port]"}
 
 _REFUSAL_LINE = '  <recv response="{code}" optional="true" next="refused"/>'
 _INFO = """  <pause milliseconds="{pause_ms}"/>
@@ -183,11 +187,13 @@ def _parse(line: str) -> SipMessage | None:
 class _Sipp:
     """One SIPp process and its files in a folder of the test."""
 
-    def __init__(self, folder: Path, scenario: str, values: dict[str, str]) -> None:
+    def __init__(self, folder: Path, scenario: str, values: dict[str, str], ear: Ear | None = None) -> None:
         self.folder = folder / f"sipp-{secrets.token_hex(4)}"
         self.folder.mkdir(parents=True)
         text = (SCENARIOS / f"{scenario}.xml").read_text()
-        for key, value in values.items():
+        # Without an ear, media goes to a port of SIPp's own.
+        media = {"MEDIA_IP": ear.address, "MEDIA_PORT": str(ear.port)} if ear else _OWN_MEDIA
+        for key, value in (values | media).items():
             text = text.replace(f"@{key}@", value)
         (self.folder / "scenario.xml").write_text(text)
         self.process: subprocess.Popen[bytes] | None = None
@@ -235,7 +241,7 @@ class Phone(_Sipp):
         self, asterisk: Asterisk, folder: Path, numbers: Sequence[str], *,
         endpoint: str = "acme", talk_ms: int = FOREVER_MS,
         cancel_after_ms: int | None = None, from_user: str | None = None, digits: str = "", digit_pause_ms: int = 100,
-        calls: int | None = None, rate_per_second: int = 1000,
+        calls: int | None = None, rate_per_second: int = 1000, ear: Ear | None = None,
     ) -> None:  # fmt: skip
         """Dial each of the numbers (decoded text; escaped here), at once or at a rate.
 
@@ -256,6 +262,7 @@ class Phone(_Sipp):
                 "TALK_MS": str(talk_ms),
                 "CANCEL_MS": str(cancel_after_ms),
             },
+            ear,
         )
         user = escape(endpoint if from_user is None else from_user)
         lines = "".join(f"{escape(number)};{user}\n" for number in numbers)
@@ -295,13 +302,13 @@ class Carrier(_Sipp):
 
     def __init__(
         self, asterisk: Asterisk, folder: Path, *, ring_ms: int = 50, talk_ms: int = FOREVER_MS,
-        refuse_with: int | None = None, forward_to: str = "nobody",
+        refuse_with: int | None = None, forward_to: str = "nobody", ear: Ear | None = None,
     ) -> None:  # fmt: skip
         """Answer each call after `ring_ms` and hang up after `talk_ms`, or refuse each call."""
         values = {"RING_MS": str(max(ring_ms, 1)), "TALK_MS": str(talk_ms)}
         if refuse_with is not None:
             values = {"STATUS": str(refuse_with), "FORWARD_TO": forward_to}
-        super().__init__(folder, "carrier" if refuse_with is None else "carrier_refuses", values)
+        super().__init__(folder, "carrier" if refuse_with is None else "carrier_refuses", values, ear)
         self.run(CARRIER_ADDRESS, "-p", str(asterisk.carrier_port))
         self._wait_bound(asterisk.carrier_port)
 

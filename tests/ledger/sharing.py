@@ -7,11 +7,12 @@ wakes final calls is left out.
 from dataclasses import dataclass, replace
 
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.core.asking import begin
 from gateway.core.call import Call, State
 from gateway.core.effects import Arm, Effect, Extend, RecordAnswer, Reserve, Settle, Shrink, Wake
 from gateway.core.events import Armed, CreditShort, Event, LegEnded, QuotaLow, QuotaOver
 from gateway.core.facts import LegAnswered, LegDialled
-from gateway.core.lifecycle import advance, begin
+from gateway.core.lifecycle import advance
 from gateway.core.tenant import Fairness
 from gateway.ports import CallKey, CreditRanShort, Grant, Refused
 from rating import Tariff, TariffChain

@@ -64,7 +64,7 @@ class Reader:
 def _stored_call(row: dict[str, str], beside: str, prices: dict[str, str]) -> tuple[str | int, ...]:
     numbers = (int(row[name]) for name in ("granted", "charged", "held", "included"))
     long_parts, _, meta = beside.split("\n", 2)
-    assert (row["parts"] == "+") == (len(long_parts) > 64)
+    assert (row["parts"] == "+") == bool(long_parts)
     parts, meta = long_parts or row["parts"], meta + prices[row["price"]]
     return (row["state"], int(row["step"]), row["leg"], *numbers, row["pool"], parts, meta)
 

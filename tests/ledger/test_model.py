@@ -6,12 +6,17 @@ some thousands, each with a seed of its own that is printed; ``CALLGATE_LEDGER_S
 
 import asyncio
 import os
+import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from redis import Redis
 
+from gateway.adapters.redis import functions
+from gateway.adapters.redis.functions import library_code
 from gateway.adapters.redis.ledger import RedisLedger
 
 from .delivery import CLIENTS
@@ -27,6 +32,19 @@ MET = {
     *("register: done", "register: bad_state", "close: bad_state", "tend: tended", "archive: done"),
     *("topup: booked", "topup: id_reused", "topup: bad_amount", "reverse: booked", "race: forth", "race: back"),
 }
+
+
+@pytest.fixture(autouse=True)
+def short_fields(server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the parts of a call beside its hash as soon as it holds of two lots, and not of some ten."""
+    as_it_is = library_code()
+    code, count = re.subn(r"(?<=^local LONGEST_FIELD = )64\b", "8", as_it_is, flags=re.MULTILINE)
+    assert count == 1
+    monkeypatch.setattr(functions, "library_code", lambda: code)
+    with Redis.from_url(server_url) as server:
+        server.function_load(code, replace=True)
+        yield
+        server.function_load(as_it_is, replace=True)
 
 
 def run(server_url: str, steps: int, first_seed: int) -> None:

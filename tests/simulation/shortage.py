@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from gateway.core.asking import begin
 from gateway.core.books import Grant, Refused
 from gateway.core.call import Call, State
-from gateway.core.effects import Arm, Effect, Extend, RecordAnswer, Reserve, Settle, Shrink, Wake
+from gateway.core.effects import Arm, Effect, Extend, RecordAnswer, Reserve, Settle, Shrink, Wake, Warn
 from gateway.core.events import Armed, CreditShort, Event, LegEnded, QuotaLow, QuotaOver, ToppedUp
 from gateway.core.facts import LegAnswered
-from gateway.core.lifecycle import advance, begin
+from gateway.core.lifecycle import advance
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Fairness
 from rating import Price, Rate
@@ -37,6 +38,7 @@ class Talk:
     ended_at_ms: int = 0
     is_refused: bool = False
     alarms: int = 0  # a new alarm replaces the last one
+    warned_at_ms: list[int] = field(default_factory=list)
     lane: list[Effect] = field(default_factory=list)
 
 
@@ -100,6 +102,8 @@ class Shortage:
                     talk.alarms += 1
                     early_ms = self.dice.randrange(ALARM_EARLY_MS)
                     self.at(max(self.now_ms, effect.at_ms - early_ms), partial(self._ring, talk, talk.alarms, effect))
+                case Warn():
+                    talk.warned_at_ms.append(self.now_ms)
                 case _:
                     pass
 

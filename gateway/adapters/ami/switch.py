@@ -20,6 +20,7 @@ from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.shapes import UNIQUEID
 from gateway.adapters.ami.stats import LinkStats
 from gateway.adapters.ami.suspicion import Judge
+from gateway.adapters.ami.warning import Warner
 from gateway.core.facts import ChannelStatus, Fact, LinkDown, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 
@@ -60,6 +61,7 @@ class AmiSwitch:
             make_judge=self._make_judge,
         )
         self._actions = Link(settings, "actions", self._clock, on_up=self._announce, on_down=self._link_down)
+        self._warner = Warner(settings.name, self._actions.ask, self._is_done)
 
     # ------------------------------------------------------------------------------------------------- state
 
@@ -150,6 +152,10 @@ class AmiSwitch:
         rest_ms = max(cut_at_ms - self.now_ms(), 1)
         timeout = f"{rest_ms // 1000}.{rest_ms % 1000:03d}"
         return self._is_done(await self._actions.ask((("Action", "AbsoluteTimeout"), channel, ("Timeout", timeout))))
+
+    async def warn(self, caller: str, sound: str) -> None:
+        """Let the caller alone hear a sound file, or a tone. Raises SwitchUnavailable."""
+        await self._warner.warn(_channel(caller), sound)
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """End a channel. False: there is no such channel."""

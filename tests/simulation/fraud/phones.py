@@ -61,6 +61,9 @@ class PlayedSwitch:
         """Move the cut of a leg."""
         return self._cut(leg, cut_at_ms)
 
+    async def warn(self, caller: str, sound: str) -> None:
+        """Nobody listens."""
+
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """End a leg now."""
         return self._cut(uniqueid, self.now_ms())

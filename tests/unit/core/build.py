@@ -31,6 +31,7 @@ def tenant(**changes: object) -> Tenant:
         "tenant_id": "acme",
         "currency": "USD",
         "plan": PLAN,
+        "warning_seconds": 0,
         "tariffs": TariffChain((Tariff("test", (rate(),)),)),
     }
     return Tenant(**(facts | changes))  # type: ignore[arg-type]

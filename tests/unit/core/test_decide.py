@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import pytest
 
+from gateway.core.asking import begin
 from gateway.core.barring import Barring
 from gateway.core.call import Call, Terms
 from gateway.core.decide import Deny, Pass, decide
 from gateway.core.effects import SendVerdict
-from gateway.core.lifecycle import begin
 from gateway.core.reasons import Reason
 from gateway.core.tenant import DialFormat
 from gateway.core.verdict import allow, deny, let_pass

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.asking import begin
 from gateway.core.books import Refused, Settled
 from gateway.core.call import VALIDITY_SLACK_MS, State
 from gateway.core.effects import (
@@ -33,8 +34,9 @@ from gateway.core.events import (
     VerdictMissed,
 )
 from gateway.core.facts import AskSilenced, LegAnswered
-from gateway.core.lifecycle import TABLE, UndefinedTransition, advance, begin
+from gateway.core.lifecycle import TABLE, UndefinedTransition, advance
 from gateway.core.reasons import Reason
+from gateway.core.talking import set_cap_again
 from rating import Price, charge_micros
 from tests.unit.core.build import (
     ASKED_AT_MS,
@@ -435,3 +437,34 @@ def test_whatever_is_talked_is_charged_as_the_tariff_says_and_never_beyond_the_g
     assert isinstance(settle, Settle)
     assert settle.charge_micros == charge_micros(price.schedule, max(1, -(-ends_ms // 1000)))
     assert settle.charge_micros <= charge_micros(price.schedule, one.granted_seconds)
+
+
+# ---------------------------------------------------------------------------------------------- a cap that is found
+
+
+@given(
+    answered_ms=st.integers(0, 999),
+    late_ms=st.integers(-50, 50),
+    blocks=st.integers(1, 4),
+    block_seconds=st.sampled_from([3, 60]),
+)
+def test_a_cap_is_known_again_by_the_second_in_which_the_pbx_tells_it(
+    answered_ms: int, late_ms: int, blocks: int, block_seconds: int
+) -> None:
+    """It was set on an estimate of the PBX's clock, and is told rounded down; blocks are longer than both."""
+    one = call(rate(initial=block_seconds, increment=block_seconds))
+    one.answer_at(ASKED_AT_MS + 5_000 + answered_ms)
+    cap_seconds = blocks * block_seconds
+    told_ms = (one.answered_at_ms + cap_seconds * 1_000 + late_ms) // 1_000 * 1_000
+    assert one.capped_at(told_ms) == cap_seconds
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "found"),
+    [(0, 60), (ASKED_AT_MS, 60), (10**15, 60), (ANSWERED_AT_MS + 30_000, 60), (ANSWERED_AT_MS + 20_000, 20)],
+)
+def test_only_a_cap_below_the_grant_and_at_the_end_of_a_block_counts(told_ms: int, found: int) -> None:
+    """Any other says nothing new, or is none that this call has set; the grant's cap is set again in any case."""
+    one = answered_call(tariff_row=rate(initial=20, increment=20))
+    arm = set_cap_again(one, told_ms)
+    assert (arm.seconds, one.armed_seconds, one.granted_seconds) == (60, found, 60)

@@ -8,16 +8,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.core.asking import begin
 from gateway.core.books import Refused
 from gateway.core.call import Call, Terms
 from gateway.core.curbs import Check, Kind
 from gateway.core.decide import Deny, Pass, decide
 from gateway.core.effects import Close, Extend, Reserve, Settle, Wake
 from gateway.core.events import LegEnded, QuotaLow
-from gateway.core.lifecycle import advance, begin, registration
+from gateway.core.lifecycle import advance
 from gateway.core.limits import OPEN_HOURS, Limit, Per
 from gateway.core.reasons import Reason
 from gateway.core.restrain import curbs_of_ask, curbs_of_extension
+from gateway.core.talking import registration
 from rating import Calendar, CallClass, Prefixes, Price, Tariff, TariffChain
 from tests.unit.core.build import ASKED_AT_MS, LEG, NUMBER, answered_call, ask, call, grant, rate, tenant
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.core.asking import begin
 from gateway.core.books import Grant, Refused
 from gateway.core.call import Call, State
 from gateway.core.effects import Arm, Effect, Extend, Settle, Shrink, Wake
 from gateway.core.events import Armed, CreditShort, Event, LedgerSilent, LegEnded, QuotaLow, ToppedUp
 from gateway.core.facts import LegAnswered
-from gateway.core.lifecycle import advance, begin
+from gateway.core.lifecycle import advance
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Fairness
 from rating import Rate, charge_micros

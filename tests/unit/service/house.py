@@ -6,6 +6,7 @@ test waits for a quota to run out.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.adapters.redis.ledger import RedisLedger
@@ -48,6 +49,7 @@ class FakeSwitch:
         self.verdicts: list[tuple[str, str]] = []
         self.armed: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.warned: list[tuple[str, str]] = []
         self.looked: list[str] = []
         self.is_down = False
         self.is_verdict_late = False
@@ -74,10 +76,17 @@ class FakeSwitch:
         return written
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
-        """Keep it; whether there is such a channel."""
+        """Keep it, and tell it by Status, to the second; whether there is such a channel."""
         self._check()
         self.armed.append((leg, cut_at_ms))
+        if leg in self.living:
+            self.living[leg] = replace(self.living[leg], hangup_at_ms=cut_at_ms // 1000 * 1000)
         return leg in self.living
+
+    async def warn(self, caller: str, sound: str) -> None:
+        """Keep it."""
+        self._check()
+        self.warned.append((caller, sound))
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """Keep it, and end the channel."""

@@ -3,10 +3,10 @@
 import pytest
 
 from gateway.core.call import State
-from gateway.core.events import QuotaOver
+from gateway.core.events import CreditShort, QuotaOver
 from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import advance
-from gateway.ports import ListNotWhole
+from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service import resync
 from tests.unit.core import build
 
@@ -26,6 +26,32 @@ async def test_an_answered_call_goes_on_in_a_new_process_with_its_cap_set_again(
     await until(lambda: len(house.board) == 0)
     account = await house.balance()
     assert (account.charges_micros, account.held_micros) == (33 * SECOND_MICROS, 0)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_a_shrink_that_only_the_pbx_knows_of_bills_no_second_beyond_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, is_listed: bool
+) -> None:
+    """The process died before it told the ledger; the next one hears of the cap that stands, and cannot raise it."""
+
+    async def arm(_leg: str, _cut_at_ms: int) -> bool:
+        raise SwitchUnavailable("slow")
+
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    house.books.down = {"shrink"}
+    session.tell(CreditShort(ANSWERED_AT_MS + 10_000, 0, ANSWERED_AT_MS + 20_000))
+    await until(lambda: house.switch.armed == [(LEG, ANSWERED_AT_MS + 20_000)])
+    await house.restart()
+    monkeypatch.setattr(house.switch, "arm", arm)
+    house.switch.list_faults = [] if is_listed else [ListNotWhole("forged")]
+    house.gap()
+    await settled_down()
+    house.hung_up(LEG, ANSWERED_AT_MS + 20_010)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (20 * SECOND_MICROS, 0)
+    assert [(record.billsec, record.was_cut) for record in house.tally.records] == [(20, True)]
 
 
 async def test_an_ask_that_nobody_answered_is_freed_by_a_new_process_once_its_caller_is_gone(house: House) -> None:

@@ -93,7 +93,7 @@ async def test_the_reaper_frees_an_expired_ask_whose_caller_is_gone_though_a_ses
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever became of the Hangup: a hold ends some time after its validity."""
-    monkeypatch.setattr("gateway.core.lifecycle.VALIDITY_SLACK_MS", -180_000 + 50)  # 50 ms in all
+    monkeypatch.setattr("gateway.core.asking.VALIDITY_SLACK_MS", -180_000 + 50)  # 50 ms in all
     await house.top_up(QUANTUM_MICROS)
     await house.reserved()
     del house.switch.living[CALLER]  # and its Hangup was lost

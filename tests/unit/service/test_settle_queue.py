@@ -4,20 +4,32 @@ import asyncio
 import json
 import os
 import stat
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from gateway.adapters.settle_queue import FileSettleQueue
-from gateway.core.effects import RecordAnswer
+from gateway.core.books import Pool
+from gateway.core.effects import RecordAnswer, Register
 from gateway.ports import CallKey, Unsettled
 
 from .house import Tally
 
 pytestmark = pytest.mark.asyncio
 ENTRY = Unsettled(CallKey("acme", "pbx1/100.1/777"), 3, 70_000, 7, 0, is_estimate=False)
-FULL = replace(ENTRY, is_estimate=True, included_seconds=2, answer=RecordAnswer("100.2", 1_700_000_000_000, 90_000))
+REGISTER = Register(2, 60, 70_000, "100.2", 1_700_000_000_000, 90_000, Pool("plan", "2026-11", 600), 2)
+FULL = replace(
+    ENTRY,
+    is_estimate=True,
+    included_seconds=2,
+    answer=RecordAnswer("100.2", 1_700_000_000_000, 90_000),
+    registration=REGISTER,
+    meta='{"some": "meta, \u00fc"}',
+)
+UNPOOLED = replace(FULL, registration=replace(REGISTER, pool=None))
+REGISTRATION = asdict(REGISTER)
+POOL = REGISTRATION["pool"]
 
 
 @pytest.fixture
@@ -35,7 +47,7 @@ async def test_what_was_put_is_there_after_a_restart_until_it_is_done(folder: Pa
     """All of it, to the last figure; only its owner may read it."""
     assert await restarted(folder) == []
     queue = FileSettleQueue(folder, Tally())
-    for entry in (ENTRY, FULL):
+    for entry in (ENTRY, UNPOOLED, FULL):
         queue.put(entry)
         await queue.close()
         assert await restarted(folder) == [entry]
@@ -99,6 +111,12 @@ async def test_file_and_folder_are_synced_in_that_order(folder: Path, monkeypatc
         pytest.param(("is_estimate", None), id="no bool"),
         pytest.param(("key", {"tenant": "acme"}), id="half a key"),
         pytest.param(("answer", {"leg": 7, "answered_at_ms": 1, "validity_ms": 1}), id="no leg"),
+        pytest.param(("registration", {"step": 1}), id="half a registration"),
+        pytest.param(("registration", REGISTRATION | {"granted_micros": 1.5}), id="a grant that is no whole number"),
+        pytest.param(("registration", REGISTRATION | {"leg": None}), id="a registration without a leg"),
+        pytest.param(("registration", REGISTRATION | {"pool": "plan"}), id="a pool that is none"),
+        pytest.param(("registration", REGISTRATION | {"pool": POOL | {"size_seconds": "600"}}), id="a pool's size"),
+        pytest.param(("meta", {}), id="a meta that is no text"),
     ],
 )
 async def test_a_damaged_file_is_set_aside_and_told_once(folder: Path, damage: bytes | tuple[str, object]) -> None:
@@ -116,6 +134,18 @@ async def test_a_damaged_file_is_set_aside_and_told_once(folder: Path, damage: b
     assert await restarted(folder, tally) == [other]
     assert tally.faults == ["unsettled"]
     assert victim.with_suffix(".damaged").read_bytes() == damage
+
+
+async def test_a_file_of_before_calls_were_registered_from_it_is_read(folder: Path) -> None:
+    """It knows of no registration, and is sent as it is."""
+    queue = FileSettleQueue(folder, Tally())
+    queue.put(ENTRY)
+    await queue.close()
+    (file,) = folder.iterdir()
+    words = json.loads(file.read_bytes())
+    del words["registration"], words["meta"]
+    file.write_text(json.dumps(words))
+    assert await restarted(folder) == [ENTRY]
 
 
 async def test_what_the_ledger_will_not_take_is_kept_and_given_out_no_more(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What a call is charged outlives the process that could not bring it to the ledger. On the real ledger."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ async def arrears_of(house: House) -> Arrears:
     return arrears
 
 
-async def ended_unheard(house: House, *, was_answer_heard: bool = True) -> None:
+async def ended_unheard(house: House, folder: Path | None = None, *, was_answer_heard: bool = True) -> None:
     """A call of 9 seconds whose end reaches no ledger."""
     await house.top_up(10 * QUANTUM_MICROS)
     if was_answer_heard:
@@ -36,7 +37,7 @@ async def ended_unheard(house: House, *, was_answer_heard: bool = True) -> None:
         house.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
     house.hung_up(LEG, ANSWERED_AT_MS + 9_000)
     house.hung_up(CALLER, ANSWERED_AT_MS + 9_000)
-    await until(lambda: bool(house.drawer.entries))
+    await until(lambda: any(folder.glob("*.json")) if folder else bool(house.drawer.entries))
 
 
 @pytest.mark.parametrize("was_answer_heard", [True, False])
@@ -52,6 +53,28 @@ async def test_a_settle_that_the_ledger_did_not_take_is_sent_by_the_next_process
     account = await house.balance()
     assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
     assert house.drawer.told == ["put", "done"]
+
+
+@pytest.mark.parametrize("was_answer_heard", [True, False])
+async def test_a_settle_of_a_call_that_a_fail_over_lost_is_booked_by_the_next_process(
+    house: House, was_answer_heard: bool, tmp_path: Path
+) -> None:
+    """What the ledger must know of it for that is kept with the settle."""
+    house.drawer = FileSettleQueue(tmp_path, house.tally)  # type: ignore[assignment]
+    house.board = house.new_board()
+    await house.top_up(10 * QUANTUM_MICROS)
+    before = await house.keys()
+    await ended_unheard(house, tmp_path, was_answer_heard=was_answer_heard)
+    house.board.stop()
+    await house.fail_over(before)
+    house.books.down = set()
+    house.drawer = FileSettleQueue(tmp_path, house.tally)  # type: ignore[assignment]
+    await arrears_of(house)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
+    assert "registered_again" in house.tally.faults
+    await house.drawer.close()  # type: ignore[attr-defined]
+    assert not any(tmp_path.iterdir())
 
 
 async def test_its_call_is_not_taken_back_while_it_waits(house: House) -> None:
@@ -83,7 +106,7 @@ async def test_one_that_the_ledger_rejects_is_kept_for_a_person(house: House, co
     await ended_unheard(house)
     house.board.stop()
     house.books.down = set()
-    house.books.faults["settle"] = [LedgerRejected(code, "no")]
+    house.books.faults["settle"] = [LedgerRejected(code, "no")] * 2  # once more after a registration
     await arrears_of(house)
     assert house.drawer.told == told
     assert f"ledger_{code}" in house.tally.faults

@@ -42,6 +42,10 @@ GATEWAY_CASES = [
 ]
 
 TENANT_CASES = [
+    ("[recharge]", "[warning]\nseconds = 61\n[recharge]", "warning.seconds", 11, "0 to 60 (0: not at all)"),
+    ("[recharge]", '[warning]\nsound = "a,b"\n[recharge]', "warning.sound", 11, "without its ending"),
+    ("[recharge]", '[warning]\nsound = "a:b"\n[recharge]', "warning.sound", 11, "without its ending"),
+    ("[recharge]", "[dial]\nno_credit_status = 503\n[recharge]", "dial.no_credit_status", 11, "402 or 403"),
     ('currency = "USD"', 'currancy = "USD"\ncurrency = "USD"', "currancy", 1, 'did you mean "currency"?'),
     ('currency = "USD"', "", "currency", None, 'write currency = "USD"'),
     ('currency = "USD"', 'currency = "usd"', "currency", 1, "three capitals"),

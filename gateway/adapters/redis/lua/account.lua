@@ -123,7 +123,7 @@ local function topup(keys, args)
   redis.call('HSET', keys[6], id, reply(amount, number, 0))
   redis.call('ZADD', keys[7], books.now, id)
   -- pcall: it only wakes calls in their final grant, and the money is booked whether or not anyone may hear it.
-  redis.pcall('PUBLISH', 'callgate:topups', books.tenant)
+  redis.pcall('PUBLISH', 'callgate:topups', tenant_of(books))
   return words
 end
 

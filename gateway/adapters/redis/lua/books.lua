@@ -46,12 +46,16 @@ local function find_books(keys)
   for _, field in ipairs(SUMS) do before[field] = account[field] end
   for _, field in ipairs(COUNTS) do before[field] = account[field] end
   return {
-    account = account, before = before, now = now_ms(), tenant = keys[1]:match('{(.*)}'),
+    account = account, before = before, now = now_ms(),
     account_key = keys[1], live_key = keys[2], journal_key = keys[3], outbox_key = keys[4], lots_key = keys[5],
     call_key = keys[6], meta_key = keys[7], prices_key = keys[8], limits_key = keys[9],
     changed = {}, pools = {}, entries = {}, events = {}, lots = {}, queue = {}, loaded = 0,
     counters = {}, later = {},
   }
+end
+
+local function tenant_of(books)
+  return books.account_key:match('{(.*)}')
 end
 
 local function available(account)
@@ -96,8 +100,9 @@ end
 local function emit(books, kind, facts)
   local account = books.account
   account.events = account.events + 1
-  local event = { 'id', 'evt_' .. books.tenant .. '_' .. text(account.events), 'type', kind, 'at_ms', text(books.now),
-    'tenant', books.tenant, 'currency', account.currency, 'balance', text(account.balance),
+  local tenant = tenant_of(books)
+  local event = { 'id', 'evt_' .. tenant .. '_' .. text(account.events), 'type', kind, 'at_ms', text(books.now),
+    'tenant', tenant, 'currency', account.currency, 'balance', text(account.balance),
     'held', text(account.held), 'available', text(available(account)) }
   for _, word in ipairs(facts) do table.insert(event, word) end
   table.insert(books.events, event)

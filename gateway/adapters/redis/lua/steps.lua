@@ -10,7 +10,7 @@ end
 local function tell_short(books, id, offer, call)
   if not offer.is_fair then return end
   local ends_at = call and call.answered_at + call.granted * 1000 or 0
-  redis.pcall('PUBLISH', 'callgate:short', reply(books.tenant, id, offer.share or 0, ends_at))
+  redis.pcall('PUBLISH', 'callgate:short', reply(tenant_of(books), id, offer.share or 0, ends_at))
 end
 
 local function refuse_reserve(books, id, refused, curbs, meta)
@@ -192,7 +192,7 @@ local function shrink(keys, args)
   local words = granted_reply(books, call, false, announce(books, id))
   write(books)
   write_call(books, id, call, 'done', name, 'reply', words)
-  redis.pcall('PUBLISH', 'callgate:topups', books.tenant) -- final calls may go on with it
+  redis.pcall('PUBLISH', 'callgate:topups', tenant_of(books)) -- final calls may go on with it
   return words
 end
 

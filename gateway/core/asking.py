@@ -1,0 +1,85 @@
+"""The rules of a call before its answer: money is held, the verdict is given, legs ring and fail.
+
+They are run by the transition table in lifecycle.py, which also asserts the state that each may end in.
+"""
+
+from gateway.core import restrain, verdict
+from gateway.core.books import Grant, Refused
+from gateway.core.call import VALIDITY_SLACK_MS, Call, State
+from gateway.core.effects import Close, Effects, Release, Reserve, SendVerdict
+from gateway.core.events import CallerEnded, LedgerSilent, LegEnded, VerdictMissed
+from gateway.core.facts import AskSilenced, LegDialled
+from gateway.core.reasons import Reason
+
+
+def begin(call: Call) -> Effects:
+    """The first effects of a new call: hold the first quantum, at the dearest that any answer may make it."""
+    terms, asked_at_ms = call.terms, call.terms.ask.at_ms
+    offered = terms.price.first_ladder(asked_at_ms, terms.latest_answer_ms, terms.tenant.quantum_seconds)
+    if not offered.rungs:  # the price ends while the phone may still ring
+        return _refuse(call, Reason.NO_RATE)
+    ring_ms = terms.latest_answer_ms - asked_at_ms
+    spare = None
+    if terms.included is not None:
+        spare = terms.price.first_spare_seconds(asked_at_ms, terms.latest_answer_ms, offered)
+    validity_ms = ring_ms + offered.rungs[-1][0] * 1000 + VALIDITY_SLACK_MS
+    curbs = restrain.curbs_of_ask(terms)
+    return (Reserve(offered, validity_ms, call.is_fair, call.pool(spare_seconds=spare), curbs),)
+
+
+def allow(call: Call, grant: Grant) -> Effects:
+    """Money is held: the verdict goes out, with what it pays for as the first cap."""
+    call.state = State.RESERVED
+    call.granted_seconds = call.armed_seconds = grant.granted_seconds  # Dial's L() arms it at the answer
+    call.granted_micros, call.included_seconds = grant.held_micros, grant.included_seconds
+    text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, grant.granted_seconds * 1000)
+    return (SendVerdict(text, call.terms.verdict_deadline_ms),)
+
+
+def deny(call: Call, refused: Refused) -> Effects:
+    """Refused by the ledger."""
+    return _refuse(call, refused.reason)
+
+
+def deny_unheard(call: Call, _: LedgerSilent) -> Effects:
+    """Nobody knows whether money is held: refused."""
+    # The reserve may have happened all the same: free it, or leave a tombstone for it.
+    return (*_refuse(call, Reason.LEDGER_UNAVAILABLE), Release())
+
+
+def _refuse(call: Call, reason: Reason) -> Effects:
+    call.state = State.REFUSED
+    call.reason = reason
+    call.cause_q850 = reason.cause_q850
+    call.ended_at_ms = call.terms.ask.at_ms
+    text = verdict.deny(call.terms.ask.nonce, reason, call.terms.tenant.no_credit_status)
+    return SendVerdict(text, call.terms.verdict_deadline_ms), Close(call.record("refused", 0, 0))
+
+
+def let_go(call: Call, event: CallerEnded | AskSilenced | VerdictMissed) -> Effects:
+    """Nobody waits for this call any more."""
+    call.state = State.RELEASED
+    if isinstance(event, VerdictMissed):
+        call.reason = Reason.VERDICT_LATE
+        call.ended_at_ms = call.terms.verdict_deadline_ms
+        return (Release(),)
+    call.was_continued = isinstance(event, AskSilenced) and event.continued
+    call.ended_at_ms = event.at_ms
+    return (Release(),)
+
+
+def ring(call: Call, event: LegDialled) -> Effects:
+    """A leg was dialled on the ask."""
+    if not call.pays_for(event):
+        return ()  # the channel dials something that was never asked for here: not this call's to judge
+    call.state = State.RINGING
+    call.legs = (*call.legs, event)
+    return ()
+
+
+def leg_failed(call: Call, event: LegEnded) -> Effects:
+    """A leg ended before it was answered."""
+    # The dialplan may try the next trunk: the ask is not consumed until a leg answers or the caller is gone.
+    call.legs = tuple(dialled for dialled in call.legs if dialled.leg != event.leg)
+    call.cause_q850 = event.cause_q850
+    return ()
