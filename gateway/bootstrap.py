@@ -18,7 +18,8 @@ from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
-from gateway.adapters.redis.ledger import Observer, RedisLedger
+from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.server import Observer
 from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant

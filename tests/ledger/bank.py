@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.ledger import LIBRARY, RedisLedger
+from gateway.adapters.redis.functions import LIBRARY
+from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.ports import AccountTerms, CallKey, Grant, OutboxEvent, Pool, Refused, Settled, StoredCall, TopUp
 from rating import Ladder

@@ -1,128 +1,36 @@
 """The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
 
-The books themselves, with their rules and invariants, are in ``lua/``. This file sends the steps,
-sees to it that the server has the functions, and turns replies into the values of ``gateway.ports``.
+The books themselves, with their rules and invariants, are in ``lua/``; ``server`` runs the functions, ``call_steps``
+has the steps of a call. This file has the rest of ``gateway.ports``: accounts, limits by hand, what is there.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any, Final
-
-from redis.exceptions import ResponseError
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.durable import DurablePipe
-from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
+from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.news import News, follow
-from gateway.adapters.redis.pipe import Pipe, Reply, Word
-from gateway.adapters.redis.router import Router
-from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
-from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
-    Grant,
-    LedgerRejected,
-    LedgerUnavailable,
     Lot,
     OutboxEvent,
-    Pool,
     Refusal,
-    Refused,
     Restriction,
-    Settled,
     StoredCall,
     TopUp,
 )
-from rating import Ladder
 
-Observer = Callable[[str, float, bool], None]
-Read = Callable[[Any], Any]  # makes the outcome of a reply
-
-# A top-up that was acknowledged is there, and so is a settlement. A release is not among them: a hold that came back
-# with a lost machine is freed by the reaper.
-_DURABLE: Final = frozenset({"topup", "reverse", "settle"})
-_DISK_SECONDS: Final = 5.0  # a sync a second, and a slow disk
-_DAY_MS: Final = 86_400_000
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-def _as_it_is(reply: Reply) -> Reply:
-    return reply
-
-
-def _nothing(_: Reply) -> None:
-    return None
-
-
-def _at_once(outcome: Refused) -> asyncio.Future[Refused]:
-    future: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
-    future.set_result(outcome)
-    return future
-
-
-class RedisLedger:
-    """Implements ``gateway.ports.Ledger`` on two connections, or on two to each primary of a cluster.
-
-    Most steps go through a pipe of their own, and verdicts wait for nothing. What books money for good (``_DURABLE``)
-    goes through a durable pipe: its answer comes when the server has it on disk (``sync``), and so many ``replicas``
-    have it; see ``durable`` for what a server can promise, and ``own_sync``.
-
-    ``observe`` is told of every function call: its name, its duration in seconds, and whether there was an
-    answer (a refusal or a rejection is one). Ids of closed calls and of top-ups are kept for
-    ``ids_kept_days``; what is sent again after that is not known any more.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_seconds: float = 1.0,
-        most_pending: int = 10_000,
-        ids_kept_days: int = 400,
-        sync: bool = True,
-        replicas: int = 0,
-        own_sync: Callable[[], None] | None = None,
-        observe: Observer | None = None,
-    ) -> None:
-        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
-
-        Nothing is sent before the first call.
-        """
-        make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
-        self.pipe: Final = Router(url, make, load_functions, timeout_seconds=timeout_seconds)
-        patience = max(timeout_seconds, _DISK_SECONDS)
-        careful = partial(
-            DurablePipe,
-            timeout_seconds=patience,
-            most_pending=most_pending,
-            sync=sync,
-            replicas=replicas,
-            own_sync=own_sync,
-        )
-        self._durable: Final = Router(url, careful, load_functions, timeout_seconds=patience)
-        self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
-        self._observe = observe
-
-    async def connect(self) -> None:
-        """Make sure that the server is there, or every primary of the cluster, and has the functions.
-
-        Raises LedgerUnavailable; steps may be sent all the same later, the connection comes back by itself.
-        Rejected: ``no_functions``, ``version``, ``no_cluster``.
-        """
-        await self.pipe.connect()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._durable.close()
-        await self.pipe.close()
+class RedisLedger(CallSteps):
+    """Implements ``gateway.ports.Ledger``, ``JournalReader`` and ``Restraints``; see ``Server`` for how it is made."""
 
     # ------------------------------------------------------------------------------------------ the account
 
@@ -192,163 +100,6 @@ class RedisLedger:
         """
         keys = [*wire.topup_keys(wire.checked_tenant(tenant)), wire.limits_key(tenant)]
         return bool((await self._function("tend", keys, self._kept_ms)).endswith(b" 1"))
-
-    # --------------------------------------------------------------------------------------- a call's steps
-
-    # Awaitables, and no coroutines: a step is sent when it is called, and costs its caller no task.
-
-    def reserve(
-        self,
-        key: CallKey,
-        ladder: Ladder,
-        validity_ms: int,
-        meta: str,
-        *,
-        fair: bool = False,
-        pool: Pool | None = None,
-        curbs: Curbs = NO_CURBS,
-    ) -> Awaitable[Grant | Refused]:
-        """Hold the largest rung of the ladder that credit and limits allow; refuse when they do not allow the first.
-
-        Refused ``bad_ask``: the call was released or settled before. Rejected: ``bad_amount``, and
-        ``stale_step`` when the call was extended since.
-        """
-        if not wire.is_tenant(key.tenant):
-            return _at_once(Refused(Reason.UNKNOWN_TENANT))
-        if not wire.is_call_id(key.call_id):
-            return _at_once(Refused(Reason.BAD_ASK))
-        validity = wire.checked_amount(validity_ms, 1)
-        words = (key.call_id, validity, *wire.meta_words(meta), *wire.curb_words(curbs, is_ask=True))
-        offer = wire.offer_words(ladder, pool, fair=fair, is_first=True)
-        return self._function("reserve", wire.ask_keys(key, curbs), *words, *offer, read=wire.read_grant)
-
-    def note_refusal(self, key: CallKey, reason: Reason, meta: str, curbs: Curbs) -> Awaitable[bool]:
-        """Keep, and count, what was refused without asking the ledger. True when the outbox has something.
-
-        Rejected: ``unknown_account``.
-        """
-        keys = wire.ask_keys(wire.checked_call(key), curbs)
-        words = (key.call_id, reason, wire.checked_text(meta, wire.MOST_META), *wire.curb_words(curbs, is_ask=True))
-        return self._function("refuse", keys, *words, read=lambda reply: reply.endswith(b" 1"))
-
-    def answer(self, key: CallKey, leg: str, answered_at_ms: int, validity_ms: int) -> Awaitable[None]:
-        """Note that the leg is Up. Rejected: ``unknown_call``, ``bad_state`` (closed, or another leg's)."""
-        keys = wire.call_keys(wire.checked_call(key))
-        at_ms, validity = wire.checked_amount(answered_at_ms, 1), wire.checked_amount(validity_ms, 1)
-        return self._function("answer", keys, key.call_id, wire.checked_text(leg), at_ms, validity, read=_nothing)
-
-    def extend(
-        self,
-        key: CallKey,
-        step: int,
-        committed_micros: int,
-        ladder: Ladder,
-        validity_ms: int,
-        *,
-        fair: bool = False,
-        pool: Pool | None = None,
-        curbs: Curbs = NO_CURBS,
-    ) -> Awaitable[Grant | Refused]:
-        """Charge the call up to ``committed_micros`` in all and hold the next rung, in one step.
-
-        Steps count from 1. A refusal uses its step up: ask again with the next one. When Refused the commit
-        stands and what was held stays held. Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant``,
-        ``bad_state``, ``bad_amount`` (a ladder that does not go on from the grant). A commit never gives back.
-        """
-        keys = wire.call_keys(wire.checked_call(key))
-        number, committed = wire.checked_amount(step, 1), wire.checked_amount(committed_micros)
-        words = (key.call_id, number, committed, wire.checked_amount(validity_ms, 1))
-        restraints = wire.curb_words(curbs, is_ask=False)
-        offer = wire.offer_words(ladder, pool, fair=fair, is_first=False)
-        return self._function("extend", keys, *words, *restraints, *offer, read=wire.read_grant)
-
-    def shrink(
-        self,
-        key: CallKey,
-        step: int,
-        committed_micros: int,
-        seconds: int,
-        total_micros: int,
-        included_seconds: int,
-        validity_ms: int,
-    ) -> Awaitable[Grant]:
-        """Give back what the call holds beyond its first ``seconds``, which cost ``total_micros`` in all.
-
-        Wakes final calls. Rejected: ``unknown_call``, ``stale_step``, ``exceeds_grant`` (also for a grant that does
-        not shrink), ``bad_state``, ``bad_amount``.
-        """
-        keys = wire.call_keys(wire.checked_call(key))
-        words = (wire.checked_amount(step, 1), wire.checked_amount(committed_micros), wire.checked_amount(seconds, 1))
-        rest = map(wire.checked_amount, (total_micros, included_seconds))
-        validity = wire.checked_amount(validity_ms, 1)
-        return self._function("shrink", keys, key.call_id, *words, *rest, validity, read=wire.read_grant)
-
-    def register(
-        self,
-        key: CallKey,
-        step: int,
-        granted_seconds: int,
-        total_micros: int,
-        leg: str,
-        answered_at_ms: int,
-        validity_ms: int,
-        meta: str,
-        *,
-        pool: Pool | None = None,
-        included_seconds: int = 0,
-        curbs: Curbs = NO_CURBS,
-    ) -> Awaitable[None]:
-        """Make the call hold again what was granted, past the limit if need be: a fail-over had lost it.
-
-        A call that was estimated while it went on is opened again. The journal's entry is of type ``register``.
-        Rejected: ``bad_state`` (settled or released), ``unknown_account``, ``bad_amount``.
-        """
-        if included_seconds and pool is None:
-            raise LedgerRejected("bad_amount", "Included seconds come from a pool; name it.")
-        keys = wire.call_keys(wire.checked_call(key))
-        granted, total = wire.checked_amount(granted_seconds, 1), wire.checked_amount(total_micros)
-        taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))
-        answered = (wire.checked_text(leg), wire.checked_amount(answered_at_ms), wire.checked_amount(validity_ms, 1))
-        words = (wire.checked_amount(step), granted, total, *taken, *answered, *wire.meta_words(meta))
-        restraints = wire.curb_words(curbs, is_ask=False)
-        return self._function("register", keys, key.call_id, *words, *restraints, read=_nothing)
-
-    def settle(
-        self,
-        key: CallKey,
-        step: int,
-        charge_micros: int,
-        seconds: int,
-        *,
-        is_estimate: bool,
-        included_seconds: int = 0,
-        short_call: ShortCall | None = None,
-    ) -> Awaitable[Settled]:
-        """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
-
-        ``included_seconds``: so many of those taken from the pool were used. Rejected: ``unknown_call``,
-        ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or closed). Less than was committed is
-        given back by an adjustment: the leg had ended before it was heard.
-        """
-        keys = wire.settle_keys(wire.checked_call(key), short_call)
-        number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
-        used = map(wire.checked_amount, (seconds, included_seconds))
-        words: list[Word] = [number, charge, *used, int(is_estimate), self._kept_ms]
-        if short_call is not None:
-            words += (*wire.trigger_words(short_call.trigger), wire.checked_amount(short_call.below_seconds, 1))
-        return self._function("settle", keys, key.call_id, *words, read=wire.read_settled)
-
-    def release(self, key: CallKey) -> Awaitable[Settled]:
-        """Free all that an unanswered call holds and leave a tombstone, so that a late reserve holds nothing.
-
-        Rejected: ``bad_state`` when the call was answered or settled; ``unknown_account``.
-        """
-        keys = wire.call_keys(wire.checked_call(key))
-        return self._function("release", keys, key.call_id, self._kept_ms, read=wire.read_settled)
-
-    def doubt(self, key: CallKey) -> Awaitable[None]:
-        """Mark an expired, unanswered reservation as in doubt; any other call stays as it is."""
-        return self._function("doubt", wire.call_keys(wire.checked_call(key)), key.call_id, read=_nothing)
 
     # -------------------------------------------------------------------------------------- limits, by hand
 
@@ -421,8 +172,6 @@ class RedisLedger:
         """Yield news as they happen, from all gateways, without end; see ``news.follow``."""
         return follow(lambda: self.pipe.urls)
 
-    # ----------------------------------------------------------------------------------------------- asking
-
     async def _read_calls(self, tenant: str, ids: Sequence[bytes]) -> list[StoredCall]:
         calls = []
         for start in range(0, len(ids), _CALLS_AT_ONCE):
@@ -432,52 +181,3 @@ class RedisLedger:
             # A call that closed since its id was read has an empty row.
             calls += [wire.read_call(tenant, name, row) for name, row in zip(names, rows, strict=True) if row]
         return calls
-
-    def _function(self, name: str, keys: Sequence[str], *words: Word, read: Read = _as_it_is) -> asyncio.Future[Any]:
-        """Run a function; the future brings what ``read`` makes of its reply.
-
-        It raises LedgerUnavailable, and LedgerRejected for ``rejected CODE SENTENCE``.
-        """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        started = time.perf_counter()
-
-        def settle(reply: Reply | Exception) -> None:
-            outcome = _outcome(reply, read)
-            is_fault = isinstance(reply, Exception)
-            if self._observe is not None:
-                self._observe(name, time.perf_counter() - started, not is_fault)
-            if future.done():  # its caller gave up
-                return
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        line = self._durable if name in _DURABLE else self.pipe
-        try:
-            line.send(("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words), settle)
-        except LedgerUnavailable as error:
-            settle(error)
-        return future
-
-    async def _told(self, *command: Word) -> Reply:
-        try:
-            return await self.pipe.call(*command)
-        except ResponseError as error:
-            raise complaint(error) from error
-
-
-def _outcome(reply: Reply | Exception, read: Read) -> Any:
-    """What a function's reply means: a value, or the exception to raise."""
-    if isinstance(reply, ResponseError):
-        error = complaint(reply)
-        error.__cause__ = reply
-        return error
-    if isinstance(reply, Exception):
-        return reply
-    if isinstance(reply, bytes) and reply.startswith(b"rejected "):
-        return wire.read_rejection(reply)
-    try:
-        return read(reply)
-    except Exception as error:  # noqa: BLE001 - a reply that makes no sense is its caller's to hear of
-        return error
