@@ -32,6 +32,16 @@ class PrefixLists:
     reading: Reading
     folder: Path
     _known: dict[Path, Prefixes | None] = field(default_factory=dict)
+    _of_limits: dict[tuple[str | None, tuple[str, ...]], Prefixes | None] = field(default_factory=dict)
+
+    def of_limit(self, section: LimitSection) -> Prefixes | None:
+        """A limit's own prefixes and those of its file: one object for all tenants of a plan, as it may be long."""
+        key = (section.prefixes_file, section.prefixes)
+        if key not in self._of_limits:
+            listed = Prefixes() if section.prefixes_file is None else self.find(section.prefixes_file)
+            own = frozenset(section.prefixes)
+            self._of_limits[key] = None if listed is None else Prefixes(own | listed.digits) if own else listed
+        return self._of_limits[key]
 
     def find(self, name: str) -> Prefixes | None:
         """The prefixes of a file; None, and problems noted, when it cannot be had."""
@@ -140,7 +150,7 @@ def _warn_of_lost_bounds(source: Document[Any], index: int, own: LimitSection, p
 def _limit(
     source: Document[Any], index: int, section: LimitSection, lists: PrefixLists, zone: ZoneInfo
 ) -> Limit | None:
-    listed = Prefixes() if section.prefixes_file is None else lists.find(section.prefixes_file)
+    prefixes = lists.of_limit(section)
     hours = None
     try:
         hours = Calendar.parse(zone.key, {OPEN_HOURS: section.hours}) if section.hours else None
@@ -148,12 +158,12 @@ def _limit(
         what, _, remedy = str(error).rstrip(".").partition("; ")
         source.wrong(("limit", index, "hours"), what, remedy)
         return None
-    if listed is None:
+    if prefixes is None:
         return None
     return Limit(
         name=section.name,
         classes=classes_of(section.classes),
-        prefixes=Prefixes(frozenset(section.prefixes) | listed.digits),
+        prefixes=prefixes,
         per=section.per,
         concurrent_calls=section.concurrent_calls,
         calls_per_second=section.calls_per_second,

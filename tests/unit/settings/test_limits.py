@@ -254,3 +254,15 @@ def test_a_list_that_two_tenants_name_is_told_once(folder: Folder) -> None:
     folder.write("lists/risk.csv", "x\n")
     plan(folder, '[[limit]]\nname = "x"\nprefixes_file = "risk.csv"')
     assert folder.problem().line == 1
+
+
+@pytest.mark.parametrize("own", ["", 'prefixes = ["53"]\n'])
+def test_a_list_is_there_once_however_many_tenants_have_it(folder: Folder, own: str) -> None:
+    """A carrier's list has thousands of prefixes, and a plan thousands of tenants."""
+    folder.write("tenants/globex.toml", (folder.root / ACME).read_text().replace('["acme"]', '["globex"]'))
+    folder.write("lists/risk.csv", "252\n")
+    plan(folder, f'[[limit]]\nname = "x"\nprefixes_file = "risk.csv"\n{own}')
+    tenants = load(folder.root, ENVIRON).tenants
+    (one,), (other,) = tenants["acme"].limits, tenants["globex"].limits
+    assert one.prefixes is other.prefixes
+    assert one.prefixes.longest("+25261") == "252"
