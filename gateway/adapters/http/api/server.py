@@ -206,8 +206,9 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL asks a terminal for one, and waits
     except (OSError, ssl.SSLError) as error:
         why = getattr(error, "strerror", None) or error
-        raise HttpServerError(f"cannot use {cert} with {key} ({why}): name a PEM chain and its own key") from error
+        remedy = "name a PEM chain and its own key, without a pass phrase"
+        raise HttpServerError(f"cannot use {cert} with {key} ({why}): {remedy}") from error
     return context
