@@ -34,7 +34,10 @@ def quarantine(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse the metered calls of a tenant, or of one caller; live ones end with their grants. Emergency passes."""
+    """Refuse the metered calls of a tenant, or of one caller. Emergency passes.
+
+    Without --for, live ones end with their grants, too.
+    """
     seconds = None if lasting is None else _seconds(lasting)
     found = _at_desk(tenant, config, lambda desk: _restricted(desk, tenant, cli, why, seconds))
     _show_restrictions([(tenant, one) for one in found], config, as_json=as_json)

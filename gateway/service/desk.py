@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 
 import structlog
 
@@ -161,9 +160,7 @@ class Desk:
 
         Error: ``unknown_tenant``. Raises LedgerUnavailable.
         """
-        stored = await self._ledger.live_calls(self.tenant(tenant_id).tenant_id)
-        later = [call for call in stored if call.key.call_id > after]
-        return [_live(call) for call in nsmallest(most, later, key=lambda call: call.key.call_id)]
+        return [_live(call) for call in await self._ledger.calls_after(self.tenant(tenant_id).tenant_id, after, most)]
 
     def payer_of(self, call_id: str) -> str | None:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""

@@ -8,6 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.core.curbs import Curbs, Trigger
+from gateway.core.reasons import Reason
+from gateway.ports import CallKey
 from gateway.service.directory import Directory
 from tests.unit.service.house import CALLER, until
 from tests.unit.settings.folder import ENVIRON, Folder
@@ -46,6 +49,18 @@ async def test_a_quarantine_refuses_and_a_lift_lets_pass(api: Caller, office: Of
     _, told = await api("GET", f"/v1/tenants/{office.mine}/refusals")
     (refusal,) = told["items"]
     assert (refusal["reason"], refusal["facts"]["number"]) == ("quarantined", "011442079460000")
+
+
+async def test_the_pause_of_callers_without_a_number_is_lifted_as_it_is_told(api: Caller, office: Office) -> None:
+    """A guard has paused them all at once: they share the caller ID that they do not show."""
+    guard = Trigger("refusals", "cli:", 2, 60_000, 60_000)
+    for number in range(2):
+        key = CallKey(office.mine, f"pbx1/1.{number}/7")
+        await office.house.books.real.note_refusal(key, Reason.BARRED, "{}", Curbs(refusals=guard))
+    path = f"/v1/tenants/{office.mine}/restrictions"
+    (one,) = (await api("GET", path))[1]["items"]
+    assert one["target"] == "cli:"
+    assert (await api("DELETE", f"{path}?target=cli:"))[1]["was_restricted"] is True
 
 
 async def test_a_caller_is_restricted_alone_and_for_a_time(api: Caller, office: Office) -> None:

@@ -109,7 +109,8 @@ OPERATIONS: Final = (
         handlers.list_restrictions, answers.RestrictionList, _LIMITS,
     ),
     Operation(
-        "restrict", "POST", f"{TENANT}/restrictions", _operate, "Quarantine a tenant, or one CLI of it",
+        "restrict", "POST", f"{TENANT}/restrictions", _operate,
+        "Quarantine a tenant, or one CLI of it; with `seconds` its live calls go on",
         handlers.restrict, answers.RestrictionList, _LIMITS, body=asks.RestrictionBody,
     ),
     Operation(
