@@ -68,7 +68,7 @@ async def test_a_caller_is_restricted_however_a_person_writes_its_number(bank: B
     """The name is that by which the core knows it."""
     await bank.open(credit=1_000)
     await bank.ledger.restrict(bank.tenant, said, "stolen", None)
-    curbs = Curbs(pauses=("tenant", "cli:+442079460000"))
+    curbs = Curbs(pauses=("tenant", "cli:442079460000"))
     assert await outcomes(bank.reserve(MINUTE, curbs=curbs)) == ["quarantined"]
 
 
