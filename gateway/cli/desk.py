@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
 from gateway.cli.explain import figures
 from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
@@ -22,8 +22,6 @@ from gateway.service.desk import Desk
 T = TypeVar("T")
 _FOR = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 
 
 def quarantine(

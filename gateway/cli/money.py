@@ -14,7 +14,17 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, InDoubtError, fail, load_settings, run, tenant_named
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    InDoubtError,
+    OfTenants,
+    fail,
+    load_settings,
+    run,
+    tenant_named,
+)
 from gateway.cli.tables import right, show
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp
@@ -159,7 +169,7 @@ def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable
 
 
 def balance(
-    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    tenants: OfTenants = None,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:

@@ -134,7 +134,7 @@ def _tenant(name: str | None, config: Path) -> Tenant:
     if name is None and len(settings.tenants) == 1:
         return next(iter(settings.tenants.values()))
     if name is None:
-        fail(f"Name a tenant: --tenant {', '.join(sorted(settings.tenants)) or '(there is none)'}.")
+        fail(f"Say whose, by --tenant; the config has: {', '.join(sorted(settings.tenants)) or 'none'}.")
     return tenant_named(settings, name)
 
 

@@ -115,8 +115,18 @@ def test_an_unknown_tenant_is_told_with_those_there_are(config: Path) -> None:
 
 
 def test_calls_are_listed_as_none_where_there_are_none(config: Path) -> None:
-    """Also as JSON."""
+    """Also as JSON, and of one tenant."""
     assert json.loads(callgate(config, "calls", "--json").output) == []
+    assert callgate(config, "calls", "acme").output == "No call is live.\n"
+    assert "no tenant 'acmee'" in callgate(config, "calls", "acmee").output
+
+
+def test_a_command_that_needs_the_config_tells_its_problems_and_no_warnings(config: Path) -> None:
+    """Those are the business of check, and hide what stands in the way."""
+    change(config / "tenants" / "acme.toml", 'currency = "USD"', 'currency = "US"')
+    told = callgate(config, "balance").output
+    assert "currency" in told
+    assert "warning" not in told
 
 
 @pytest.fixture
