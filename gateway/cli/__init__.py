@@ -18,7 +18,7 @@ import structlog
 import typer
 from rich.table import Table
 
-from gateway import bootstrap, logs
+from gateway import borrow, logs
 from gateway.cli import api, audit, desk, explain, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
@@ -93,6 +93,8 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    from gateway import bootstrap  # noqa: PLC0415 - only this command pays for it
+
     signals = _Signals()
     async with bootstrap.Gateway(settings) as gateway:
         log.info(
@@ -158,7 +160,7 @@ def calls(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json: AsJson
     names = [tenant_named(settings, name).tenant_id for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[StoredCall]:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             return [call for tenant in names for call in await ledger.live_calls(tenant)]
 
     rows = run(read())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, journal_folder, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
@@ -43,7 +43,7 @@ def audit(
 
 
 async def _audit(settings: Settings, names: list[str], folder: Path) -> dict[str, Verdict]:
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         return {name: await audit_tenant(ledger, name, partial(read_archive, folder / name)) for name in names}
 
 

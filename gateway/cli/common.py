@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 import uvloop
 
-from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
 from gateway.ports import LedgerRejected, LedgerUnavailable
@@ -36,7 +35,7 @@ ConfigDir = Annotated[
 OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, DeskError)
+FAILURES = (LedgerRejected, EmbeddedServerError, AmountError, DeskError)
 
 
 class InDoubtError(Exception):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
 from gateway.cli.explain import figures
 from gateway.cli.tables import show
@@ -80,7 +80,7 @@ def restrictions(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json:
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[tuple[str, Restriction]]:
-        async with bootstrap.borrowed_desk(settings, *owners) as desk:
+        async with borrow.borrowed_desk(settings, *owners) as desk:
             names = [owner.tenant_id for owner in owners]
             return [(name, one) for name in names for one in await desk.restrictions(name)]
 
@@ -132,7 +132,7 @@ def _at_desk(tenant: str, config: Path, ask: Callable[[Desk], Awaitable[T]]) -> 
     owner = tenant_named(settings, tenant)
 
     async def done() -> T:
-        async with bootstrap.borrowed_desk(settings, owner) as desk:
+        async with borrow.borrowed_desk(settings, owner) as desk:
             return await ask(desk)
 
     return run(done())

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
@@ -50,7 +50,7 @@ def explain(
 
 
 async def _stories(settings: Settings, names: list[str], folder: Path, call: str) -> list[Story]:
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         return await stories_of(ledger, lambda name, n: read_archive(folder / name, n), names, call)
 
 

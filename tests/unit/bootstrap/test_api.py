@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.adapters.http import HttpServerError
+from gateway.adapters.http.server import HttpServerError
 from gateway.bootstrap import Gateway
 from gateway.core.access import hash_of
 from gateway.settings import load

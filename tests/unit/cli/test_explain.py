@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.http.api.answers import RefusalFacts
 from gateway.cli.explain import why
 from gateway.core.curbs import NO_CURBS, Check, Curbs, Kind
@@ -32,7 +32,7 @@ def calls(config: Path) -> Path:
     done(config, "topup", "acme", "25.00")
 
     async def play() -> None:
-        async with bootstrap.borrowed_ledger(load(config)) as ledger:
+        async with borrow.borrowed_ledger(load(config)) as ledger:
             for call, curbs in (("1.1", NO_CURBS), ("2.1", ONE_CALL), ("3.1", ONE_CALL)):
                 key = CallKey("acme", f"pbx1/{call}/9")
                 outcome = await ledger.reserve(key, MINUTE, 3_600_000, META, curbs=curbs)
