@@ -299,7 +299,7 @@ async def test_the_first_call_to_a_country_is_told_and_the_next_is_not(bank: Ban
     curbs = Curbs(country="CU")
     assert await outcomes(*(bank.reserve(MINUTE, call, curbs=curbs) for call in "ab")) == ["granted", "granted"]
     [event] = await bank.outbox()
-    assert (event.type, event.facts["country"], event.facts["held"]) == ("guard.first_country", "CU", "0")
+    assert (event.type, event.facts["country"], event.facts["is_held"]) == ("guard.first_country", "CU", "0")
 
 
 async def test_a_new_country_is_held_until_a_person_allows_it(bank: Bank) -> None:

@@ -89,7 +89,7 @@ async def test_a_country_that_is_held_is_told_once_however_often_it_is_dialled(b
     curbs = Curbs(country="CU", holds_new_country=True)
     asked = [await bank.reserve(MINUTE, call, curbs=curbs) for call in "abc"]
     assert [one.reason for one in asked if isinstance(one, Refused)] == [Reason.NEW_COUNTRY] * 3
-    assert [event.facts["held"] for event in await bank.outbox()] == ["1"]
+    assert [event.facts["is_held"] for event in await bank.outbox()] == ["1"]
     await bank.ledger.allow_country(bank.tenant, "CU")
     assert await outcomes(bank.reserve(MINUTE, "d", curbs=curbs)) == ["granted"]
     assert len(await bank.outbox()) == 1

@@ -176,7 +176,7 @@ local HELD = '?'
 local function tell_country(books, curbs, call, is_held)
   if is_held and redis.call('SISMEMBER', books.countries_key, HELD .. curbs.country) == 1 then return end
   later(books, 'SADD', books.countries_key, (is_held and HELD or '') .. curbs.country)
-  emit(books, 'guard.first_country', { 'country', curbs.country, 'held', flag(is_held), 'call', call })
+  emit(books, 'guard.first_country', { 'country', curbs.country, 'is_held', flag(is_held), 'call', call })
 end
 
 -- ------------------------------------------------------------------------------------------------ judging
