@@ -69,7 +69,7 @@ def test_a_limit_is_for_its_classes_and_prefixes_and_with_neither_for_all(limit:
     ("per", "counter"),
     [
         (Per.TENANT, "x||live"),
-        (Per.CLI, "x|+12125550100|live"),
+        (Per.CLI, "x|12125550100|live"),
         (Per.CLASS, "x|international_fixed|live"),
         (Per.PREFIX, "x|4420|live"),
     ],
