@@ -63,7 +63,7 @@ async def test_a_pause_is_made_longer_by_another_guard_and_by_hand_also_shorter(
     assert restriction.until_ms is not None
 
 
-@pytest.mark.parametrize("said", ["+44 (20) 7946-0000", "+442079460000"])
+@pytest.mark.parametrize("said", ["+44 (20) 7946-0000", "+442079460000", "442079460000"])
 async def test_a_caller_is_restricted_however_a_person_writes_its_number(bank: Bank, said: str) -> None:
     """The name is that by which the core knows it."""
     await bank.open(credit=1_000)
