@@ -163,6 +163,12 @@ class PrometheusWatch:
             ["type", "result"],
             registry=registry,
         )
+        self._mails = Counter(
+            "callgate_mail_attempts",
+            "Attempts to send a notice by mail.",
+            ["notice", "result"],
+            registry=registry,
+        )
         self._faults = Counter(
             "callgate_faults",
             "Things that went wrong and want a person's look.",
@@ -302,6 +308,10 @@ class PrometheusWatch:
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """One attempt to deliver an outbox event."""
         self._attempts.labels(self._event_types(event_type), "acknowledged" if is_acknowledged else "failed").inc()
+
+    def mailed(self, notice: str, outcome: str) -> None:
+        """One attempt to send a notice; both are words of the gateway's own."""
+        self._mails.labels(notice, outcome).inc()
 
     def fault(self, where: str) -> None:
         """Something went wrong that a person should look at."""

@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import api, audit, desk, explain, money, prices, reconcile
+from gateway.cli import api, audit, desk, explain, mail, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -57,6 +57,7 @@ app.command()(desk.refusals)
 app.command("allow-country")(desk.allow_country)
 app.command()(api.cut)
 app.add_typer(api.tokens, name="token")
+app.command("mail-test")(mail.mail_test)
 app.command()(doctors.doctor)
 app.command()(audit.audit)
 app.command()(explain.explain)
