@@ -108,7 +108,9 @@ def message(letter: Letter, sender: str, mail: WaitingMail) -> EmailMessage:
     made["Date"] = format_datetime(datetime.fromtimestamp(mail.event.at_ms // 1000, UTC))
     made["Message-ID"] = f"<{mail.entry_id}.{mail.event.event_id}@{sender.rpartition('@')[2]}>"
     made["Auto-Submitted"] = "auto-generated"
-    made["Content-Language"] = letter.language
     made.set_content(letter.text, cte="quoted-printable")  # not every server takes 8 bits
     made.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    made["Content-Language"] = (
+        letter.language
+    )  # last: a Content- header that was there before would go to the first part
     return made

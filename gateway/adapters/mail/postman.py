@@ -15,7 +15,7 @@ _log = structlog.get_logger("callgate.mail")
 
 
 class SmtpPostman:
-    """Implements ``ports.Postman``. Raises OSError (ssl.SSLError is one) where the server's ``ca_file`` cannot be used."""
+    """Implements ``ports.Postman``. Raises OSError where the server's ``ca_file`` cannot be used."""
 
     def __init__(self, server: MailServer) -> None:
         self._sender = server.sender
