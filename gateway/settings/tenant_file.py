@@ -144,8 +144,8 @@ class WebhookSection(Section):
 class NoticesSection(Section):
     """Who is told by e-mail."""
 
-    addresses: Annotated[tuple[MailAddress, ...], Field(min_length=1, max_length=10)] = key(
-        "e-mail addresses, 1 to 10, in a list", '["billing@example.com"]'
+    addresses: tuple[MailAddress, ...] = key(
+        "e-mail addresses, 1 to 10, in a list", '["billing@example.com"]', max_length=10
     )
     language: Language = key(
         "the language, en or fr, with a country where its way of writing figures is wanted", '"en-GB"', DEFAULT_LANGUAGE

@@ -27,6 +27,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     _check_accountcodes(document)
     _check_dial(document)
     _check_recharge(document)
+    _check_notices(document)
     check_terms(document)
     terms = plans.terms_of(document)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
@@ -107,6 +108,12 @@ def _check_recharge(document: TenantDocument) -> None:
     if document.content.webhook is None:
         what = "events of recharge have nowhere to go"
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
+
+
+def _check_notices(document: TenantDocument) -> None:
+    section = document.content.notices
+    if section is not None and not section.addresses:
+        document.wrong(("notices", "addresses"), "the list is empty", "write at least one address")
 
 
 def _subscription(section: NoticesSection | None) -> Subscription:
