@@ -12,12 +12,13 @@ _CALL: Final = {"call": "pbx1/1795402800.42/7f3a"}
 _GUARD: Final = {"guard": "short_calls", "target": "cli:12125550123", "count": "10", "window_ms": "600000", **_CALL}
 _TRIGGER: Final = {"amount": "25000000", "trigger": "10000000", **_CALL}
 _MONEY: Final = {"balance": "9990000", "held": "1200000", "available": "8790000"}
+_ENOUGH: Final = {"balance": "34990000", "held": "1200000", "available": "33790000"}
 _NOTHING: Final = {"balance": "1200000", "held": "1200000", "available": "0"}
 
 EXAMPLES: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
     {
         "test": (TEST, {}),
-        "recharge_succeeded": ("recharge.succeeded", {**_MONEY, "amount": "25000000"}),
+        "recharge_succeeded": ("recharge.succeeded", {**_ENOUGH, "amount": "25000000"}),
         "recharge_failed": ("recharge.failed", {**_MONEY, "amount": "25000000", "reason": "card declined"}),
         "recharge_given_up": ("recharge.exhausted", {**_MONEY, "reason": "3 recharges failed, one after the other"}),
         "balance_low": ("recharge.requested", {**_MONEY, **_TRIGGER, "reason": "crossed"}),
