@@ -41,6 +41,7 @@ EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expirin
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
+    "mail_take",
 )  # fmt: skip
 FAULT_PLACES: Final = (
     "doubt", "estimate", "leg_past_cap", "metrics", "registered_again", "undefined_transition", "unpaid_leg",

@@ -1,6 +1,7 @@
 """The mail server: where it is, how it is spoken to, and one attempt to hand it a mail."""
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -15,6 +16,7 @@ from gateway.ports import Posted
 _PERMANENT_FROM: Final = 500
 _AUTH_CODES: Final = frozenset({530, 534, 535, 538})
 _MOST_SAID: Final = 200
+_PARTING_SECONDS: Final = 1.0
 
 
 class Tls(StrEnum):
@@ -54,8 +56,10 @@ class Transport:
         """One attempt, and what the server said. Never raises for what a server does."""
         client = self._client()
         try:
-            async with asyncio.timeout(self._server.timeout_seconds), client:
+            async with asyncio.timeout(self._server.timeout_seconds):
+                await client.connect()
                 await client.sendmail(self._server.sender, to, mail.as_bytes())
+            await _part(client)
         except (TimeoutError, aiosmtplib.SMTPTimeoutError):
             return Posted.LATER, f"no answer within {self._server.timeout_seconds:g} s"
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -80,6 +84,12 @@ class Transport:
             start_tls=server.tls is Tls.STARTTLS,
             tls_context=self._context,
         )
+
+
+async def _part(client: aiosmtplib.SMTP) -> None:
+    """Say good-bye. The mail is the server's by now: whatever comes of this, it must not be sent again."""
+    with contextlib.suppress(TimeoutError, aiosmtplib.SMTPException, OSError):
+        await client.quit(timeout=_PARTING_SECONDS)
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> tuple[Posted, str]:

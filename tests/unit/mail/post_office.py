@@ -27,6 +27,7 @@ class PostOffice:
     asked: list[str] = field(default_factory=list)
     refusal: str = ""  # of all that is handed over
     on_port: int = 0
+    hangs_at_the_end: bool = False
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -50,6 +51,12 @@ class PostOffice:
         self.received.append(envelope)
         self.were_private.append(server.transport.get_extra_info("sslcontext") is not None)
         return "250 OK"
+
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Part, or not."""
+        if self.hangs_at_the_end:
+            await asyncio.Event().wait()
+        return "221 Bye"
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         """Whether that is the password."""

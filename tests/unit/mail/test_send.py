@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.mail import MailServer, SmtpPostman, Tls
+from gateway.adapters.mail import server as mail_server
 from gateway.adapters.mail.examples import example
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
@@ -112,6 +113,15 @@ async def test_a_server_that_hangs_is_left(tenant_of: TenantOf) -> None:
     async with office.open() as port:
         outcome, said = await post(server(port, timeout_seconds=0.2), tenant_of(), "hang@example.com")
     assert (outcome, said) == (Posted.LATER, "no answer within 0.2 s")
+
+
+async def test_what_was_taken_is_sent_whatever_follows(tenant_of: TenantOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs at the good-bye has the mail: it is not sent a second time."""
+    monkeypatch.setattr(mail_server, "_PARTING_SECONDS", 0.05)
+    office = PostOffice(hangs_at_the_end=True)
+    async with office.open() as port:
+        assert await post(server(port), tenant_of()) == (Posted.SENT, "")
+    assert office.addressed == ["noc@example.com"]
 
 
 async def test_a_server_that_is_not_there(tenant_of: TenantOf) -> None:
