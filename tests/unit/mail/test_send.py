@@ -57,11 +57,12 @@ async def test_the_way_is_private(tenant_of: TenantOf, tmp_path: Path, tls: Tls)
     assert office.logins == [PASSWORD.encode()]
 
 
-async def test_no_starttls_no_mail(tenant_of: TenantOf) -> None:
+@pytest.mark.parametrize("login", [{}, {"username": USERNAME, "password": PASSWORD}])
+async def test_no_starttls_no_mail(tenant_of: TenantOf, login: dict[str, str]) -> None:
     """A server, or somebody on the way, that does not offer STARTTLS gets neither the password nor the mail."""
     office = PostOffice()
     async with office.open() as port:
-        outcome, said = await post(server(port, tls=Tls.STARTTLS, username=USERNAME, password=PASSWORD), tenant_of())
+        outcome, said = await post(server(port, tls=Tls.STARTTLS, **login), tenant_of())
     assert outcome is Posted.LATER
     assert "STARTTLS" in said
     assert (office.asked, office.logins, office.received) == ([], [], [])
