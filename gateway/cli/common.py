@@ -8,10 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Column, Table
 
-from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
 from gateway.ports import LedgerRejected, LedgerUnavailable
@@ -20,7 +17,6 @@ from gateway.settings import ConfigErrors, Settings, load
 from rating import AmountError
 
 T = TypeVar("T")
-_WIDE = 1000
 
 
 def config_folder(config: Path) -> Path:
@@ -36,9 +32,10 @@ ConfigDir = Annotated[
         "--config", "-c", envvar="CALLGATE_CONFIG", callback=config_folder, help="The folder that holds gateway.toml."
     ),
 ]
+OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, DeskError)
+FAILURES = (LedgerRejected, EmbeddedServerError, AmountError, DeskError)
 
 
 class InDoubtError(Exception):
@@ -74,7 +71,8 @@ def load_settings(config: Path) -> Settings:
     try:
         return load(config)
     except ConfigErrors as errors:
-        fail(f"{errors}\nNothing was done. `callgate check` says it again.")
+        told = "\n".join(str(problem) for problem in errors.problems if not problem.is_warning)
+        fail(f"{told}\nNothing was done. `callgate check` says it again.")
 
 
 def tenant_named(settings: Settings, name: str) -> Tenant:
@@ -91,17 +89,6 @@ def journal_folder(settings: Settings, named: Path | None) -> Path:
     if named is not None and not named.is_dir():
         fail(f"{named} is no folder; name the one that has a folder of .jsonl files for each tenant.")
     return named or settings.journal.folder
-
-
-def right(name: str) -> Column:
-    """A column of numbers, which are never cut short."""
-    return Column(name, justify="right", no_wrap=True, overflow="fold", min_width=len(name))
-
-
-def show(table: Table) -> None:
-    """Print a table as it is: nothing in a cell is markup, and no terminal, no limit to its width."""
-    width = None if sys.stdout.isatty() else _WIDE
-    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 
 
 def fail(sentence: str) -> NoReturn:

@@ -11,8 +11,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
+from gateway import borrow
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
+from gateway.cli.explain import figures
+from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.ports import Refusal, Restriction
 from gateway.service.desk import Desk
@@ -20,8 +22,6 @@ from gateway.service.desk import Desk
 T = TypeVar("T")
 _FOR = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 
 
 def quarantine(
@@ -34,7 +34,10 @@ def quarantine(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse the metered calls of a tenant, or of one caller; live ones end with their grants. Emergency passes."""
+    """Refuse the metered calls of a tenant, or of one caller. Emergency passes.
+
+    Without --for, live ones end with their grants, too.
+    """
     seconds = None if lasting is None else _seconds(lasting)
     found = _at_desk(tenant, config, lambda desk: _restricted(desk, tenant, cli, why, seconds))
     _show_restrictions([(tenant, one) for one in found], config, as_json=as_json)
@@ -48,7 +51,8 @@ async def _restricted(desk: Desk, tenant: str, cli: str, why: str, seconds: int 
 def lift(
     tenant: str,
     target: Annotated[
-        str, typer.Argument(help="As `callgate restrictions` shows it: tenant, cli:NUMBER or prefix:DIGITS.")
+        str,
+        typer.Argument(help="As `callgate restrictions` shows it: tenant, cli:NUMBER or prefix:DIGITS; or a caller."),
     ] = "tenant",
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
@@ -63,13 +67,12 @@ def lift(
 
 def allow_country(
     tenant: str,
-    country: Annotated[str, typer.Argument(help="Its two capitals of ISO 3166, such as MC.")],
+    country: Annotated[str, typer.Argument(help="By ISO 3166, such as MC; a code of no country as +881.")],
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Let calls to a country pass that a guard holds, as none had gone there before."""
-    if re.fullmatch(r"[A-Z]{2}", country) is None:
-        fail(f"{country!a} is no country; write its two capitals of ISO 3166, such as MC.")
+    country = country.upper()
     _at_desk(tenant, config, lambda desk: desk.allow_country(tenant, country))
     print(json.dumps({"tenant": tenant, "country": country}) if as_json else f"{tenant}: calls to {country} pass")
 
@@ -80,7 +83,7 @@ def restrictions(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json:
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[tuple[str, Restriction]]:
-        async with bootstrap.borrowed_desk(settings, *owners) as desk:
+        async with borrow.borrowed_desk(settings, *owners) as desk:
             names = [owner.tenant_id for owner in owners]
             return [(name, one) for name in names for one in await desk.restrictions(name)]
 
@@ -112,19 +115,18 @@ def refusals(
     """Show the last refused calls of a tenant, newest first, each with its reason and on what figures."""
     found = _at_desk(tenant, config, lambda desk: desk.refusals(tenant, last))
     if as_json:
-        print(json.dumps([{**asdict(one), "meta": _facts(one)} for one in found]))
+        print(json.dumps([_refusal_facts(one) for one in found]))
         return
     if not found:
         print("No call was refused.")
         return
     owner = tenant_named(load_settings(config), tenant)
-    table = Table("at", "number", "cli", "reason", "limit", right("used"), right("most"), "call")
+    table = Table("at", "number", "cli", "reason", "limit", "call")
     for one in found:
         facts = _facts(one)
         number = str(facts.get("e164") or facts.get("number", ""))
-        figures = (str(one.used), str(one.most)) if one.limit else ("", "")
-        cells = (_when(one.at_ms, owner), number, str(facts.get("cli", "")), one.reason, one.limit)
-        table.add_row(*cells, *figures, one.call_id)
+        caller = str(facts.get("cli", ""))
+        table.add_row(_when(one.at_ms, owner), number, caller, one.reason, figures(one, owner), one.call_id)
     show(table)
 
 
@@ -133,7 +135,7 @@ def _at_desk(tenant: str, config: Path, ask: Callable[[Desk], Awaitable[T]]) -> 
     owner = tenant_named(settings, tenant)
 
     async def done() -> T:
-        async with bootstrap.borrowed_desk(settings, owner) as desk:
+        async with borrow.borrowed_desk(settings, owner) as desk:
             return await ask(desk)
 
     return run(done())
@@ -144,6 +146,12 @@ def _seconds(text: str) -> int:
     if match is None:
         fail(f"{text!a} is no time; write one such as 90s, 30m, 8h or 2d.")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def _refusal_facts(one: Refusal) -> dict[str, Any]:
+    """In the API's words."""
+    facts = {name: value for name, value in asdict(one).items() if name not in {"call_id", "meta"}}
+    return {"call": one.call_id, **facts, "facts": _facts(one)}
 
 
 def _facts(one: Refusal) -> dict[str, Any]:

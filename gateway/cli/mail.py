@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import bootstrap
 from gateway.adapters.mail.examples import EXAMPLES, example
-from gateway.adapters.mail.letter import write
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
@@ -37,6 +35,8 @@ def mail_test(
         fail(f"{notice[:40]!a} is no notice; write one of {', '.join(EXAMPLES)}.")
     event = example(notice, owner.tenant_id, owner.currency, int(time.time() * 1000))
     if form is not None:
+        from gateway.adapters.mail.letter import write  # noqa: PLC0415 - other commands need not wait for it
+
         letter = write(owner, event)
         print(letter.html if form is Form.HTML else f"{letter.subject}\n\n{letter.text}", end="")
         return
@@ -48,7 +48,9 @@ def mail_test(
 
 
 async def _send(mail: MailSettings, owner: Tenant, event: OutboxEvent) -> list[tuple[str, Posted, str]]:
-    postman = bootstrap.postman_of(mail)
+    from gateway.bootstrap import postman_of  # noqa: PLC0415 - likewise
+
+    postman = postman_of(mail)
     found = []
     for address in owner.notices.addresses:
         outcome, said = await postman.attempt(owner, WaitingMail(event.entry_id, address, event))

@@ -22,12 +22,13 @@ from gateway.ports.books import (
 from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
-from gateway.ports.limits import Refusal, Restraints, Restriction
+from gateway.ports.limits import BY_HAND, Refusal, Restraints, Restriction
 from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
 __all__ = [
+    "BY_HAND",
     "AccountTerms",
     "Archive",
     "ArchiveBrokenError",

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -36,6 +35,7 @@ from rating import (
     CalendarError,
     CallClass,
     format_amount,
+    is_country,
     parse_amount,
     parse_zone,
 )
@@ -78,6 +78,13 @@ def _amount(value: object) -> int:
 def _currency(value: str) -> str:
     if value not in CURRENCIES:
         raise wrong(f"{value!a} is no currency of ISO 4217", "write its three capitals, such as USD")
+    return value
+
+
+def _country(value: str) -> str:
+    if not is_country(value):
+        meant = "GB" if value == "UK" else "GB, or a code of no country, such as +881"
+        raise wrong(f"{value!a} is no country that has numbers", f"write its two capitals of ISO 3166, such as {meant}")
     return value
 
 
@@ -153,6 +160,8 @@ def _mail_address(value: str) -> str:
 
 
 def _language(value: str) -> str:
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - only who has notices waits for it
+
     try:
         known = value.partition("-")[0] in LANGUAGES and Locale.parse(value, sep="-") is not None
     except (ValueError, UnknownLocaleError):
@@ -188,6 +197,7 @@ PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._
 Prefix = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,14}$")]
 ChargeUnit = Annotated[Amount, Field(ge=1, le=MOST_CHARGE_UNIT_MICROS)]
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
+Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|\+[1-9][0-9]{0,2})$"), AfterValidator(_country)]
 ClassWord = Annotated[
     str, BeforeValidator(_class_word), WithJsonSchema({"type": "string", "enum": list(CLASSES_BY_WORD)})
 ]

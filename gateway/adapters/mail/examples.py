@@ -29,8 +29,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
         "quarantined": ("guard.tripped", {**_MONEY, **_GUARD, "paused_until_ms": "0"}),
         "guard_paused": ("guard.tripped", {**_MONEY, **_GUARD, "target": "tenant"}),
         "guard_told": ("guard.tripped", {**_MONEY, **_GUARD, "guard": "refusals", "paused_until_ms": ""}),
-        "country_new": ("guard.first_country", {**_MONEY, **_CALL, "country": "MC", "held": "0"}),
-        "country_held": ("guard.first_country", {**_MONEY, **_CALL, "country": "MC", "held": "1"}),
+        "country_new": ("guard.first_country", {**_MONEY, **_CALL, "country": "MC", "is_held": "0"}),
+        "country_held": ("guard.first_country", {**_MONEY, **_CALL, "country": "MC", "is_held": "1"}),
     }
 )
 """By case: the event's type, and its facts but for those that are of now."""

@@ -65,8 +65,7 @@ def write(tenant: Tenant, event: OutboxEvent, held_back: int = 0) -> Letter:
 
 
 def _known(book: Catalogue, figures: Figures, tenant: Tenant, event: OutboxEvent) -> _Known:
-    facts = {name: value for name, value in event.facts.items() if not (name == "held" and "country" in event.facts)}
-    known = _Known(figures.all_of(facts))
+    known = _Known(figures.all_of(event.facts))
     known |= {"tenant": tenant.tenant_id, "event": one_line(event.event_id)}
     known["why"] = book.phrase("why", known.get("reason", "")).substitute(known)
     kind, _, name = known.get("target", "").partition(":")

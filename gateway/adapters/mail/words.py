@@ -68,7 +68,7 @@ def layout(name: str) -> Template:
 def case_of(event_type: str, facts: Mapping[str, str]) -> str:
     """The section of the words that an event is told in. Raises KeyError for one that no notice is for."""
     if event_type == "guard.first_country":
-        return "country_held" if facts.get("held") == _YES else "country_new"
+        return "country_held" if facts.get("is_held") == _YES else "country_new"
     if event_type == "guard.tripped":
         ends = facts.get("paused_until_ms", "")
         return {"": "guard_told", "0": "quarantined"}.get(ends, "guard_paused")

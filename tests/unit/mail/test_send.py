@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.mail import MailServer, SmtpPostman, Tls
 from gateway.adapters.mail import server as mail_server
 from gateway.adapters.mail.examples import example
+from gateway.adapters.mail.postman import SmtpPostman
+from gateway.adapters.mail.server import MailServer, Tls
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
 
