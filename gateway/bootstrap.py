@@ -16,6 +16,8 @@ from gateway.adapters.archive import FileArchive
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
+from gateway.adapters.mail.postman import SmtpPostman, learn
+from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
@@ -30,13 +32,14 @@ from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
+from gateway.service.notices import Notices
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
 from gateway.service.unsettled import Arrears
-from gateway.settings import Settings, SwitchSettings
+from gateway.settings import MailSettings, Settings, SwitchSettings
 from rating import preload_number_types
 
 log = structlog.get_logger(__name__)
@@ -84,7 +87,8 @@ class Gateway:
     async def _start(self) -> None:
         self.ledger = await self._open_ledger()
         notifier = await self._stack.enter_async_context(WebhookNotifier())
-        self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch)
+        self.notices = self._notices()
+        self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
@@ -116,12 +120,23 @@ class Gateway:
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        if self.notices is not None:
+            errands.append(self.notices.run)
         journal = self.settings.journal
         if journal.is_archived:
             archive = FileArchive(journal.folder, journal.file_bytes)
             errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
         for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+
+    def _notices(self) -> Notices | None:
+        mail = self.settings.mail
+        if mail is None:
+            return None
+        learn(tenant.notices.language for tenant in self.directory if tenant.notices.addresses)
+        notices = Notices(self.ledger, self.directory, postman_of(mail), self.watch)
+        self._stack.callback(notices.stop)
+        return notices
 
     async def reload(self) -> Outcome:
         """Take the config as it is now on disk, or keep the old one and say why."""
@@ -271,6 +286,22 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def postman_of(mail: MailSettings) -> SmtpPostman:
+    """Who sends notices. Raises OSError for a ``ca_file`` that holds no certificates."""
+    return SmtpPostman(
+        MailServer(
+            host=mail.host,
+            port=mail.port,
+            sender=mail.sender,
+            tls=Tls(mail.tls),
+            ca_file=mail.ca_file,
+            username=mail.username,
+            password=mail.password,
+            timeout_seconds=mail.timeout_seconds,
+        )
+    )
 
 
 def ami_settings(settings: SwitchSettings) -> AmiSettings:

@@ -41,6 +41,7 @@ EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expirin
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
+    "mail_take",
 )  # fmt: skip
 FAULT_PLACES: Final = (
     "doubt", "estimate", "leg_past_cap", "metrics", "registered_again", "undefined_transition", "unpaid_leg",
@@ -161,6 +162,12 @@ class PrometheusWatch:
             "callgate_webhook_attempts",
             "Attempts to deliver an event.",
             ["type", "result"],
+            registry=registry,
+        )
+        self._mails = Counter(
+            "callgate_mail_attempts",
+            "Attempts to send a notice by mail.",
+            ["notice", "result"],
             registry=registry,
         )
         self._faults = Counter(
@@ -302,6 +309,10 @@ class PrometheusWatch:
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """One attempt to deliver an outbox event."""
         self._attempts.labels(self._event_types(event_type), "acknowledged" if is_acknowledged else "failed").inc()
+
+    def mailed(self, notice: str, outcome: str) -> None:
+        """One attempt to send a notice; both are words of the gateway's own."""
+        self._mails.labels(notice, outcome).inc()
 
     def fault(self, where: str) -> None:
         """Something went wrong that a person should look at."""

@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from gateway import borrow, logs
-from gateway.cli import api, audit, desk, explain, money, prices, reconcile
+from gateway.cli import api, audit, desk, explain, mail, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -49,7 +49,7 @@ _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     ),
     "Prices": (prices.quote, prices.rates),
     "Config": (configs.check, reloads.diff, reloads.reload, configs.schema),
-    "The gateway": (doctors.doctor,),
+    "The gateway": (doctors.doctor, mail.mail_test),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

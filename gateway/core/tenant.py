@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from gateway.core.barring import NO_BARRING, Barring
 from gateway.core.guards import NO_GUARDS, Guards
 from gateway.core.limits import Limit
+from gateway.core.notices import NO_SUBSCRIPTION, Subscription
 from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, TariffChain
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
@@ -98,6 +99,7 @@ class Tenant:
     recharge_amount_micros: int | None = None
     webhook_url: str = ""
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # all current ones: each event is signed by each
+    notices: Subscription = NO_SUBSCRIPTION  # by e-mail
 
 
 def dial_number(tenant: Tenant, destination: Destination) -> str:

@@ -23,6 +23,7 @@ from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.limits import BY_HAND, Refusal, Restraints, Restriction
+from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
@@ -46,9 +47,13 @@ __all__ = [
     "LedgerUnavailable",
     "ListNotWhole",
     "Lot",
+    "MailBox",
+    "MailWatch",
     "Notifier",
     "OutboxEvent",
     "Pool",
+    "Posted",
+    "Postman",
     "Refusal",
     "Refused",
     "Reloaded",
@@ -62,5 +67,6 @@ __all__ = [
     "TopUp",
     "Unsettled",
     "VerdictLate",
+    "WaitingMail",
     "Watch",
 ]

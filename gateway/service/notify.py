@@ -12,6 +12,7 @@ import structlog
 from gateway.core.tenant import Tenant
 from gateway.ports import Ledger, LedgerUnavailable, Notifier, OutboxEvent, Watch
 from gateway.service.directory import Directory
+from gateway.service.notices import Notices
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +27,14 @@ RETRY_LONGEST_SECONDS = 300.0
 class Deliverer:
     """One errand for each tenant that has something to deliver."""
 
-    def __init__(self, ledger: Ledger, directory: Directory, notifier: Notifier, watch: Watch) -> None:
+    def __init__(
+        self, ledger: Ledger, directory: Directory, notifier: Notifier, watch: Watch, notices: Notices | None = None
+    ) -> None:
         self._ledger = ledger
         self._directory = directory
         self._notifier = notifier
         self._watch = watch
+        self._notices = notices  # None: nobody is told by mail
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()  # woken while their errand was under way: it may have looked just before
 
@@ -39,6 +43,8 @@ class Deliverer:
         tenant = self._directory.get(tenant_id)
         if tenant is None:
             return
+        if self._notices is not None:
+            self._notices.wake(tenant)
         if tenant_id in self._errands:
             self._again.add(tenant_id)
             return
@@ -71,6 +77,8 @@ class Deliverer:
             while not is_empty or tenant.tenant_id in self._again:
                 self._again.discard(tenant.tenant_id)
                 events = await self._ledger.outbox(tenant.tenant_id, BATCH)
+                if events and self._notices is not None:
+                    await self._notices.take(tenant)  # before any of them leaves
                 for event in events:
                     await self._deliver(tenant, event)
                 is_empty = not events

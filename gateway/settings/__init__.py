@@ -14,6 +14,7 @@ from gateway.settings.loader import (
     load,
     read,
 )
+from gateway.settings.mail import MailSettings
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.sections import is_name
 from gateway.settings.tariffs import load_tariff
@@ -22,6 +23,7 @@ __all__ = [
     "ApiSettings",
     "ConfigErrors",
     "JournalSettings",
+    "MailSettings",
     "Problem",
     "RedisSettings",
     "Settings",

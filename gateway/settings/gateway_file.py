@@ -9,6 +9,7 @@ from gateway.settings.sections import (
     FileName,
     HeaderValue,
     Host,
+    MailAddress,
     Milliseconds,
     Name,
     PlanName,
@@ -139,6 +140,30 @@ class JournalSection(Section):
     )
 
 
+class MailSection(Section):
+    """The server that notices are sent by. Its password stands in a file of its own or in the environment."""
+
+    host: Host = key("where the mail server is", '"smtp.example.com"')
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = key(
+        "its port, 1 to 65535; else 587 with starttls, 465 with tls, 25 with none", "587", None
+    )
+    tls: Literal["starttls", "tls", "none"] = key(
+        "starttls, tls (from the first byte on) or none", '"starttls"', "starttls"
+    )
+    ca_file: FileName | None = key(
+        "a file of certificates, in PEM, where the server's is not signed by a public authority",
+        '"secrets/mail-ca.pem"',
+        None,
+    )
+    sender: MailAddress = key("the address that notices come from, and bounces go to", '"callgate@example.com"')
+    username: HeaderValue | None = key("who logs in there, where one must", '"callgate"', None)
+    password_file: FileName | None = key("a file that holds the password", '"secrets/mail"', None)
+    password_env: FileName | None = key("an environment variable that holds the password", '"MAIL_PASSWORD"', None)
+    timeout_seconds: Annotated[StrictInt, Field(ge=1, le=60)] = key(
+        "seconds for one mail from beginning to end, 1 to 60", "30", 30
+    )
+
+
 class LogSection(Section):
     """What is logged."""
 
@@ -159,4 +184,5 @@ class GatewayFile(Section):
     paths: PathsSection = key("folders", "[paths]", PathsSection())
     rating: RatingSection = key("what holds for all tenants", "[rating]", RatingSection())
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
+    mail: MailSection | None = key("the server that notices are sent by", "[mail]", None)
     log: LogSection = key("what is logged", "[log]", LogSection())

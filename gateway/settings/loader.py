@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from gateway.core.tenant import Tenant
 from gateway.settings.api import ApiSettings, read_api
 from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
+from gateway.settings.mail import MailSettings, read_mail
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.restraints import PrefixLists
@@ -100,6 +101,7 @@ class Settings:
     journal: JournalSettings
     http: HttpSection
     api: ApiSettings
+    mail: MailSettings | None
     switches: tuple[SwitchSettings, ...]
     control_socket: Path
     verdict_deadline_ms: int
@@ -163,7 +165,9 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     switches = _switches(document)
     _check_gateway(document)
     plans = _plans(reading, content.paths, content.rating, tariffs_before)
-    sources, tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
+    sources, tenants = _tenants(
+        reading, content.paths.tenants, plans, is_guess=False, has_mail=content.mail is not None
+    )
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
@@ -176,6 +180,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         journal=_journal(document),
         http=content.http,
         api=read_api(document, frozenset(tenants)),
+        mail=read_mail(document),
         switches=switches,
         control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -255,7 +260,7 @@ def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before:
 
 
 def _tenants(
-    reading: Reading, folder: str, plans: Plans, *, is_guess: bool
+    reading: Reading, folder: str, plans: Plans, *, is_guess: bool, has_mail: bool = True
 ) -> tuple[dict[str, Source], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
@@ -286,6 +291,9 @@ def _tenants(
             sources[file.stem] = document.source
             tenant = tenant_of(document, plans)
             _check_owners(document, owners)
+            if document.content.notices is not None and not has_mail:
+                what = "there is no [mail] in gateway.toml: nobody will be told"
+                document.warn(("notices",), what, "add [mail] with host and sender")
             if tenant is not None:
                 tenants[tenant.tenant_id] = tenant
     return sources, tenants

@@ -54,17 +54,18 @@ def secret_text(
             document.reading.warn_if_readable(document.file, document.lines.find(place), document.name(place))
         return value
     if section.secret_file is not None:
-        content = _from_file(document, place, section.secret_file)
+        content = secret_from_file(document, place, section.secret_file)
         text = None if content is None else of_file(content)
     else:
-        text = _from_environment(document, place, section.secret_env or "")
+        text = secret_from_environment(document, place, section.secret_env or "")
     if text == "":
         document.wrong(place, "the secret is empty", "put the secret there, on one line")
         return None
     return text
 
 
-def _from_file(document: Document[Model], place: KeyPath, name: str) -> str | None:
+def secret_from_file(document: Document[Model], place: KeyPath, name: str) -> str | None:
+    """What a file holds; None, and a problem noted, where it cannot be read."""
     file = document.reading.path(name)
     remedy = f"write the secret into it, or change {document.name(place)} in {document.file}"
     text = document.reading.text(file, MOST_SECRET_BYTES, remedy)
@@ -73,7 +74,8 @@ def _from_file(document: Document[Model], place: KeyPath, name: str) -> str | No
     return text
 
 
-def _from_environment(document: Document[Model], place: KeyPath, name: str) -> str | None:
+def secret_from_environment(document: Document[Model], place: KeyPath, name: str) -> str | None:
+    """What a variable holds, its ends stripped; None, and a problem noted, where there is none."""
     text = document.reading.environ.get(name)
     if text is None:
         document.wrong(place, f"the environment has no {name!a}", "set the variable before callgate starts")

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gateway.core.notices import LANGUAGES
 from gateway.settings.currencies import CURRENCIES
 from rating import (
     CLASSES_BY_WORD,
@@ -44,6 +45,12 @@ MOST_ITEMS: Final = 1000
 WRONG: Final = "config"
 """The type of this project's own pydantic errors; their context has ``what`` and ``remedy``."""
 
+# RFC 5321, without quotes: what a mail server anywhere takes, and nothing that could end a header or a command.
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN: Final = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+_MOST_LOCAL_PART, _MOST_ADDRESS = 64, 254
 _REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 
 
@@ -144,6 +151,27 @@ def _host(value: str) -> str:
     return value
 
 
+def _mail_address(value: str) -> str:
+    local, _, domain = value.rpartition("@")
+    is_short = len(value) <= _MOST_ADDRESS and len(local) <= _MOST_LOCAL_PART
+    if not is_short or _LOCAL_PART.fullmatch(local) is None or _DOMAIN.fullmatch(domain) is None:
+        raise wrong(f"{value[:60]!a} is no e-mail address", "write one alone, such as billing@example.com, in ASCII")
+    return value
+
+
+def _language(value: str) -> str:
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - only who has notices waits for it
+
+    try:
+        known = value.partition("-")[0] in LANGUAGES and Locale.parse(value, sep="-") is not None
+    except (ValueError, UnknownLocaleError):
+        known = False
+    if not known:
+        what = f"{value[:20]!a} is no language of notices"
+        raise wrong(what, f"write one of {', '.join(LANGUAGES)}, or with a country, such as en-GB or fr-CA")
+    return value
+
+
 def _header_value(value: str) -> str:
     if not value or not value.isprintable() or len(value.encode()) > MOST_ITEMS:
         raise wrong("this is empty, too long, or holds a control character", "write it on one line, 1 to 1000 bytes")
@@ -158,6 +186,8 @@ Amount = Annotated[
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Milliseconds = Annotated[StrictInt, Field(ge=100, le=60_000)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+Language = Annotated[str, AfterValidator(_language)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 

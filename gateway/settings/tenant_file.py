@@ -5,8 +5,9 @@ from datetime import date
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StringConstraints
+from pydantic import Field, PlainSerializer, StrictBool, StrictInt, StringConstraints
 
+from gateway.core.notices import DEFAULT_LANGUAGE, Notice
 from gateway.core.tenant import (
     CREDIT_MONTHS,
     DIAL_TIMEOUT_SECONDS,
@@ -27,6 +28,8 @@ from gateway.settings.sections import (
     Currency,
     FileName,
     HeaderValue,
+    Language,
+    MailAddress,
     Name,
     OverridingClass,
     PlanName,
@@ -138,6 +141,20 @@ class WebhookSection(Section):
     )
 
 
+class NoticesSection(Section):
+    """Who is told by e-mail."""
+
+    addresses: tuple[MailAddress, ...] = key(
+        "e-mail addresses, 1 to 10, in a list", '["billing@example.com"]', max_length=10
+    )
+    language: Language = key(
+        "the language, en or fr, with a country where its way of writing figures is wanted", '"en-GB"', DEFAULT_LANGUAGE
+    )
+    only: Annotated[frozenset[Notice], Field(min_length=1), PlainSerializer(sorted, when_used="json")] | None = key(
+        f"what is told, in a list of {', '.join(Notice)}; all of it where this is left out", '["balance_zero"]', None
+    )
+
+
 class IncludedSection(Section):
     """Time that a month includes, spent before money."""
 
@@ -243,3 +260,4 @@ class TenantFile(TermsSection):
     warning: WarningSection = key("what a caller hears before the money ends", "[warning]", WarningSection())
     recharge: RechargeSection = key("when to ask for money", "[recharge]", RechargeSection())
     webhook: WebhookSection | None = key("where events go", "[webhook]", None)
+    notices: NoticesSection | None = key("who is told by e-mail", "[notices]", None)

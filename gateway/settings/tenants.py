@@ -5,11 +5,12 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.core.notices import NO_SUBSCRIPTION, Notice, Subscription
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
 from gateway.settings.reading import Document
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN
-from gateway.settings.tenant_file import NumbersSection, TenantFile, WebhookSection
+from gateway.settings.tenant_file import NoticesSection, NumbersSection, TenantFile, WebhookSection
 from gateway.settings.terms import Plans, TenantTerms, check_terms
 from rating import NumberPlan, PatternError, PlanError, format_amount
 
@@ -26,6 +27,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     _check_accountcodes(document)
     _check_dial(document)
     _check_recharge(document)
+    _check_notices(document)
     check_terms(document)
     terms = plans.terms_of(document)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
@@ -61,6 +63,7 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
         recharge_amount_micros=file.recharge.amount,
         webhook_url=file.webhook.url if file.webhook is not None else "",
         webhook_secrets=secrets,
+        notices=_subscription(file.notices),
     )
 
 
@@ -106,6 +109,19 @@ def _check_recharge(document: TenantDocument) -> None:
     if document.content.webhook is None:
         what = "events of recharge have nowhere to go"
         document.warn(("recharge",), what, "add [webhook] with url and secrets")
+
+
+def _check_notices(document: TenantDocument) -> None:
+    section = document.content.notices
+    if section is not None and not section.addresses:
+        document.wrong(("notices", "addresses"), "the list is empty", "write at least one address")
+
+
+def _subscription(section: NoticesSection | None) -> Subscription:
+    if section is None:
+        return NO_SUBSCRIPTION
+    only = frozenset(Notice) if section.only is None else section.only
+    return Subscription(tuple(dict.fromkeys(section.addresses)), section.language, only)
 
 
 def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, number_plan: NumberPlan) -> None:

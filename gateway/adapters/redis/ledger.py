@@ -11,6 +11,7 @@ from gateway.adapters.redis import wire
 from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
+from gateway.adapters.redis.mail import MailBoxes
 from gateway.adapters.redis.news import News, follow
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
@@ -29,8 +30,11 @@ from gateway.ports import (
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-class RedisLedger(CallSteps):
-    """Implements ``gateway.ports.Ledger``, ``JournalReader`` and ``Restraints``; see ``Server`` for how it is made."""
+class RedisLedger(CallSteps, MailBoxes):
+    """Implements ``Ledger``, ``JournalReader``, ``Restraints`` and ``MailBox`` of ``gateway.ports``.
+
+    See ``Server`` for how it is made.
+    """
 
     # ------------------------------------------------------------------------------------------ the account
 

@@ -1,0 +1,146 @@
+"""A notice on its way to a real SMTP server: private, refused, late, or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.mail import server as mail_server
+from gateway.adapters.mail.examples import example
+from gateway.adapters.mail.postman import SmtpPostman
+from gateway.adapters.mail.server import MailServer, Tls
+from gateway.core.tenant import Tenant
+from gateway.ports import OutboxEvent, Posted, WaitingMail
+
+from .conftest import TenantOf
+from .post_office import PASSWORD, USERNAME, PostOffice, certificate
+
+EVENT = example("balance_low", "acme", "EUR", 1_795_402_800_000)
+
+
+def server(port: int, **changes: object) -> MailServer:
+    """One without TLS, on this machine."""
+    words = {"host": "127.0.0.1", "port": port, "sender": "callgate@example.com", "tls": Tls.NONE, "timeout_seconds": 5}
+    return MailServer(**words | changes)  # type: ignore[arg-type]
+
+
+async def post(
+    where: MailServer, tenant: Tenant, to: str = "noc@example.com", event: OutboxEvent = EVENT
+) -> tuple[Posted, str]:
+    return await SmtpPostman(where).attempt(tenant, WaitingMail("1-0", to, event))
+
+
+async def test_it_arrives_as_text_and_html(tenant_of: TenantOf) -> None:
+    """The reader's program finds both forms, in the tenant's language, and a mail that no program answers."""
+    office = PostOffice()
+    async with office.open() as port:
+        assert await post(server(port), tenant_of("fr", "EUR")) == (Posted.SENT, "")
+    mail = office.mail()
+    assert mail["Subject"] == "acme : crédit faible, il reste 8,79 €"
+    assert (mail["From"], mail["To"]) == ("callgate <callgate@example.com>", "noc@example.com")
+    assert (mail["Auto-Submitted"], mail["Content-Language"]) == ("auto-generated", "fr")
+    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert text is not None
+    assert "Seuil de recharge                10,00\u00a0€" in text.get_content()
+    assert html is not None
+    assert "10,00\u00a0€</td>" in html.get_content()
+    assert office.received[0].mail_from == "callgate@example.com"
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.TLS])
+async def test_the_way_is_private(tenant_of: TenantOf, tmp_path: Path, tls: Tls) -> None:
+    """With STARTTLS, and with TLS from the first byte on, the mail and the password go through TLS."""
+    cert, context = certificate(tmp_path)
+    office = PostOffice()
+    async with office.open(context, from_first_byte=tls is Tls.TLS) as port:
+        where = server(port, tls=tls, ca_file=cert, username=USERNAME, password=PASSWORD)
+        assert await post(where, tenant_of()) == (Posted.SENT, "")
+    assert office.were_private == [True]
+    assert office.logins == [PASSWORD.encode()]
+
+
+@pytest.mark.parametrize("login", [{}, {"username": USERNAME, "password": PASSWORD}])
+async def test_no_starttls_no_mail(tenant_of: TenantOf, login: dict[str, str]) -> None:
+    """A server, or somebody on the way, that does not offer STARTTLS gets neither the password nor the mail."""
+    office = PostOffice()
+    async with office.open() as port:
+        outcome, said = await post(server(port, tls=Tls.STARTTLS, **login), tenant_of())
+    assert outcome is Posted.LATER
+    assert "STARTTLS" in said
+    assert (office.asked, office.logins, office.received) == ([], [], [])
+
+
+async def test_a_strangers_certificate_gets_no_mail(tenant_of: TenantOf, tmp_path: Path) -> None:
+    """A certificate that no authority signed is refused before anything is said."""
+    _, context = certificate(tmp_path)
+    office = PostOffice()
+    async with office.open(context) as port:
+        outcome, said = await post(server(port, tls=Tls.STARTTLS), tenant_of())
+    assert outcome is Posted.LATER
+    assert "certificate" in said.lower()
+    assert office.asked == []
+
+
+async def test_a_wrong_password_is_mended_by_a_person(tenant_of: TenantOf, tmp_path: Path) -> None:
+    """535 is not the mail's fault: it waits until the password is right."""
+    cert, context = certificate(tmp_path)
+    office = PostOffice()
+    async with office.open(context) as port:
+        where = server(port, tls=Tls.STARTTLS, ca_file=cert, username=USERNAME, password="mistyped")
+        outcome, said = await post(where, tenant_of())
+    assert (outcome, office.received) == (Posted.LATER, [])
+    assert said.startswith("535")
+    assert "mistyped" not in repr(where)
+
+
+@pytest.mark.parametrize(
+    ("to", "refusal", "outcome"),
+    [
+        ("refuse@example.com", "", Posted.REFUSED),
+        ("later@example.com", "", Posted.LATER),
+        ("noc@example.com", "554 we think this is spam", Posted.REFUSED),
+        ("noc@example.com", "452 disk full", Posted.LATER),
+        ("slow@example.com", "", Posted.SENT),
+    ],
+)
+async def test_what_a_server_says(tenant_of: TenantOf, to: str, refusal: str, outcome: Posted) -> None:
+    """5xx is for good, 4xx is not, and a slow server is waited for."""
+    office = PostOffice(refusal=refusal)
+    async with office.open() as port:
+        assert (await post(server(port), tenant_of(), to))[0] is outcome
+
+
+async def test_a_server_that_hangs_is_left(tenant_of: TenantOf) -> None:
+    """An attempt ends by itself, whatever the server waits for, and the mail is not lost."""
+    office = PostOffice()
+    async with office.open() as port:
+        outcome, said = await post(server(port, timeout_seconds=0.2), tenant_of(), "hang@example.com")
+    assert (outcome, said) == (Posted.LATER, "no answer within 0.2 s")
+
+
+async def test_what_was_taken_is_sent_whatever_follows(tenant_of: TenantOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs at the good-bye has the mail: it is not sent a second time."""
+    monkeypatch.setattr(mail_server, "_PARTING_SECONDS", 0.05)
+    office = PostOffice(hangs_at_the_end=True)
+    async with office.open() as port:
+        assert await post(server(port), tenant_of()) == (Posted.SENT, "")
+    assert office.addressed == ["noc@example.com"]
+
+
+async def test_a_server_that_is_not_there(tenant_of: TenantOf) -> None:
+    """A refused connection is told in words, and tried again."""
+    async with PostOffice().open() as port:
+        pass
+    outcome, said = await post(server(port), tenant_of())
+    assert outcome is Posted.LATER
+    assert said
+
+
+async def test_figures_that_are_none_are_not_sent(tenant_of: TenantOf) -> None:
+    """An event that no mail can be made of is told in the log, and nothing is sent."""
+    office = PostOffice()
+    broken = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "much"})
+    unknown = OutboxEvent("1-0", "e", "call.closed", "acme", 0, {})
+    async with office.open() as port:
+        assert (await post(server(port), tenant_of(), event=broken))[0] is Posted.UNSENDABLE
+        assert (await post(server(port), tenant_of(), event=unknown))[0] is Posted.UNSENDABLE
+    assert office.received == []
