@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from gateway import borrow, logs
-from gateway.cli import api, audit, desk, explain, mail, money, prices, reconcile
+from gateway.cli import api, audit, desk, explain, journal, mail, money, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -37,7 +37,17 @@ app = typer.Typer(
 )
 
 _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
-    "Money": (money.topup, money.reverse, money.balance, money.close, money.reopen, audit.audit, reconcile.reconcile),
+    "Money": (
+        money.topup,
+        money.reverse,
+        money.balance,
+        journal.lots,
+        journal.journal,
+        money.close,
+        money.reopen,
+        audit.audit,
+        reconcile.reconcile,
+    ),
     "Calls and fraud": (
         explain.explain,
         desk.refusals,
