@@ -23,30 +23,49 @@ from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.limits import Refusal, Restraints, Restriction
+from gateway.ports.outbox import (
+    ATTEMPT_SECONDS,
+    Attempt,
+    DeadEvent,
+    Later,
+    Outbox,
+    OutboxDesk,
+    OutboxState,
+    Outcome,
+    Turn,
+)
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
 __all__ = [
+    "ATTEMPT_SECONDS",
     "AccountTerms",
     "Archive",
     "ArchiveBrokenError",
     "ArchiveBusyError",
     "ArchivePage",
+    "Attempt",
     "Balance",
     "CDRSink",
     "CallKey",
     "CreditRanShort",
+    "DeadEvent",
     "DeskLedger",
     "FundsCame",
     "Grant",
     "JournalReader",
+    "Later",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
     "ListNotWhole",
     "Lot",
     "Notifier",
+    "Outbox",
+    "OutboxDesk",
     "OutboxEvent",
+    "OutboxState",
+    "Outcome",
     "Pool",
     "Refusal",
     "Refused",
@@ -59,6 +78,7 @@ __all__ = [
     "Switch",
     "SwitchUnavailable",
     "TopUp",
+    "Turn",
     "Unsettled",
     "VerdictLate",
     "Watch",

@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
 from gateway.settings.api import ApiSettings, read_api
-from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
+from gateway.settings.gateway_file import (
+    GatewayFile,
+    HttpSection,
+    PathsSection,
+    RatingSection,
+    SwitchSection,
+    WebhookSection,
+)
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.restraints import PrefixLists
@@ -100,6 +107,7 @@ class Settings:
     journal: JournalSettings
     http: HttpSection
     api: ApiSettings
+    webhook: WebhookSection
     switches: tuple[SwitchSettings, ...]
     control_socket: Path
     verdict_deadline_ms: int
@@ -157,13 +165,14 @@ def read(
 def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings | None:
     document = reading.document(reading.folder / GATEWAY_FILE, GatewayFile, _AT_GATEWAY_FILE)
     if document is None:
-        _tenants(reading, "tenants", _plans(reading, PathsSection(), RatingSection(), {}), is_guess=True)
+        plans = _plans(reading, PathsSection(), RatingSection(), {})
+        _tenants(reading, "tenants", plans, WebhookSection(allow_private=True), is_guess=True)
         return None
     content = document.content
     switches = _switches(document)
     _check_gateway(document)
     plans = _plans(reading, content.paths, content.rating, tariffs_before)
-    sources, tenants = _tenants(reading, content.paths.tenants, plans, is_guess=False)
+    sources, tenants = _tenants(reading, content.paths.tenants, plans, content.webhook, is_guess=False)
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
@@ -176,6 +185,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         journal=_journal(document),
         http=content.http,
         api=read_api(document, frozenset(tenants)),
+        webhook=content.webhook,
         switches=switches,
         control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -255,7 +265,7 @@ def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before:
 
 
 def _tenants(
-    reading: Reading, folder: str, plans: Plans, *, is_guess: bool
+    reading: Reading, folder: str, plans: Plans, webhooks: WebhookSection, *, is_guess: bool
 ) -> tuple[dict[str, Source], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
@@ -284,7 +294,7 @@ def _tenants(
         document = reading.document(file, TenantFile, _AT_TENANT_FILE)
         if document is not None:
             sources[file.stem] = document.source
-            tenant = tenant_of(document, plans)
+            tenant = tenant_of(document, plans, allow_private=webhooks.allow_private)
             _check_owners(document, owners)
             if tenant is not None:
                 tenants[tenant.tenant_id] = tenant

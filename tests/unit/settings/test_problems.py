@@ -347,7 +347,7 @@ def test_a_hostile_key_forges_no_line(folder: Folder) -> None:
 
 WARNINGS = [
     ("gateway.toml", "[redis]", "[verdict]\ndeadline_ms = 2900\n[redis]", "verdict.deadline_ms"),
-    (ACME, '"http://127.0.0.1:8787/hook"', '"http://192.0.2.1/hook"', "webhook.url"),
+    (ACME, '"http://127.0.0.1:8787/hook"', '"http://billing.example.com/hook"', "webhook.url"),
     (ACME, '"USD"', '"USD"\nunmetered_classes = ["domestic", "premium"]', "unmetered_classes"),
     (ACME, '"USD"', '"USD"\nunmetered_classes = ["international_fixed"]', "unmetered_classes"),
     (ACME, TENANT[TENANT.index("[webhook]") :], "", "recharge"),
