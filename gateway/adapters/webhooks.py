@@ -23,9 +23,10 @@ import structlog
 from gateway.adapters.outward import admits, connector
 from gateway.core.addresses import names_loopback
 from gateway.core.tenant import decode_webhook_secret
-from gateway.ports import ATTEMPT_SECONDS, Attempt, OutboxEvent, Outcome
+from gateway.ports import Attempt, OutboxEvent, Outcome
 from rating.money import format_amount
 
+TIMEOUT_SECONDS = 10.0
 MOST_CONNECTIONS = 512
 OK_FROM, OK_BELOW = 200, 300
 GONE = 410
@@ -45,7 +46,7 @@ class WebhookNotifier:
         self,
         *,
         allow_private: bool = False,
-        timeout_seconds: float = ATTEMPT_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
         """Reach public addresses only, unless ``allow_private``; and this machine where a URL names it.

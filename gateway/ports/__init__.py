@@ -24,7 +24,6 @@ from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError,
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.outbox import (
-    ATTEMPT_SECONDS,
     Attempt,
     DeadEvent,
     Later,
@@ -38,7 +37,6 @@ from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, Verdic
 from gateway.ports.world import CDRSink, Notifier, Watch
 
 __all__ = [
-    "ATTEMPT_SECONDS",
     "AccountTerms",
     "Archive",
     "ArchiveBrokenError",

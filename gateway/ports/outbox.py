@@ -7,9 +7,6 @@ from typing import Protocol
 
 from gateway.ports.books import OutboxEvent
 
-ATTEMPT_SECONDS = 10.0
-"""How long one attempt may last: a turn is good for longer than that."""
-
 
 class Outcome(StrEnum):
     """What became of one attempt to deliver."""
@@ -75,7 +72,7 @@ class Outbox(Protocol):
     """
 
     async def outbox_claim(self, tenant: str, holder: str, mark: str, give_up_seconds: float) -> Turn | Later:
-        """Take the turn to deliver the oldest event, for a little longer than an attempt may last.
+        """Take the turn to deliver the oldest event for some seconds, or, where it is this holder's, keep it for longer.
 
         Where the endpoint is disabled, events become dead letters when they have waited for too long.
         """

@@ -11,7 +11,7 @@ class Notifier(Protocol):
     """Delivers one outbox event to a tenant's webhook."""
 
     async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
-        """Make one attempt, of at most ``ATTEMPT_SECONDS``. Never raises for what a receiver does."""
+        """Make one attempt. Never raises for what a receiver does."""
         ...
 
 

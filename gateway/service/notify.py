@@ -40,6 +40,7 @@ PAUSE_SECONDS = 0.05
 RETRY_FIRST_SECONDS = 1.0
 RETRY_LONGEST_SECONDS = 3_600.0
 GIVE_UP_SECONDS = 3 * 86_400.0
+RENEW_SECONDS = 5.0  # well inside a turn
 JITTER: Final = (0.75, 1.25)
 _MOST_DOUBLINGS: Final = 30
 ATTEMPTS_AT_ONCE: Final = 512  # each has a socket
@@ -170,11 +171,23 @@ class Deliverer:
             return 0.0
         if self._acknowledged.get(tenant.tenant_id) == event.entry_id:
             return await self._done(tenant.tenant_id, event)
-        attempt = await self._notifier.deliver(tenant.webhook_url, " ".join(tenant.webhook_secrets), event)
+        attempt = await self._deliver(tenant, event)
         self._watch.delivered(event.type, is_acknowledged=attempt.outcome is Outcome.ACKNOWLEDGED)
         if attempt.outcome is Outcome.ACKNOWLEDGED:
             return await self._done(tenant.tenant_id, event)
         return await self._not_done(tenant.tenant_id, turn, attempt)
+
+    async def _deliver(self, tenant: Tenant, event: OutboxEvent) -> Attempt:
+        """Make the attempt, and keep the turn for as long as it lasts."""
+        secret = " ".join(tenant.webhook_secrets)
+        attempt = asyncio.ensure_future(self._notifier.deliver(tenant.webhook_url, secret, event))
+        try:
+            while not (await asyncio.wait({attempt}, timeout=RENEW_SECONDS))[0]:
+                with contextlib.suppress(LedgerUnavailable):  # it ends by itself then
+                    await self._ledger.outbox_claim(tenant.tenant_id, self._holder, mark_of(tenant), GIVE_UP_SECONDS)
+            return attempt.result()
+        finally:
+            attempt.cancel()
 
     async def _done(self, tenant_id: str, event: OutboxEvent) -> float:
         self._acknowledged[tenant_id] = event.entry_id

@@ -7,7 +7,7 @@ from gateway.adapters.redis import wire
 from gateway.adapters.redis.server import Server
 from gateway.ports import DeadEvent, Later, OutboxEvent, OutboxState, Turn
 
-# Longer than any attempt (ports.ATTEMPT_SECONDS): after a crash in the midst of one, its event waits for so long.
+# Kept up while an attempt lasts. After a crash in the midst of one its event waits for so long.
 LEASE_MS: Final = 15_000
 _MOST_WHY: Final = 200
 
@@ -16,7 +16,7 @@ class OutboxSteps(Server):
     """Implements ``gateway.ports.Outbox`` and ``OutboxDesk``."""
 
     async def outbox_claim(self, tenant: str, holder: str, mark: str, give_up_seconds: float) -> Turn | Later:
-        """Take the turn to deliver the oldest event, for 15 s."""
+        """Take the turn to deliver the oldest event, or keep it, for 15 s from now."""
         words = (holder, LEASE_MS, mark, _ms(give_up_seconds))
         what, *rest = await self._function("outbox_claim", _keys(tenant), *words)
         if what == b"turn":

@@ -156,6 +156,29 @@ async def test_after_a_crash_only_the_event_in_flight_comes_again(house: House) 
     assert (died.sent, lives.sent) == (["evt_crash_1"], ["evt_crash_1", "evt_crash_2"])
 
 
+async def test_a_turn_lasts_as_long_as_the_attempt(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a receiver takes, no other gateway begins with the same event."""
+    monkeypatch.setattr(notify, "RENEW_SECONDS", 0.02)
+    tenants = [webhook("long")]
+    await cross(house.books.real, tenants)
+    post, answered = Post(), asyncio.Event()
+    post.gate = answered.wait
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    deliverer.wake("long")
+    await until(lambda: bool(post.sent))
+    await house.books.real.pipe.call("HSET", wire.outbox_keys("long")[1], "till", 1)
+    await settled_down(0.1)
+    other = Post()
+    second = Deliverer(house.books, Directory(tenants), other, house.tally)
+    second.wake("long")
+    await settled_down(0.05)
+    second.stop()
+    answered.set()
+    await emptied(house.books.real, tenants)
+    deliverer.stop()
+    assert (post.sent, other.sent) == (["evt_long_1"], [])
+
+
 async def test_what_was_acknowledged_while_the_ledger_was_away_is_not_sent_again(house: House) -> None:
     """The process knows it, and tells the ledger when it is back."""
     tenants = [webhook("away")]

@@ -136,6 +136,10 @@ function Outbox.retry(keys, args)
         table.insert(fields, entry[2][i + 1])
       end
     end
+    if fields[#fields - 1] ~= 'again' then -- so that others who read the stream know that it was there before
+      table.insert(fields, 'again')
+      table.insert(fields, '1')
+    end
     redis.call('XADD', keys[1], '*', unpack(fields))
     redis.call('XDEL', keys[3], entry[1])
     count = count + 1
