@@ -106,7 +106,9 @@ class Gateway:
         )
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
-        self.reloader = Reloader(self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch)
+        self.reloader = Reloader(
+            self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch, self._take_settings
+        )
         await self._start_control()
         self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards, reload=self.reload)
         if self.settings.api.is_on:
@@ -126,9 +128,10 @@ class Gateway:
 
     async def reload(self) -> Outcome:
         """Take the config as it is now on disk, or keep the old one and say why."""
-        outcome = await self.reloader.reload()
-        self.settings = self.reloader.settings
-        return outcome
+        return await self.reloader.reload()
+
+    def _take_settings(self, settings: Settings) -> None:
+        self.settings = settings
 
     async def _start_control(self) -> None:
         async def reload() -> Mapping[str, object]:

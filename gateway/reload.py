@@ -76,7 +76,9 @@ class Reloader:
         boards: Mapping[str, Switchboard],
         deliverer: Deliverer,
         watch: ReloadWatch,
+        on_taken: Callable[[Settings], None],
     ) -> None:
+        """``on_taken`` is told of the new config in the step that swaps it."""
         self.settings = settings
         self._started = InForce(settings).gateway()  # not the settings: a large tariff that is replaced must go
         self._ledger = ledger
@@ -84,11 +86,29 @@ class Reloader:
         self._boards = boards
         self._deliverer = deliverer
         self._watch = watch
+        self._on_taken = on_taken
         self._lock = asyncio.Lock()
+        self._next: asyncio.Task[Outcome] | None = None  # waits for the one under way
+        self._unsure: set[str] = set()  # tenants whose terms the ledger may have as a config that was not taken says
+
+    @property
+    def is_busy(self) -> bool:
+        """One is under way."""
+        return self._lock.locked()
 
     async def reload(self) -> Outcome:
-        """Take the config as it is now on disk, whole, or keep the old one. Never raises for what it finds."""
+        """Take the config as it is now on disk, whole, or keep the old one. Never raises for what it finds.
+
+        Who asks while a reload waits for the one under way shares it. It goes on to its end though nobody waits for it
+        any more: a request that took too long must not leave half of a config.
+        """
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._reload_next())
+        return await asyncio.shield(self._next)
+
+    async def _reload_next(self) -> Outcome:
         async with self._lock:
+            self._next = None  # what is written from now on is for another one to see
             began = time.monotonic()
             try:
                 outcome = await self._reload()
@@ -101,10 +121,11 @@ class Reloader:
 
     async def preview(self) -> Outcome:
         """What a reload would change now. Nothing is asked of the ledger."""
-        try:
-            new, _, found = await in_background(self._read)
-        except ConfigErrors as errors:
-            return _refusal(errors)
+        async with self._lock:
+            try:
+                new, _, found = await in_background(self._read)
+            except ConfigErrors as errors:
+                return _refusal(errors)
         return _outcome(new, found)
 
     # ------------------------------------------------------------------------------------------------- step by step
@@ -112,13 +133,14 @@ class Reloader:
     async def _reload(self) -> Outcome:
         try:
             new, register, found = await in_background(self._read)
-            await self._open_accounts(found.tenants)
+            await self._open_accounts(new, found.tenants)
         except ConfigErrors as errors:
             return _refusal(errors)
         except (LedgerUnavailable, LedgerRejected) as error:
             return Outcome(problems=(str(error),))
         await self._announce(found.tenants)
         self.settings = new
+        self._on_taken(new)
         self._directory.take(register)
         for board in self._boards.values():
             board.deadline_ms = new.verdict_deadline_ms
@@ -130,17 +152,27 @@ class Reloader:
         new = load(self.settings.config_dir, before=self.settings)
         return new, Register(new.tenants.values()), difference(self._started, self.settings, new)
 
-    async def _open_accounts(self, tenants: Iterable[Tenant]) -> None:
-        """All or none: where one cannot be, the others have their old terms back. Raises as `open_account`."""
+    async def _open_accounts(self, new: Settings, changed: Iterable[Tenant]) -> None:
+        """All or none: where one cannot be, the others have their old terms back. Raises as `open_account`.
+
+        A ledger that fell silent may have taken some, and not take them back: those are told it again by the next
+        reload, also where their files are as before again.
+        """
         known = {tenant.tenant_id: tenant for tenant in self._directory}
-        wanted = [tenant for tenant in tenants if terms_of(tenant) != _terms_before(known, tenant)]
+        wanted = {tenant.tenant_id: tenant for tenant in changed if terms_of(tenant) != _terms_before(known, tenant)}
+        wanted |= {name: new.tenants[name] for name in self._unsure if name in new.tenants}
+        self._unsure |= wanted.keys()
         try:
-            await in_slices([partial(open_account, self._ledger, tenant) for tenant in wanted])
+            await self._open(wanted.values())
         except (LedgerUnavailable, LedgerRejected):
-            before = [known[tenant.tenant_id] for tenant in wanted if tenant.tenant_id in known]
             with contextlib.suppress(LedgerUnavailable, LedgerRejected):
-                await in_slices([partial(open_account, self._ledger, tenant) for tenant in before])
+                await self._open(known[name] for name in wanted if name in known)
+                self._unsure -= wanted.keys()
             raise
+        self._unsure -= wanted.keys()
+
+    async def _open(self, tenants: Iterable[Tenant]) -> None:
+        await in_slices([partial(open_account, self._ledger, tenant) for tenant in tenants])
 
     async def _announce(self, tenants: tuple[Tenant, ...]) -> None:
         """Series for new tenants, before they are counted."""

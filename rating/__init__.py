@@ -36,7 +36,7 @@ from rating.money import (
     parse_rate,
 )
 from rating.number_errors import NumberError, NumberReason, PlanError
-from rating.number_types import country_of, preload_number_types
+from rating.number_types import country_of, is_country, preload_number_types
 from rating.numbers import Destination, NumberPlan
 from rating.period import LATEST_MS, Period, day_of, hour_of, month_of, months_later
 from rating.prefixes import PrefixError, Prefixes
@@ -99,6 +99,7 @@ __all__ = [
     "format_amount",
     "format_rate",
     "hour_of",
+    "is_country",
     "kinds_without_a_row",
     "ladder",
     "list_cells",

@@ -73,6 +73,13 @@ def country_of(e164: str) -> str:
     return f"+{code}" if found == _NO_COUNTRY else found
 
 
+def is_country(text: str) -> bool:
+    """Return whether `country_of` can return it: an ISO 3166 country that has a number plan, or a code as +881."""
+    if not text.startswith("+"):
+        return any(text in regions for regions in COUNTRY_CODE_TO_REGION_CODE.values()) and text != _NO_COUNTRY
+    return COUNTRY_CODE_TO_REGION_CODE.get(_COUNTRY_CODES.get(text[1:], 0)) == (_NO_COUNTRY,)
+
+
 def number_type_in_region(country_code: int, region: str, national: str) -> NumberType | None:
     """Return the type of a national number in one country; None where it is not in that country's plan.
 

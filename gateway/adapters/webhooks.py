@@ -33,8 +33,10 @@ GONE = 410
 _MOST_WHY = 200
 # What the ledger tells in figures. All else of an event is words.
 _AMOUNTS = frozenset({"amount", "trigger", "balance", "held", "available"})  # micro-units
-_TIMES_MS = frozenset({"expires_at_ms"})  # UTC epoch
-_NUMBERS = frozenset({"lot", "days"})
+_TIMES_MS = frozenset({"expires_at_ms", "until_ms", "paused_until_ms"})  # UTC epoch; 0 and "" are none
+_NUMBERS = frozenset({"lot", "days", "count", "window_ms"})
+_TRUTHS = frozenset({"is_held"})
+_BOUNDS = frozenset({"used", "most"})  # of what the event's ``unit`` says: money, or seconds of time
 
 _log = structlog.get_logger("callgate.webhooks")
 
@@ -145,17 +147,24 @@ def payload(event: OutboxEvent) -> bytes:
 
     An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an integer of
     micro-units; both are null where the tenant has none. So does a time: ``expires_at`` and ``expires_at_ms``.
-    ``lot`` and ``days`` are integers, all other facts strings. Raises ValueError for a figure that is no integer.
+    ``lot``, ``days``, ``count``, ``window_ms`` and seconds are integers, all other facts strings. Raises ValueError for
+    a figure that is no integer.
     """
     data: dict[str, object] = {"tenant": event.tenant}
+    amounts = _AMOUNTS | _BOUNDS if event.facts.get("unit") == "money" else _AMOUNTS
     for name, value in event.facts.items():
-        if name in _AMOUNTS:
+        if name in amounts:
             micros = int(value) if value else None
             data |= {name: None if micros is None else format_amount(micros), f"{name}_micros": micros}
         elif name in _TIMES_MS:
-            data |= {name.removesuffix("_ms"): _iso(int(value)), name: int(value)}
+            at_ms = int(value or 0) or None
+            data |= {name.removesuffix("_ms"): None if at_ms is None else _iso(at_ms), name: at_ms}
+        elif name in _TRUTHS:
+            data[name] = value == "1"
         else:
-            data[name] = int(value) if name in _NUMBERS else value
+            data[name] = int(value) if name in _NUMBERS or name in _BOUNDS else value
+    if "paused_until_ms" in event.facts:  # neither a pause until a person lifts it nor none at all has an end
+        data["is_paused"] = event.facts["paused_until_ms"] != ""
     body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

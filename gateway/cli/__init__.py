@@ -22,15 +22,8 @@ from gateway.cli import api, audit, desk, explain, money, outbox, prices, reconc
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
-from gateway.cli.common import (
-    CONFIG,
-    AsJson,
-    ConfigDir,
-    load_settings,
-    right,
-    run,
-    show,
-)
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run
+from gateway.cli.tables import right, show
 from gateway.ports import StoredCall
 from gateway.settings import Settings
 from rating import format_amount

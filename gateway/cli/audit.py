@@ -11,7 +11,8 @@ from rich.table import Table
 
 from gateway import bootstrap
 from gateway.adapters.archive import read_archive
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, journal_folder, load_settings, right, run, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, journal_folder, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core.findings import Verdict
 from gateway.service.audit import audit_tenant
 from gateway.settings import Settings

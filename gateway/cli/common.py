@@ -8,8 +8,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Column, Table
 
 from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
@@ -20,7 +18,6 @@ from gateway.settings import ConfigErrors, Settings, load
 from rating import AmountError
 
 T = TypeVar("T")
-_WIDE = 1000
 
 
 def config_folder(config: Path) -> Path:
@@ -91,17 +88,6 @@ def journal_folder(settings: Settings, named: Path | None) -> Path:
     if named is not None and not named.is_dir():
         fail(f"{named} is no folder; name the one that has a folder of .jsonl files for each tenant.")
     return named or settings.journal.folder
-
-
-def right(name: str) -> Column:
-    """A column of numbers, which are never cut short."""
-    return Column(name, justify="right", no_wrap=True, overflow="fold", min_width=len(name))
-
-
-def show(table: Table) -> None:
-    """Print a table as it is: nothing in a cell is markup, and no terminal, no limit to its width."""
-    width = None if sys.stdout.isatty() else _WIDE
-    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 
 
 def fail(sentence: str) -> NoReturn:

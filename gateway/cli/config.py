@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import typer
 from rich.table import Table
 
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, tenant_named
+from gateway.cli.tables import show
 from gateway.settings import Settings, read
 from gateway.settings.resolve import InForce, Value
 from gateway.settings.schema import schema_of

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core.tenant import Tenant
 from gateway.ports import Refusal, Restriction
 from gateway.service.desk import Desk
@@ -34,7 +35,10 @@ def quarantine(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse the metered calls of a tenant, or of one caller; live ones end with their grants. Emergency passes."""
+    """Refuse the metered calls of a tenant, or of one caller. Emergency passes.
+
+    Without --for, live ones end with their grants, too.
+    """
     seconds = None if lasting is None else _seconds(lasting)
     found = _at_desk(tenant, config, lambda desk: _restricted(desk, tenant, cli, why, seconds))
     _show_restrictions([(tenant, one) for one in found], config, as_json=as_json)
@@ -48,7 +52,8 @@ async def _restricted(desk: Desk, tenant: str, cli: str, why: str, seconds: int 
 def lift(
     tenant: str,
     target: Annotated[
-        str, typer.Argument(help="As `callgate restrictions` shows it: tenant, cli:NUMBER or prefix:DIGITS.")
+        str,
+        typer.Argument(help="As `callgate restrictions` shows it: tenant, cli:NUMBER or prefix:DIGITS; or a caller."),
     ] = "tenant",
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
@@ -63,13 +68,12 @@ def lift(
 
 def allow_country(
     tenant: str,
-    country: Annotated[str, typer.Argument(help="Its two capitals of ISO 3166, such as MC.")],
+    country: Annotated[str, typer.Argument(help="By ISO 3166, such as MC; a code of no country as +881.")],
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Let calls to a country pass that a guard holds, as none had gone there before."""
-    if re.fullmatch(r"[A-Z]{2}", country) is None:
-        fail(f"{country!a} is no country; write its two capitals of ISO 3166, such as MC.")
+    country = country.upper()
     _at_desk(tenant, config, lambda desk: desk.allow_country(tenant, country))
     print(json.dumps({"tenant": tenant, "country": country}) if as_json else f"{tenant}: calls to {country} pass")
 

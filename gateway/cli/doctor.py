@@ -9,7 +9,8 @@ from rich.table import Table
 from gateway import bootstrap
 from gateway.adapters.redis.losses import Diagnosis, Wanted, diagnose
 from gateway.adapters.redis.survey import Survey, survey_all
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run, show
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run
+from gateway.cli.tables import show
 
 
 def doctor(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:

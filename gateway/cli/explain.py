@@ -13,18 +13,8 @@ from rich.table import Table
 
 from gateway import bootstrap
 from gateway.adapters.archive import read_archive
-from gateway.cli.common import (
-    CONFIG,
-    AsJson,
-    ConfigDir,
-    fail,
-    journal_folder,
-    load_settings,
-    right,
-    run,
-    show,
-    tenant_named,
-)
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant

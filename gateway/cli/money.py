@@ -14,18 +14,8 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import (
-    CONFIG,
-    AsJson,
-    ConfigDir,
-    InDoubtError,
-    fail,
-    load_settings,
-    right,
-    run,
-    show,
-    tenant_named,
-)
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, InDoubtError, fail, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp
 from gateway.service.accounts import opened_account

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, right, run, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core import quote as quotes
 from gateway.core.tenant import Included, Tenant
 from gateway.service.accounts import opened_account
@@ -108,7 +109,7 @@ def rates(
         print(text.getvalue(), end="")
         return
     used = [name for name in LIST_COLUMNS if any(row[name] for row in rows)]
-    table = Table(*(Column(name, no_wrap=True, overflow="fold") for name in used))
+    table = Table(*used)
     for row in rows:
         table.add_row(*(row[name] for name in used))
     show(table)

@@ -8,23 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from gateway import bootstrap
 from gateway.adapters.archive import read_archive
 from gateway.adapters.asterisk_cdr import CdrFileError, CdrProblem, read_files
-from gateway.cli.common import (
-    CONFIG,
-    AsJson,
-    ConfigDir,
-    fail,
-    journal_folder,
-    load_settings,
-    right,
-    run,
-    show,
-    tenant_named,
-)
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
+from gateway.cli.tables import right, show
 from gateway.core.reconcile import Cdr, Kind, Scope, counts
 from gateway.ports import ArchiveBrokenError
 from gateway.service.directory import Directory
@@ -154,8 +144,7 @@ def _show(report: Report, problems: list[CdrProblem], currencies: dict[str, str]
     found = _counts(report)
     print(", ".join(f"{name} {count}" for name, count in found.items()))
     names = ("callgate", "CDR", "charged", "by the CDR")
-    whole = [Column(name, overflow="fold") for name in ("finding", "tenant", "call")]
-    table = Table(*whole, *map(right, names), "why", Column("CDR in", overflow="fold"))
+    table = Table("finding", "tenant", "call", *map(right, names), "why", "CDR in")
     told = [result for result in report.results if result.finding.kind is not Kind.MATCHED]
     for result in told:
         table.add_row(*_cells(result, currencies))

@@ -65,6 +65,7 @@ class Terms:
     dial_number: str  # what the dialplan was told to dial
     verdict_deadline_ms: int
     included: Included | None = None  # the time that the call may spend before money
+    ends_dear: bool = False  # the price ends where a row takes over that a limit finds too dear
 
 
 @dataclass(slots=True, eq=False)
@@ -208,6 +209,14 @@ class Call:
         return Pool(included.name, period, included.seconds, spare_seconds, covered)
 
     @property
+    def _longest_reason(self) -> Reason:
+        """Why the longest call is no longer: a limit's word counts where the tariff's own is not sooner."""
+        if not self.terms.ends_dear:
+            return Reason.LONGEST_CALL
+        longest = longest_seconds(replace(self.terms.price, ends_at_ms=None).schedule(self._priced_at_ms))
+        return Reason.LONGEST_CALL if longest == self.granted_seconds else Reason.RATE_TOO_HIGH
+
+    @property
     def _cut_reason(self) -> str:
         """Lack of credit is what the balance tells; a limit has to be named."""
         return "" if self.final_reason in {None, Reason.NO_CREDIT} else str(self.final_reason)
@@ -227,7 +236,7 @@ class Call:
             e164=terms.destination.e164,
             call_class=terms.destination.call_class,
             outcome=outcome,
-            reason=self.reason or (Reason.LONGEST_CALL if is_longest else self._cut_reason if was_cut else ""),
+            reason=self.reason or (self._longest_reason if is_longest else self._cut_reason if was_cut else ""),
             asked_at_ms=terms.ask.at_ms,
             answered_at_ms=self.answered_at_ms,
             ended_at_ms=self.ended_at_ms,

@@ -8,7 +8,7 @@ from gateway.core.facts import Ask
 from gateway.core.limits import of_lowest_rate
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant, dial_number
-from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class
+from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class, longest_seconds
 
 _DAY_MS = 86_400_000
 
@@ -63,6 +63,7 @@ def decide(
         included=next((included for included in tenant.included if included.covers(destination)), None),
         dial_number=number,
         verdict_deadline_ms=verdict_deadline_ms,
+        ends_dear=priced is not price,
     )
 
 
@@ -78,7 +79,15 @@ def _within_limits(tenant: Tenant, destination: Destination, price: Price | None
     if dearest is None:
         return price
     name, per_minute = dearest
-    return price.within_rate(per_minute) or Deny(Reason.RATE_TOO_HIGH, tenant.tenant_id, name)
+    within = price.within_rate(per_minute)
+    # A call that is answered late would have no block left before the dear row.
+    if within is None or (within is not price and not _can_be_sold(within, _latest_answer_ms(tenant, at_ms))):
+        return Deny(Reason.RATE_TOO_HIGH, tenant.tenant_id, name)
+    return within
+
+
+def _can_be_sold(price: Price, answered_at_ms: int) -> bool:
+    return longest_seconds(price.schedule(answered_at_ms)) != 0
 
 
 def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Price | None]:

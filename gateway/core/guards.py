@@ -20,7 +20,7 @@ from gateway.core.curbs import Trigger
 from rating import CallClass, Destination, Prefixes
 
 TENANT_PAUSE = "tenant"
-_NOT_OF_A_CLI: Final = re.compile(r"[^0-9+]")
+_NOT_OF_A_CLI: Final = re.compile(r"[^0-9]")
 _MOST_CLI: Final = 32
 
 
@@ -82,10 +82,27 @@ def pause_name(target: Target, cli: str, prefix: str) -> str:
 
 
 def cli_of(text: str) -> str:
-    """The caller ID that counts and pauses are kept by: of a caller's own word, or a person's, only digits and +."""
+    """The caller ID that counts and pauses are kept by: the digits of a caller's own word, or a person's.
+
+    Without its +, which phones put there or not: one who is in quarantine does not get out by it.
+    """
     return _NOT_OF_A_CLI.sub("", text)[:_MOST_CLI]
 
 
 def cli_pause(cli: str) -> str:
     """The pause of one caller."""
     return f"cli:{cli}"
+
+
+def pause_meant(text: str) -> str:
+    """The pause that a person names; "": none.
+
+    ``tenant``, ``cli:NUMBER``, ``prefix:DIGITS``, a caller's number alone, or ``cli:``, which is who shows no number.
+    """
+    if text in {TENANT_PAUSE, cli_pause("")}:
+        return text
+    kind, _, number = text.rpartition(":")
+    digits = cli_of(number)
+    if not digits or kind not in {"", "cli", "prefix"}:
+        return ""
+    return f"prefix:{digits}" if kind == "prefix" else cli_pause(digits)

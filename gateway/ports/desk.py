@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.core.journal import Entry
-from gateway.ports.books import Lot
+from gateway.ports.books import Lot, StoredCall
 from gateway.ports.journal import JournalReader
 from gateway.ports.ledger import Ledger
 
@@ -14,6 +14,10 @@ class DeskLedger(Ledger, JournalReader, Protocol):
 
     async def lots(self, tenant: str) -> Sequence[Lot]:
         """Those that have money, the soonest to expire first."""
+        ...
+
+    async def calls_after(self, tenant: str, after: str, most: int) -> Sequence[StoredCall]:
+        """The first live calls after an id, by id: of thousands, only those are read."""
         ...
 
 

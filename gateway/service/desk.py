@@ -8,10 +8,10 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 
 import structlog
 
+from gateway.core.guards import pause_meant
 from gateway.core.quote import Quote, quote
 from gateway.core.reasons import CALL_REJECTED
 from gateway.core.tenant import Tenant
@@ -38,6 +38,7 @@ from gateway.service.journal import JournalPage, PageOf, journal_page
 from gateway.service.notify import mark_of
 from gateway.service.session import NORMAL_CLEARING, Session
 from gateway.service.switchboard import Switchboard
+from rating import is_country
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ class DeskError(Exception):
     """What was asked for cannot be done; ``code`` says why, stable for programs, and the text is one sentence.
 
     Codes: ``unknown_tenant``, ``unknown_call``, ``call_ended``, ``switch_unavailable``, ``wrong_currency``,
-    ``not_available``.
+    ``not_available``, ``invalid``, ``unknown_country``.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -177,9 +178,7 @@ class Desk:
 
         Error: ``unknown_tenant``. Raises LedgerUnavailable.
         """
-        stored = await self._ledger.live_calls(self.tenant(tenant_id).tenant_id)
-        later = [call for call in stored if call.key.call_id > after]
-        return [_live(call) for call in nsmallest(most, later, key=lambda call: call.key.call_id)]
+        return [_live(call) for call in await self._ledger.calls_after(self.tenant(tenant_id).tenant_id, after, most)]
 
     def payer_of(self, call_id: str) -> str | None:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""
@@ -220,8 +219,14 @@ class Desk:
         await self._limits.restrict(self.tenant(tenant_id).tenant_id, cli, why, seconds)
 
     async def lift(self, tenant_id: str, target: str) -> bool:
-        """Take back a restriction or a guard's pause (``Restriction.target``). False: there was none."""
-        return await self._limits.lift(self.tenant(tenant_id).tenant_id, target)
+        """Take back a restriction or a pause: ``Restriction.target``, or a caller's number. False: there was none.
+
+        Error: ``invalid``.
+        """
+        tenant, meant = self.tenant(tenant_id).tenant_id, pause_meant(target)
+        if not meant:
+            raise DeskError("invalid", f"{target!a} is none of: tenant, cli:NUMBER, prefix:DIGITS; nothing is lifted.")
+        return await self._limits.lift(tenant, meant)
 
     async def restrictions(self, tenant_id: str) -> Sequence[Restriction]:
         """What is restricted or paused now."""
@@ -232,7 +237,11 @@ class Desk:
         return await self._limits.refusals(self.tenant(tenant_id).tenant_id, most)
 
     async def allow_country(self, tenant_id: str, country: str) -> None:
-        """Let first calls to a country (ISO 3166) pass."""
+        """Let first calls to a country pass: ISO 3166, or a code of no country, as +881. Error: ``unknown_country``."""
+        if not is_country(country):
+            raise DeskError(
+                "unknown_country", f"{country!a} is no country that has numbers; write one such as MC or +881."
+            )
         await self._limits.allow_country(self.tenant(tenant_id).tenant_id, country)
 
     @property

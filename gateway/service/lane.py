@@ -62,11 +62,29 @@ class Listener(Protocol):
         ...
 
 
+class _Nobody:
+    """Listens to a call that is closed, and whose steps are done."""
+
+    is_refused = True
+
+    def heard(self, answer: Answer) -> None: ...
+
+    def unheard(self) -> None: ...
+
+    def given_up(self, step: LedgerStep) -> None: ...
+
+    def registration(self) -> Register | None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class Lane:
     """The steps of one call that are not done."""
 
     __slots__ = (
         "_again",
+        "_is_closed",
         "_is_stopped",
         "_kept",
         "_key",
@@ -104,6 +122,7 @@ class Lane:
         self._kept: Unsettled | None = None  # the settle, on disk
         self._registered_for: LedgerStep | None = None  # once for a step: it may be refused for its own sake
         self._is_stopped = False
+        self._is_closed = False
 
     @property
     def has_to_book(self) -> bool:
@@ -129,6 +148,12 @@ class Lane:
         for waiting in (self._sent, self._again):
             if waiting is not None:
                 waiting.cancel()
+
+    def close(self) -> None:
+        """The call is closed: after its last step its session is let go of, and both are freed without a collector."""
+        self._is_closed = True
+        if not self._steps:
+            self._listener = _NOBODY
 
     def _send_head(self) -> None:
         self._again = None
@@ -215,6 +240,8 @@ class Lane:
         finally:  # whatever the listener made of it, the steps behind it are booked
             if self._steps and self._sent is None and self._again is None and not self._is_stopped:
                 self._send_head()
+            elif self._is_closed and not self._steps:
+                self._listener = _NOBODY
 
     def _take(self, answer: Answer | None) -> None:
         step = self._steps.popleft()

@@ -32,6 +32,7 @@ def write(terms: Terms) -> str:
         "linkedid": (ask.linkedid, ask.uniqueid),
         "dial": (terms.dial_number, ask.number),
         "included": (terms.included.name if terms.included else "", ""),
+        "ends_dear": (terms.ends_dear, False),
     }
     memo |= {name: value for name, (value, usual) in rare.items() if value != usual}
     memo["price"] = price_to_json(terms.price)  # last: the ledger keeps it once for all calls that have it alike
@@ -95,6 +96,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
         dial_number=memo.get("dial", memo["number"]),
         verdict_deadline_ms=memo["deadline_ms"],
         included=_included(memo.get("included", ""), tenant),
+        ends_dear=bool(memo.get("ends_dear", False)),
     )
 
 

@@ -290,6 +290,7 @@ class Session:
             self._alarm.cancel()
             self._alarm = None
         self._on_closed(self)
+        asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal
 
     def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(errand)

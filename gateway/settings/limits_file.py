@@ -9,7 +9,18 @@ from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJso
 
 from gateway.core.guards import Target
 from gateway.core.limits import Per
-from gateway.settings.sections import MOST_ITEMS, Amount, Classes, Name, Prefix, Section, TariffName, key, wrong
+from gateway.settings.sections import (
+    MOST_ITEMS,
+    Amount,
+    Classes,
+    Country,
+    Name,
+    Prefix,
+    Section,
+    TariffName,
+    key,
+    wrong,
+)
 from rating import AmountError, format_rate, parse_rate
 
 MOST_SECONDS = 31 * 86_400
@@ -135,7 +146,7 @@ class NewCountrySection(Section):
     """The guard that knows to which countries a tenant has called."""
 
     then: NewCountryThen = key("off, tell (an event) or hold (refuse until a person allows it)", '"tell"')
-    known: tuple[Annotated[str, Field(pattern=r"^([A-Z]{2}|\+[1-9][0-9]{0,2})$")], ...] = key(
+    known: tuple[Country, ...] = key(
         "countries that are not new, by ISO 3166", '["GB", "DE"]', (), max_length=MOST_ITEMS
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from gateway.core.barring import ALWAYS_PASS, Barring
-from gateway.core.guards import Guard, Guards
+from gateway.core.guards import Guard, Guards, Target
 from gateway.core.limits import OPEN_HOURS, Limit, Per
 from gateway.settings.limits_file import (
     GuardSection,
@@ -21,6 +21,8 @@ from gateway.settings.reading import Document, Reading
 from rating import CLASSES_BY_WORD, Calendar, CalendarError, CallClass, PrefixError, Prefixes
 
 MOST_LIST_BYTES: Final = 4 * 1024 * 1024
+_NO_BOUNDS: Final = frozenset({"name", "classes", "prefixes", "prefixes_file", "per", "outside_hours"})
+BOUNDS: Final = tuple(name for name in LimitSection.model_fields if name not in _NO_BOUNDS)
 
 
 @dataclass(slots=True)
@@ -30,6 +32,16 @@ class PrefixLists:
     reading: Reading
     folder: Path
     _known: dict[Path, Prefixes | None] = field(default_factory=dict)
+    _of_limits: dict[tuple[str | None, tuple[str, ...]], Prefixes | None] = field(default_factory=dict)
+
+    def of_limit(self, section: LimitSection) -> Prefixes | None:
+        """A limit's own prefixes and those of its file: one object for all tenants of a plan, as it may be long."""
+        key = (section.prefixes_file, section.prefixes)
+        if key not in self._of_limits:
+            listed = Prefixes() if section.prefixes_file is None else self.find(section.prefixes_file)
+            own = frozenset(section.prefixes)
+            self._of_limits[key] = None if listed is None else Prefixes(own | listed.digits) if own else listed
+        return self._of_limits[key]
 
     def find(self, name: str) -> Prefixes | None:
         """The prefixes of a file; None, and problems noted, when it cannot be had."""
@@ -83,6 +95,10 @@ def check_restraints(document: Document[Any]) -> None:
         if guard.then is not Then.OFF and (guard.count is None or guard.window_seconds is None):
             missing = "count" if guard.count is None else "window_seconds"
             document.wrong(("guards", name), f"it has no {missing}", f'write {missing}, or then = "off"')
+    refusals = None if content.guards is None else content.guards.refusals
+    if refusals is not None and refusals.pauses is Target.PREFIX:
+        what = "some calls are refused before their prefix is known, and would be counted as of one"
+        document.wrong(("guards", "refusals", "pauses"), what, "write cli or tenant")
 
 
 def _given_guards(guards: GuardsSection | None) -> list[tuple[str, GuardSection]]:
@@ -114,16 +130,27 @@ def limits_of(sources: Sequence[Document[Any]], lists: PrefixLists, zone: ZoneIn
     chosen: dict[str, tuple[Document[Any], int, LimitSection]] = {}
     for source in reversed(sources):
         for index, section in enumerate(source.content.limit or ()):
+            if section.name in chosen:
+                _warn_of_lost_bounds(source, index, section, chosen[section.name][2])
             chosen[section.name] = (source, index, section)
     made = [_limit(source, index, section, lists, zone) for source, index, section in chosen.values()]
     limits = tuple(limit for limit in made if limit is not None)
     return limits if len(limits) == len(made) else None
 
 
+def _warn_of_lost_bounds(source: Document[Any], index: int, own: LimitSection, plans: LimitSection) -> None:
+    """Who changes one bound of a plan's limit means to keep the others, as a rule."""
+    lost = [name for name in BOUNDS if getattr(plans, name) and not getattr(own, name)]
+    if lost:
+        names = ", ".join(lost)
+        what = f"the plan's limit of this name also has {names}, and does not hold beside this one"
+        source.warn(("limit", index, "name"), what, f"write {names} here too, or another name, so that both hold")
+
+
 def _limit(
     source: Document[Any], index: int, section: LimitSection, lists: PrefixLists, zone: ZoneInfo
 ) -> Limit | None:
-    listed = Prefixes() if section.prefixes_file is None else lists.find(section.prefixes_file)
+    prefixes = lists.of_limit(section)
     hours = None
     try:
         hours = Calendar.parse(zone.key, {OPEN_HOURS: section.hours}) if section.hours else None
@@ -131,12 +158,12 @@ def _limit(
         what, _, remedy = str(error).rstrip(".").partition("; ")
         source.wrong(("limit", index, "hours"), what, remedy)
         return None
-    if listed is None:
+    if prefixes is None:
         return None
     return Limit(
         name=section.name,
         classes=classes_of(section.classes),
-        prefixes=Prefixes(frozenset(section.prefixes) | listed.digits),
+        prefixes=prefixes,
         per=section.per,
         concurrent_calls=section.concurrent_calls,
         calls_per_second=section.calls_per_second,

@@ -34,6 +34,7 @@ from rating import (
     CalendarError,
     CallClass,
     format_amount,
+    is_country,
     parse_amount,
     parse_zone,
 )
@@ -70,6 +71,13 @@ def _amount(value: object) -> int:
 def _currency(value: str) -> str:
     if value not in CURRENCIES:
         raise wrong(f"{value!a} is no currency of ISO 4217", "write its three capitals, such as USD")
+    return value
+
+
+def _country(value: str) -> str:
+    if not is_country(value):
+        meant = "GB" if value == "UK" else "GB, or a code of no country, such as +881"
+        raise wrong(f"{value!a} is no country that has numbers", f"write its two capitals of ISO 3166, such as {meant}")
     return value
 
 
@@ -159,6 +167,7 @@ PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._
 Prefix = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,14}$")]
 ChargeUnit = Annotated[Amount, Field(ge=1, le=MOST_CHARGE_UNIT_MICROS)]
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
+Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|\+[1-9][0-9]{0,2})$"), AfterValidator(_country)]
 ClassWord = Annotated[
     str, BeforeValidator(_class_word), WithJsonSchema({"type": "string", "enum": list(CLASSES_BY_WORD)})
 ]

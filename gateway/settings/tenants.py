@@ -39,6 +39,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
     if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
     _check_coverage(document, plans, terms, number_plan)
+    _check_new_country(document, terms)
     return Tenant(
         tenant_id=document.file.stem,
         currency=file.currency,
@@ -119,6 +120,18 @@ def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, 
         names = ", ".join(tariff.name for tariff in terms.tariffs.tariffs)
         what = f"{kind} calls are metered, and no row of {names} prices one: all of them are refused"
         document.warn(("tariff",), what, f'add rows, or say so: barred_classes = ["{kind}"]')
+
+
+def _check_new_country(document: TenantDocument, terms: TenantTerms) -> None:
+    home, guards = document.content.numbers.home_country, terms.guards
+    if not guards.holds_new_country or home in guards.known_countries:
+        return
+    own = document.content.guards
+    is_own = own is not None and own.new_country is not None
+    what = f"calls to {home} are held too, where they are metered, until a person allows it"
+    document.warn(
+        ("guards", "new_country") if is_own else ("plan",), what, f'write known = ["{home}"] and the usual ones'
+    )
 
 
 def _number_plan(document: TenantDocument, numbers: NumbersSection, known: dict[Any, NumberPlan]) -> NumberPlan | None:

@@ -43,7 +43,8 @@ class LimitsModel:
     used: Counter[str] = field(default_factory=Counter)
     asks: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    warned: set[str] = field(default_factory=set)
+    warned_of: dict[str, int] = field(default_factory=dict)  # the bound that was told last, by its counter
+    warnings: int = 0
     quarantined: set[str] = field(default_factory=set)
 
     # ----------------------------------------------------------------------------------------------- counting
@@ -62,8 +63,10 @@ class LimitsModel:
                 self._add(check.counter, amount)
                 is_within = self.used[check.counter] <= check.most
                 assert is_within or not amount or not is_judged, "a grant passed a bound"
-                if self.used[check.counter] * 10 >= check.most * 8:
-                    self.warned.add(check.counter)
+                is_news = check.most > self.warned_of.get(check.counter, 0)
+                if is_news and self.used[check.counter] * 10 >= check.most * 8:
+                    self.warned_of[check.counter] = check.most
+                    self.warnings += 1
 
     # ------------------------------------------------------------------------------------------------ judging
 

@@ -1,12 +1,13 @@
 """The steps of a call."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from gateway.adapters.redis import wire
 from gateway.core.reasons import Reason
-from gateway.ports import CallKey, Grant, LedgerRejected, Refused, Settled
+from gateway.ports import CallKey, Grant, LedgerRejected, Refused, Settled, StoredCall
 from rating import MAX_MICROS, Ladder
 
 from .bank import HOUR_MS, Bank, flat, meta_of
@@ -424,3 +425,23 @@ async def test_the_longest_memo_of_a_call_is_given_back_as_it_was(bank: Bank) ->
     with pytest.raises(LedgerRejected):
         await bank.ledger.reserve(bank.key("pbx/1.2/n"), flat((60, 100)), 60_000, memo + "x")
     assert len(await bank.ledger.live_calls(bank.tenant)) == 1
+
+
+async def test_a_page_of_live_calls_reads_no_others(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By id, after an id; one that closed since its id was read makes room for the next."""
+    await bank.open(credit=1_000)
+    for call in "edcba":
+        await bank.reserve(flat((60, 1)), call)
+    read, real = [], bank.ledger._read_calls
+
+    async def read_calls(tenant: str, ids: Sequence[bytes]) -> list[StoredCall]:
+        if not read:
+            await bank.release("b")
+        read.extend(ids)
+        return await real(tenant, ids)
+
+    monkeypatch.setattr(bank.ledger, "_read_calls", read_calls)
+    found = await bank.ledger.calls_after(bank.tenant, "a", 2)
+    assert [call.key.call_id for call in found] == ["c", "d"]
+    assert read == [b"b", b"c", b"d"]
+    assert await bank.ledger.calls_after(bank.tenant, "e", 2) == []

@@ -174,6 +174,16 @@ async def test_eighty_percent_of_a_period_is_told_once(bank: Bank) -> None:
     assert (event.type, facts) == ("limit.warning", {"limit": "all", "unit": "money", "used": "80", "most": "100"})
 
 
+async def test_eighty_percent_is_told_again_of_a_bound_that_was_raised(bank: Bank) -> None:
+    """A reload brings it; a bound that was lowered is not told anew, and one of 0 not at all."""
+    await bank.open(credit=1_000)
+    for call, micros, most in (("a", 80, 100), ("b", 80, 190), ("c", 10, 180), ("d", 10, 190)):
+        await bank.reserve(flat((60, micros)), call, curbs=at_most(Kind.MONEY, most))
+    assert [event.facts["most"] for event in await bank.outbox()] == ["100", "190"]
+    await bank.reserve(flat((60, 0)), "e", curbs=Curbs(checks=(check(Kind.MONEY, 0, counter="none||money"),)))
+    assert [event.facts["limit"] for event in await bank.outbox()] == ["all", "all"]
+
+
 async def test_a_limit_fires_no_recharge(bank: Bank) -> None:
     """Credit is there: more of it would not help."""
     await bank.open(credit=1_000, recharge_trigger_micros=100, recharge_amount_micros=1_000)
@@ -299,7 +309,7 @@ async def test_the_first_call_to_a_country_is_told_and_the_next_is_not(bank: Ban
     curbs = Curbs(country="CU")
     assert await outcomes(*(bank.reserve(MINUTE, call, curbs=curbs) for call in "ab")) == ["granted", "granted"]
     [event] = await bank.outbox()
-    assert (event.type, event.facts["country"], event.facts["held"]) == ("guard.first_country", "CU", "0")
+    assert (event.type, event.facts["country"], event.facts["is_held"]) == ("guard.first_country", "CU", "0")
 
 
 async def test_a_new_country_is_held_until_a_person_allows_it(bank: Bank) -> None:

@@ -68,7 +68,7 @@ async def test_a_caller_is_restricted_however_a_person_writes_its_number(bank: B
     """The name is that by which the core knows it."""
     await bank.open(credit=1_000)
     await bank.ledger.restrict(bank.tenant, said, "stolen", None)
-    curbs = Curbs(pauses=("tenant", "cli:+442079460000"))
+    curbs = Curbs(pauses=("tenant", "cli:442079460000"))
     assert await outcomes(bank.reserve(MINUTE, curbs=curbs)) == ["quarantined"]
 
 
@@ -89,10 +89,57 @@ async def test_a_country_that_is_held_is_told_once_however_often_it_is_dialled(b
     curbs = Curbs(country="CU", holds_new_country=True)
     asked = [await bank.reserve(MINUTE, call, curbs=curbs) for call in "abc"]
     assert [one.reason for one in asked if isinstance(one, Refused)] == [Reason.NEW_COUNTRY] * 3
-    assert [event.facts["held"] for event in await bank.outbox()] == ["1"]
+    [event] = await bank.outbox()
+    assert (event.facts["is_held"], event.facts["held"]) == ("1", "0"), (
+        "the one is of the call, the other the account's"
+    )
     await bank.ledger.allow_country(bank.tenant, "CU")
     assert await outcomes(bank.reserve(MINUTE, "d", curbs=curbs)) == ["granted"]
     assert len(await bank.outbox()) == 1
+
+
+async def test_a_guards_pause_does_not_hide_a_quarantine_from_live_calls(bank: Bank) -> None:
+    """The tenant is paused for a minute, and its caller in quarantine: the caller's live call gets no more."""
+    await bank.open(credit=1_000)
+    curbs = Curbs(pauses=ALL_PAUSES)
+    await bank.reserve(MINUTE, curbs=curbs)
+    await bank.answer()
+    await bank.ledger.restrict(bank.tenant, "", "a guard, say", 60)
+    await bank.ledger.restrict(bank.tenant, "1", "stolen", None)
+    assert await outcomes(bank.extend(1, 60, flat((120, 120)), curbs=curbs)) == ["quarantined"]
+
+
+async def test_a_flood_of_who_is_paused_does_not_push_out_what_began_it(bank: Bank) -> None:
+    """A thousand or so of its refusals are kept, and all the others; they are told together, the newest first."""
+    await bank.open(credit=1_000)
+    curbs = replace(at_most(Kind.CALL_MONEY, 1), pauses=ALL_PAUSES)
+    await bank.reserve(MINUTE, "first", curbs=curbs)
+    await bank.ledger.restrict(bank.tenant, "1", "stolen", None)
+    await asyncio.gather(*(bank.reserve(MINUTE, f"p{n}", curbs=curbs) for n in range(1_500)))
+    await bank.ledger.lift(bank.tenant, "cli:1")
+    await bank.reserve(MINUTE, "last", curbs=curbs)
+    found = await bank.ledger.refusals(bank.tenant, 20_000)
+    assert (found[0].call_id, found[1].reason, found[-1].call_id) == ("last", "quarantined", "first")
+    assert 1_000 <= len(found) <= 1_200
+    assert [one.call_id for one in await bank.ledger.refusals(bank.tenant, 1)] == ["last"]
+
+
+async def test_who_is_restricted_is_read_piece_by_piece(bank: Bank) -> None:
+    """A caller that changes its number at each call leaves thousands of counters: no answer holds them all."""
+    await bank.open()
+    await bank.ledger.restrict(bank.tenant, "1", "stolen", None)
+    key, told = wire.limits_key(bank.tenant), bank.ledger.pipe.call
+    await told("HSET", key, *(word for n in range(3_000) for word in (f"used:x|{n}|day", f"1 {FAR_MS} 0")))
+    before = await told("INFO", "commandstats")
+    [restriction] = await bank.ledger.restrictions(bank.tenant)
+    after = await told("INFO", "commandstats")
+    assert restriction.target == "cli:1"
+    assert _calls_of(after, "hgetall") == _calls_of(before, "hgetall")
+
+
+def _calls_of(stats: bytes, command: str) -> int:
+    lines = [line for line in stats.decode().splitlines() if line.startswith(f"cmdstat_{command}:")]
+    return sum(int(line.split("calls=")[1].split(",")[0]) for line in lines)
 
 
 async def test_refusals_of_who_is_paused_trip_nothing_anew(bank: Bank) -> None:

@@ -333,10 +333,10 @@ class LimitsMachine(RuleBasedStateMachine):
         self.wait(self.banks[0].audit())
 
     def teardown(self) -> None:
-        """Each period told once that it was nearly used up."""
+        """Each period told once of a bound that it was nearly used up."""
         if hasattr(self, "banks"):
             kinds = [kind for kind, _ in self.wait(self.banks[0].events())]
-            assert kinds.count("limit.warning") == len(self.model.warned)
+            assert kinds.count("limit.warning") == self.model.warnings
 
 
 def run(server_url: str, steps: int, first_seed: int) -> None:

@@ -13,6 +13,8 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.adapters.http.listener import Listener
+
 ReadyCheck = Callable[[], Awaitable[tuple[bool, Mapping[str, object]]]]
 """Says whether the gateway can gate calls, and of each part what is wrong with it."""
 
@@ -22,6 +24,7 @@ Render = Callable[[str], tuple[bytes, str]]
 MOST_BODY_BYTES = 64 * 1024
 MOST_LINE_BYTES = 4096
 MOST_HEADER_BYTES = 8190
+MOST_CONNECTIONS = 64
 READY_TIMEOUT_SECONDS = 2.0
 STOP_TIMEOUT_SECONDS = 2.0
 
@@ -61,19 +64,22 @@ class HttpServer:
         host: str = "127.0.0.1",
         port: int = 9464,
         ready_timeout_seconds: float = READY_TIMEOUT_SECONDS,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._render = render
         self._ready = ready
         self._host = host
         self._wanted_port = port
         self._ready_timeout_seconds = ready_timeout_seconds
+        self._most_connections = most_connections
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
         """The port it listens on; where port 0 was asked for, the one that the system chose."""
-        assert self._runner is not None, "the server is not started"
-        return int(self._runner.addresses[0][1])
+        assert self._listener is not None, "the server is not started"
+        return self._listener.address[1]
 
     async def start(self) -> None:
         """Listen. Raises HttpServerError where the address is taken or not this machine's."""
@@ -93,7 +99,7 @@ class HttpServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._wanted_port).start()
+            self._listener = await Listener.at(runner, self._host, self._wanted_port, self._most_connections)
         except OSError as error:
             await runner.cleanup()
             raise HttpServerError(
@@ -105,7 +111,8 @@ class HttpServer:
     async def stop(self) -> None:
         """Close the listener and what is open. Harmless when not started."""
         runner, self._runner = self._runner, None
-        if runner is not None:
+        if runner is not None and self._listener is not None:
+            self._listener.close()
             await runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:

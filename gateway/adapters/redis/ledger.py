@@ -141,6 +141,18 @@ class RedisLedger(CallSteps, OutboxSteps):
         live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
         return await self._read_calls(tenant, await self._told("ZRANGE", live_key, 0, -1))
 
+    async def calls_after(self, tenant: str, after: str, most: int) -> Sequence[StoredCall]:
+        """The first of them after an id, by id: of thousands, only those are read."""
+        live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
+        ids = await self._told("ZRANGE", live_key, 0, -1)
+        later = sorted(call_id for call_id in ids if call_id > after.encode())
+        found: list[StoredCall] = []
+        while later and len(found) < most:  # some may have closed since their ids were read
+            missing = most - len(found)
+            some, later = later[:missing], later[missing:]
+            found += await self._read_calls(tenant, some)
+        return found
+
     async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:
         """Those of them whose validity has run out, by the ledger's own clock, the longest gone first."""
         live_key = wire.account_keys(wire.checked_tenant(tenant))[1]

@@ -7,6 +7,7 @@ from gateway.adapters.redis import wire
 from gateway.ports import Refusal, Restriction
 
 _PAUSE: Final = "pause:"
+_FIELDS_AT_ONCE: Final = 500  # of the hash: a caller who changes its number at each call leaves a counter each time
 
 Told = Callable[..., Awaitable[Any]]
 
@@ -15,10 +16,19 @@ async def read_restrictions(told: Told, tenant: str) -> list[Restriction]:
     """Read the pauses in force, by target. Raises LedgerUnavailable."""
     seconds, micros = map(int, await told("TIME"))
     now_ms = seconds * 1000 + micros // 1000
-    rows = await told("HGETALL", wire.limits_key(wire.checked_tenant(tenant)))
-    pauses = {name.decode(): value.decode() for name, value in zip(rows[::2], rows[1::2], strict=True)}
-    found = [_restriction(name, value) for name, value in sorted(pauses.items()) if name.startswith(_PAUSE)]
+    pauses = await _pauses(told, wire.limits_key(wire.checked_tenant(tenant)))
+    found = [_restriction(name, value) for name, value in sorted(pauses.items())]
     return [each for each in found if each.until_ms is None or each.until_ms > now_ms]
+
+
+async def _pauses(told: Told, key: str) -> dict[str, str]:
+    pauses: dict[str, str] = {}
+    cursor = b"0"
+    while True:
+        cursor, rows = await told("HSCAN", key, cursor, "MATCH", f"{_PAUSE}*", "COUNT", _FIELDS_AT_ONCE)
+        pauses |= {name.decode(): value.decode() for name, value in zip(rows[::2], rows[1::2], strict=True)}
+        if cursor == b"0":
+            return pauses
 
 
 def _restriction(name: str, value: str) -> Restriction:
@@ -34,10 +44,18 @@ async def lift(told: Told, tenant: str, target: str) -> bool:
 
 async def read_refusals(told: Told, tenant: str, most: int) -> list[Refusal]:
     """Read the last refusals, the newest first. Raises LedgerUnavailable."""
-    key = wire.refusals_key(wire.checked_tenant(tenant))
-    return [
-        _refusal(pairs) for _, pairs in await told("XREVRANGE", key, "+", "-", "COUNT", wire.checked_amount(most, 1))
+    name, count = wire.checked_tenant(tenant), wire.checked_amount(most, 1)
+    found = [
+        entry
+        for key in (wire.refusals_key(name), wire.paused_refusals_key(name))
+        for entry in await told("XREVRANGE", key, "+", "-", "COUNT", count)
     ]
+    return [_refusal(pairs) for _, pairs in sorted(found, key=_newest_first)[:most]]
+
+
+def _newest_first(entry: tuple[bytes, Sequence[bytes]]) -> tuple[int, int]:
+    at_ms, number = map(int, entry[0].split(b"-"))
+    return -at_ms, -number
 
 
 def _refusal(pairs: Sequence[bytes]) -> Refusal:

@@ -225,7 +225,8 @@ def ask_keys(key: CallKey, curbs: Curbs) -> list[str]:
     refused = curbs.refusals
     refused_log = _log_key(tenant, f"{refused.guard}|{refused.target}" if refused else "")
     rates = [_log_key(tenant, check.counter) for check in curbs.checks if check.kind is Kind.RATE]
-    return [*call_keys(key), refusals_key(tenant), countries_key(tenant), refused_log, *rates]
+    refusals = (refusals_key(tenant), paused_refusals_key(tenant))
+    return [*call_keys(key), *refusals, countries_key(tenant), refused_log, *rates]
 
 
 def settle_keys(key: CallKey, short_call: ShortCall | None) -> list[str]:
@@ -244,6 +245,11 @@ def limits_key(tenant: str) -> str:
 def refusals_key(tenant: str) -> str:
     """Name the key of the asks that were refused last."""
     return f"cg:{{{tenant}}}:refusals"
+
+
+def paused_refusals_key(tenant: str) -> str:
+    """Name the key of the asks that were refused last because of a pause or a quarantine."""
+    return f"cg:{{{tenant}}}:refusals:paused"
 
 
 def countries_key(tenant: str) -> str:

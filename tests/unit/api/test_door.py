@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.adapters.http.api.audit_log import AuditLog
 from gateway.adapters.http.api.door import _site
 from gateway.adapters.http.api.limiter import Limiter
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
@@ -236,6 +239,20 @@ async def test_a_refused_authentication_is_written_down_without_what_was_sent(ap
     (line,) = office.audit()
     assert (line["outcome"], line["token"], line["path"]) == ("unauthorized", "wrong", "/v1/tenants")
     assert "my-bank-password" not in json.dumps(line)
+
+
+def test_a_line_that_a_full_disk_cut_off_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next one begins on a line of its own; the one that was cut off is in the log, whole."""
+    log, write = AuditLog(tmp_path / "audit.jsonl"), os.write
+    monkeypatch.setattr(os, "write", lambda handle, text: write(handle, text[:9]))
+    log.write({"token": "first"})
+    monkeypatch.undo()
+    log.write({"token": "second"})
+    log.write({"token": "third"})
+    assert (tmp_path / "audit.jsonl").read_text() == '{"token":\n{"token":"second"}\n{"token":"third"}\n'
+    assert "'token': 'first'" in capsys.readouterr().out
 
 
 async def test_an_audit_that_cannot_be_written_is_logged_and_stops_no_clerk(api: Caller, office: Office) -> None:

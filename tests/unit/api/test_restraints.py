@@ -8,6 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.core.curbs import Curbs, Trigger
+from gateway.core.reasons import Reason
+from gateway.ports import CallKey
 from gateway.service.directory import Directory
 from tests.unit.service.house import CALLER, until
 from tests.unit.settings.folder import ENVIRON, Folder
@@ -48,6 +51,18 @@ async def test_a_quarantine_refuses_and_a_lift_lets_pass(api: Caller, office: Of
     assert (refusal["reason"], refusal["facts"]["number"]) == ("quarantined", "011442079460000")
 
 
+async def test_the_pause_of_callers_without_a_number_is_lifted_as_it_is_told(api: Caller, office: Office) -> None:
+    """A guard has paused them all at once: they share the caller ID that they do not show."""
+    guard = Trigger("refusals", "cli:", 2, 60_000, 60_000)
+    for number in range(2):
+        key = CallKey(office.mine, f"pbx1/1.{number}/7")
+        await office.house.books.real.note_refusal(key, Reason.BARRED, "{}", Curbs(refusals=guard))
+    path = f"/v1/tenants/{office.mine}/restrictions"
+    (one,) = (await api("GET", path))[1]["items"]
+    assert one["target"] == "cli:"
+    assert (await api("DELETE", f"{path}?target=cli:"))[1]["was_restricted"] is True
+
+
 async def test_a_caller_is_restricted_alone_and_for_a_time(api: Caller, office: Office) -> None:
     """It is told until when."""
     await api.top_up()
@@ -60,7 +75,8 @@ async def test_a_caller_is_restricted_alone_and_for_a_time(api: Caller, office: 
 
 async def test_a_country_is_allowed(api: Caller, office: Office) -> None:
     """The ledger takes it."""
-    assert (await api("POST", f"/v1/tenants/{office.mine}/countries", json={"country": "MC"}))[0] == 200
+    for country, status in (("MC", 200), ("+881", 200), ("UK", 404), ("Monaco", 422)):
+        assert (await api("POST", f"/v1/tenants/{office.mine}/countries", json={"country": country}))[0] == status
 
 
 async def test_an_account_that_is_not_open_yet_is_no_500(api: Caller, office: Office) -> None:
@@ -91,10 +107,15 @@ def test_the_command_line_does_the_same(tmp_path: Path) -> None:
     (one,) = json.loads(told.stdout)
     assert (one["target"], one["why"], one["until_ms"] - one["since_ms"]) == ("cli:12125550100", "hacked", 7_200_000)
     assert "hacked" in callgate("restrictions").stdout
-    assert callgate("lift", "acme", "cli:12125550100").stdout == "acme: cli:12125550100 is lifted\n"
+    assert callgate("lift", "acme", "+1 212 555-0100").stdout == "acme: +1 212 555-0100 is lifted\n"
     assert callgate("lift", "acme", "cli:12125550100").stdout == "acme: cli:12125550100 was not restricted\n"
     assert callgate("restrictions").stdout == "Nobody is restricted.\n"
     assert callgate("refusals", "acme").stdout == "No call was refused.\n"
     assert json.loads(callgate("allow-country", "acme", "MC", "--json").stdout)["country"] == "MC"
+    assert callgate("allow-country", "acme", "mc").stdout == "acme: calls to MC pass\n"
+    assert callgate("allow-country", "acme", "+881").exit_code == 0
     assert "is no country" in callgate("allow-country", "acme", "Monaco").stderr
+    assert "is no country" in callgate("allow-country", "acme", "UK").stderr
+    assert "nothing is lifted" in callgate("lift", "acme", "globex").stderr
+    assert callgate("lift", "acme", "globex").exit_code == 1
     assert "is no time" in callgate("quarantine", "acme", "--for", "soon").stderr

@@ -23,6 +23,8 @@ async def attacked(office: Office, folder: Path, examples: int) -> str:
     server = office.server(failures_at_once=1_000_000)
     await server.start()
     words = ["--checks", "all", "--max-examples", str(examples), "--seed", "1", "--no-color"]
+    # A DELETE takes one restriction away, and the list of them is there all the same.
+    words += ["--exclude-checks", "use_after_free"]
     words += ["-H", "Authorization: Bearer all", f"{server.url}/v1/openapi.json"]
     try:
         run = await asyncio.create_subprocess_exec(

@@ -4,6 +4,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +17,20 @@ from gateway.settings import load
 from tests.unit.settings.folder import Folder
 
 TOKENS = f'[[token]]\nname = "noc"\nroles = ["operate", "bill"]\nsha256 = "{hash_of("secret").hex()}"\n'
+
+
+ON_A_TERMINAL = """
+import os, pathlib, pty, sys
+from gateway.adapters.http import HttpServerError
+from gateway.adapters.http.api.server import _context
+child, _ = pty.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    _context(*map(pathlib.Path, sys.argv[1:]))
+except HttpServerError:
+    os._exit(7)
+"""
 
 
 @pytest.fixture
@@ -92,6 +107,16 @@ async def test_tls(folder: Folder) -> None:
             await got(url)
         with pytest.raises(aiohttp.ClientError):
             await got(url.replace("https", "http", 1))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate")
+def test_a_key_with_a_pass_phrase_is_told_and_asked_of_nobody(tmp_path: Path) -> None:
+    """OpenSSL would ask the terminal that a gateway was started on, and the calls would wait for the answer."""
+    key, cert = tmp_path / "api.key", tmp_path / "api.pem"
+    words = f"req -x509 -newkey rsa:2048 -passout pass:secret -keyout {key} -out {cert} -days 2 -subj /CN=localhost"
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", ON_A_TERMINAL, cert, key], timeout=20, check=False)
+    assert done.returncode == 7
 
 
 async def test_what_keeps_it_from_starting_is_one_sentence(folder: Folder) -> None:

@@ -1,14 +1,19 @@
 """A gateway that runs takes a changed config whole, or keeps the one that it has."""
 
+import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from gateway import reload as reloading
 from gateway.adapters.http.control import ask_gateway
 from gateway.bootstrap import Gateway
 from gateway.core.facts import Ask
+from gateway.core.tenant import Tenant
+from gateway.ports import Balance, Ledger, LedgerUnavailable
 from gateway.settings import load
 from tests.unit.settings.folder import TENANT, Folder
 
@@ -141,3 +146,59 @@ async def test_the_control_socket_is_for_its_owner_alone(folder: Folder, gateway
     assert (told["is_taken"], len(told["problems"])) == (False, 1)
     await gateway.stop()
     assert not path.exists()
+
+
+async def test_a_reload_goes_on_when_who_asked_for_it_is_gone(folder: Folder, gateway: Gateway) -> None:
+    """A request of the API that took too long is cancelled: a token that left the config must not go on to work."""
+    folder.write("tenants/acme.toml", "credit_limit = 5\n" + TENANT.format(name="acme"))
+    asked = asyncio.ensure_future(gateway.reload())
+    await asyncio.sleep(0)
+    asked.cancel()
+    while not reloads(gateway)["taken"]:
+        await asyncio.sleep(0.01)
+    assert gateway.settings is gateway.reloader.settings
+    assert gateway.settings.tenants["acme"].credit_limit_micros == 5_000_000
+    assert gateway.directory.get("acme") is gateway.settings.tenants["acme"]
+
+
+async def test_who_asks_while_a_reload_waits_shares_it(gateway: Gateway) -> None:
+    """A flood of asks is two reloads: the one under way, and one that sees what was written since."""
+    outcomes = await asyncio.gather(*(gateway.reload() for _ in range(3)))
+    assert reloads(gateway) == {"taken": 1, "refused": 0}
+    asked = asyncio.ensure_future(gateway.reload())
+    while not gateway.reloader.is_busy:
+        await asyncio.sleep(0)
+    outcomes += await asyncio.gather(asked, *(gateway.reload() for _ in range(20)))
+    assert reloads(gateway) == {"taken": 3, "refused": 0}
+    assert all(outcome.is_taken for outcome in outcomes)
+
+
+async def test_previews_at_once_leave_the_interpreter_as_it_was(gateway: Gateway) -> None:
+    """Its threads switch as often as before: what one of them found set was another's doing."""
+    usual = sys.getswitchinterval()
+    await asyncio.gather(gateway.reload(), *(gateway.reloader.preview() for _ in range(4)))
+    assert sys.getswitchinterval() == usual
+
+
+async def test_terms_that_the_ledger_may_have_are_told_it_again(
+    folder: Folder, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fell silent in the midst of a reload: when the file is as before again, so is the account."""
+    opened = reloading.open_account
+
+    async def open_and_lose(ledger: Ledger, tenant: Tenant) -> Balance:
+        if tenant.credit_limit_micros:
+            await opened(ledger, tenant)
+        raise LedgerUnavailable("its answer was lost")
+
+    before = (folder.root / "tenants/acme.toml").read_text()
+    folder.write("tenants/acme.toml", "credit_limit = 5\n" + before)
+    monkeypatch.setattr(reloading, "open_account", open_and_lose)
+    assert not (await gateway.reload()).is_taken
+    assert (await gateway.ledger.balance("acme")).credit_limit_micros == 5_000_000
+    monkeypatch.undo()
+    for name, value in folder.environ.items():
+        monkeypatch.setenv(name, value)
+    folder.write("tenants/acme.toml", before)
+    assert (await gateway.reload()).is_taken
+    assert (await gateway.ledger.balance("acme")).credit_limit_micros == 0

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.call import Terms
 from gateway.core.curbs import Curbs, ShortCall, Trigger
 from gateway.core.decide import decide
-from gateway.core.guards import Guard, Guards, Target
+from gateway.core.guards import Guard, Guards, Target, pause_meant
 from gateway.core.restrain import curbs_of_ask, curbs_of_extension, curbs_of_refusal, short_call_of
 from rating import CallClass, Prefixes
 from tests.unit.core.build import ASKED_AT_MS, NUMBER, ask, tenant
@@ -60,7 +60,7 @@ def test_a_tenant_without_guards_has_nothing_counted() -> None:
 def test_an_ask_that_a_rule_refused_is_counted_against_its_caller() -> None:
     """Its price is not known yet, nor its prefix."""
     curbs = curbs_of_refusal(tenant(guards=Guards(refusals=GUARD)), ask(cli="+1 212"))
-    assert curbs == Curbs(refusals=Trigger("refusals", "cli:+1212", 10, 60_000, 300_000))
+    assert curbs == Curbs(refusals=Trigger("refusals", "cli:1212", 10, 60_000, 300_000))
 
 
 def test_a_short_call_is_counted_by_the_prefix_that_it_went_to() -> None:
@@ -102,3 +102,25 @@ def test_a_country_is_new_where_somebody_minds_and_does_not_know_it(guards: Guar
     """One that the config knows is not looked at."""
     curbs = curbs_of_ask(terms_of(guards))
     assert (curbs.country, curbs.holds_new_country) == (country, holds)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("tenant", "tenant"),
+        ("cli:2001", "cli:2001"),
+        ("2001", "cli:2001"),
+        ("+1 (212) 555-0100", "cli:12125550100"),
+        ("cli:+12125550100", "cli:12125550100"),
+        ("prefix:+44", "prefix:44"),
+        ("", ""),
+        ("acme", ""),
+        ("cli:", "cli:"),  # who shows no number
+        ("cli:anonymous", ""),
+        ("tenant:2001", ""),
+        ("country:44", ""),
+    ],
+)
+def test_a_person_names_a_pause_as_it_is_shown_or_by_the_callers_number(text: str, meant: str) -> None:
+    """With or without its +, which the call may have or not; what names no pause is told apart."""
+    assert pause_meant(text) == meant

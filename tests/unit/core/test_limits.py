@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.core.asking import begin
-from gateway.core.books import Refused
+from gateway.core.books import Refused, Settled
 from gateway.core.call import Call, Terms
 from gateway.core.curbs import Check, Kind
 from gateway.core.decide import Deny, Pass, decide
@@ -69,7 +69,7 @@ def test_a_limit_is_for_its_classes_and_prefixes_and_with_neither_for_all(limit:
     ("per", "counter"),
     [
         (Per.TENANT, "x||live"),
-        (Per.CLI, "x|+12125550100|live"),
+        (Per.CLI, "x|12125550100|live"),
         (Per.CLASS, "x|international_fixed|live"),
         (Per.PREFIX, "x|4420|live"),
     ],
@@ -237,6 +237,25 @@ def test_a_call_ends_where_a_band_begins_that_is_too_dear() -> None:
     assert dear == Deny(Reason.RATE_TOO_HIGH, "acme", "x")
     (reserve,) = begin(Call(terms))
     assert isinstance(reserve, Reserve)
+    assert terms.ends_dear
+    soon = decide(ask(at_ms=NIGHT - 60_000), one, NIGHT, lambda _: False)
+    assert soon == Deny(Reason.RATE_TOO_HIGH, "acme", "x"), "the longest ringing ends after the band has begun"
+
+
+@pytest.mark.parametrize(("longest", "reason"), [(None, Reason.RATE_TOO_HIGH), (50, Reason.LONGEST_CALL)])
+def test_a_call_that_was_cut_where_a_dear_band_begins_says_so_in_its_record(
+    longest: int | None, reason: Reason
+) -> None:
+    """But where the tariff ends it sooner, that is why."""
+    row = replace(rate(initial=1, increment=1), maximum_seconds=longest)
+    one = answered_call(longest or 60, tariff_row=Price((row,), (), ASKED_AT_MS + 125_000))
+    one.answer_at(ASKED_AT_MS + 65_000)
+    one.terms = replace(one.terms, ends_dear=True)
+    advance(one, QuotaLow(one.cap_at_ms - one.lead_ms))
+    advance(one, LegEnded(LEG, one.cap_at_ms, 16))
+    (close,) = advance(one, Settled(600_000, 60, 0, is_estimate=False, has_outbox=False))
+    assert isinstance(close, Close)
+    assert close.record.reason == reason
 
 
 # ------------------------------------------------------------------------------------------ what the call tells

@@ -25,7 +25,10 @@ def render(accept: str) -> tuple[bytes, str]:
 @asynccontextmanager
 async def running(ready: ReadyCheck = all_well, **options: float) -> AsyncIterator[tuple[str, HttpServer]]:
     """A server on a port of the system's choice, and its address."""
-    server = HttpServer(render=render, ready=ready, port=0, ready_timeout_seconds=options.get("timeout", 2.0))
+    most = int(options.get("most_connections", 64))
+    server = HttpServer(
+        render=render, ready=ready, port=0, ready_timeout_seconds=options.get("timeout", 2.0), most_connections=most
+    )
     await server.start()
     try:
         yield f"http://127.0.0.1:{server.port}", server
@@ -129,8 +132,8 @@ async def test_sizes_are_bounded() -> None:
 async def test_it_listens_on_loopback_alone() -> None:
     """Without a word on the host the server is bound to 127.0.0.1."""
     async with running() as (_, server):
-        assert server._runner is not None
-        assert [address[0] for address in server._runner.addresses] == ["127.0.0.1"]
+        assert server._listener is not None
+        assert server._listener.address[0] == "127.0.0.1"
 
 
 async def test_a_taken_port_is_told() -> None:
@@ -162,3 +165,25 @@ async def test_a_slow_scrape_holds_up_nothing() -> None:
     release.set()
     assert (await scrape)[0] == 200
     await server.stop()
+
+
+async def is_alive(url: str) -> bool:
+    try:
+        return (await get(f"{url}/livez"))[0] == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def test_who_opens_connections_and_says_nothing_uses_up_no_more_than_so_many() -> None:
+    """One too many is closed unheard; when one of them goes, the next is served."""
+    async with running(most_connections=3) as (url, server):
+        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        silent[0][1].close()
+        async with asyncio.timeout(5):
+            while not await is_alive(url):  # it has not heard yet that one went
+                await asyncio.sleep(0.01)
+        for _, silent_writer in silent[1:]:
+            silent_writer.close()

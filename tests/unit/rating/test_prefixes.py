@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rating import PrefixError, Prefixes, country_of
+from rating import PrefixError, Prefixes, country_of, is_country
 
 DIGITS = st.text("123", min_size=1, max_size=6)
 
@@ -57,3 +57,13 @@ def test_what_begins_no_number_is_told_with_its_remedy(text):
 def test_a_number_has_the_country_whose_plan_it_is_in(number, country):
     """A code of no country stands for itself; what is in no plan counts for the first of its code's countries."""
     assert country_of(number) == country
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("GB", True), ("MC", True), ("+881", True), ("UK", False), ("XX", False), ("gb", False), ("", False),
+     ("001", False), ("+44", False), ("+999", False), ("+", False), ("881", False)],
+)  # fmt: skip
+def test_a_country_is_one_that_a_number_can_have(text, is_one):
+    """UK is none: who writes it has allowed nothing."""
+    assert is_country(text) is is_one

@@ -16,7 +16,7 @@ PLAN_MINUTES = Included("minutes", 600, frozenset({CallClass.INTERNATIONAL_FIXED
 TENANT = tenant(included=(PLAN_MINUTES,))
 TERMS = replace(call().terms, tenant=TENANT)
 PLAIN = replace(TERMS, dial_number=TERMS.ask.number, ask=replace(TERMS.ask, linkedid=TERMS.ask.uniqueid))
-RARE = replace(TERMS, included=PLAN_MINUTES, ask=replace(TERMS.ask, linkedid="17.1"))
+RARE = replace(TERMS, included=PLAN_MINUTES, ends_dear=True, ask=replace(TERMS.ask, linkedid="17.1"))
 
 
 def restored(terms: Terms, text: str) -> Terms:
@@ -37,7 +37,7 @@ def test_what_the_calls_id_says_is_not_written_again() -> None:
     """Nor what is as it mostly is: the memo of each live call is in the ledger's memory."""
     written = memo.write(PLAIN)
     assert PLAIN.ask.uniqueid not in written
-    assert not {"switch", "uniqueid", "nonce", "linkedid", "dial", "included"} & json.loads(written).keys()
+    assert not {"switch", "uniqueid", "nonce", "linkedid", "dial", "included", "ends_dear"} & json.loads(written).keys()
 
 
 @pytest.mark.parametrize("terms", [PLAIN, RARE])

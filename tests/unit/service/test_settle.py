@@ -1,13 +1,16 @@
 """What a call is charged in the end, whatever came in between. On the real ledger."""
 
 import asyncio
+import gc
 
 import pytest
 
 from gateway.core.call import State
 from gateway.core.facts import LegAnswered
 from gateway.ports import FundsCame, LedgerRejected, LedgerUnavailable
+from gateway.service.lane import Lane
 from gateway.service.reap import Reaper
+from gateway.service.session import Session
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 
@@ -256,3 +259,26 @@ async def test_the_reaper_leaves_a_call_alone_that_a_session_goes_on_with(house:
     await house.books.real.pipe.call("ZADD", key, 1, session.key.call_id)
     await Reaper(house.books, house.directory, {"pbx1": house.board}, house.tally, lambda _: None).reap()
     assert [call.state for call in await house.books.real.live_calls(house.tenant.tenant_id)] == ["answered"]
+
+
+@pytest.mark.parametrize("way", ["settled", "released", "refused", "unheard"])
+async def test_a_closed_call_is_freed_without_a_collector(house: House, way: str) -> None:
+    """A reload may freeze what is live: calls of then must go by themselves when they end."""
+    if way != "refused":
+        await house.top_up(10 * QUANTUM_MICROS)
+    gc.collect()
+    gc.disable()
+    try:
+        if way == "unheard":
+            house.books.down.add("reserve")
+        if way in {"refused", "unheard"}:
+            house.board.handle(house.ask())
+        else:
+            await (house.answered() if way == "settled" else house.reserved())
+        house.hung_up(LEG, ANSWERED_AT_MS + 7_400)
+        house.hung_up(CALLER, ANSWERED_AT_MS + 7_400)
+        await until(lambda: len(house.board) == 0 and (way != "unheard" or "release" in house.books.sent))
+        await settled_down()
+        assert [one for one in gc.get_objects() if isinstance(one, Session | Lane)] == []
+    finally:
+        gc.enable()

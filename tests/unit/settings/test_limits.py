@@ -173,6 +173,7 @@ def test_a_file_of_prefixes_is_added_to_those_of_the_limit(folder: Folder) -> No
         ("[guards.refusals]\ncount = 5", "guards.refusals", 2, "write window_seconds"),
         ("[guards.refusals]\nwindow_seconds = 5", "guards.refusals", 2, "write count"),
         ("[guards.refusals]\ncount = 1\nwindow_seconds = 5", "guards.refusals.count", 3, "2 to 1000"),
+        ('[guards.refusals]\ncount = 3\nwindow_seconds = 5\npauses = "prefix"', "guards.refusals.pauses", 5, "cli or"),
         ("[guards.sequence]\ncount = 3\nwindow_seconds = 5\npauses = 1", "guards.sequence.pauses", 5, "cli, prefix"),
         ("[guards.refusal]\ncount = 3", "guards.refusal", 2, 'did you mean "refusals"?'),
         ('[guards.new_country]\nthen = "tell"\nknown = ["Germany"]', "guards.new_country.known[1]", 4, "ISO 3166"),
@@ -189,6 +190,26 @@ def test_each_bad_word_is_told_with_file_line_key_and_remedy(
     assert (problem.key, problem.line) == (key, line)
     assert remedy in problem.remedy, str(problem)
     assert not problem.is_warning
+
+
+def test_bounds_that_a_limit_of_the_same_name_takes_away_are_told(folder: Folder) -> None:
+    """Who raises one bound of a plan's limit would else lose the others unseen; a bound that is repeated is none."""
+    plan(folder, '[[limit]]\nname = "all"\nconcurrent_calls = 5\nspend_per_day = 10\ncall_seconds = 60')
+    tenants_own(folder, '[[limit]]\nname = "all"\nconcurrent_calls = 9\ncall_seconds = 90')
+    problem = folder.problem()
+    assert problem.is_warning
+    assert (problem.file.name, problem.key) == ("acme.toml", "limit[1].name")
+    assert "also has spend_per_day, and" in problem.what
+
+
+@pytest.mark.parametrize(("known", "is_told"), [("", True), ('known = ["DE"]', True), ('known = ["US"]', False)])
+@pytest.mark.parametrize("where", ["plan", "tenant"])
+def test_a_hold_that_holds_the_home_country_is_told(folder: Folder, where: str, known: str, is_told: bool) -> None:
+    """Of whoever said it, as each first call at home would be refused."""
+    (plan if where == "plan" else tenants_own)(folder, f'[guards.new_country]\nthen = "hold"\n{known}')
+    told = [(one.key, one.what) for one in load(folder.root, ENVIRON).warnings if "are held" in one.what]
+    key = "plan" if where == "plan" else "guards.new_country"
+    assert told == ([(key, "calls to US are held too, where they are metered, until a person allows it")] * is_told)
 
 
 @pytest.mark.parametrize("key", ["barred_classes", "allowed_classes"])
@@ -233,3 +254,15 @@ def test_a_list_that_two_tenants_name_is_told_once(folder: Folder) -> None:
     folder.write("lists/risk.csv", "x\n")
     plan(folder, '[[limit]]\nname = "x"\nprefixes_file = "risk.csv"')
     assert folder.problem().line == 1
+
+
+@pytest.mark.parametrize("own", ["", 'prefixes = ["53"]\n'])
+def test_a_list_is_there_once_however_many_tenants_have_it(folder: Folder, own: str) -> None:
+    """A carrier's list has thousands of prefixes, and a plan thousands of tenants."""
+    folder.write("tenants/globex.toml", (folder.root / ACME).read_text().replace('["acme"]', '["globex"]'))
+    folder.write("lists/risk.csv", "252\n")
+    plan(folder, f'[[limit]]\nname = "x"\nprefixes_file = "risk.csv"\n{own}')
+    tenants = load(folder.root, ENVIRON).tenants
+    (one,), (other,) = tenants["acme"].limits, tenants["globex"].limits
+    assert one.prefixes is other.prefixes
+    assert one.prefixes.longest("+25261") == "252"

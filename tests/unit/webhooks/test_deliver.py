@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -236,6 +237,36 @@ def test_amounts_keep_every_digit() -> None:
     data = json.loads(payload(event))["data"]
     assert (data["balance"], data["balance_micros"]) == ("9007199254.740991", 2**53 - 1)
     assert (data["available"], data["available_micros"]) == ("-0.000001", -1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (
+            {"unit": "money", "used": "8500000", "most": "10000000", "until_ms": "1000"},
+            {
+                "unit": "money",
+                "used": "8.50",
+                "used_micros": 8_500_000,
+                "most": "10.00",
+                "most_micros": 10_000_000,
+                "until": "1970-01-01T00:00:01.000Z",
+                "until_ms": 1_000,
+            },
+        ),
+        ({"unit": "time", "used": "80", "most": "100"}, {"unit": "time", "used": 80, "most": 100}),
+        (
+            {"count": "3", "window_ms": "60000", "paused_until_ms": "0"},
+            {"count": 3, "window_ms": 60_000, "paused_until": None, "paused_until_ms": None, "is_paused": True},
+        ),
+        ({"paused_until_ms": ""}, {"paused_until": None, "paused_until_ms": None, "is_paused": False}),
+        ({"country": "MC", "is_held": "1"}, {"country": "MC", "is_held": True}),
+    ],
+)
+def test_what_limits_and_guards_tell_is_in_units(facts: dict[str, str], told: dict[str, object]) -> None:
+    """Money as the amounts of all events, seconds and counts as numbers, an end that there is not as null."""
+    event = replace(EVENT, facts=facts)
+    assert json.loads(payload(event))["data"] == {"tenant": EVENT.tenant} | told
 
 
 def test_a_tenant_without_automatic_recharge_asks_for_no_amount() -> None:

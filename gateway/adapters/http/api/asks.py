@@ -22,7 +22,8 @@ TIME_PATTERN: Final = (
     r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
 )
-TARGET_PATTERN: Final = r"^(tenant|(cli|prefix):[0-9A-Za-z+*#._-]{1,40})$"
+TARGET_PATTERN: Final = r"^(tenant|(cli:\+?|prefix:)[0-9]{0,32})$"  # "cli:" is who shows no number
+COUNTRY_PATTERN: Final = r"^([A-Z]{2}|\+[1-9][0-9]{0,2})$"
 _MOST_SECONDS: Final = 366 * 86_400
 _TIME: Final = re.compile(TIME_PATTERN, re.ASCII)
 _AMOUNT: Final = re.compile(AMOUNT_PATTERN, re.ASCII)
@@ -175,7 +176,9 @@ class RestrictionBody(Ask):
 class CountryBody(Ask):
     """Where calls may go."""
 
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166.", examples=["MC"])]
+    country: Annotated[
+        str, Field(pattern=COUNTRY_PATTERN, description="ISO 3166, or a code of no country, as +881.", examples=["MC"])
+    ]
 
 
 class KeyHeader(Ask):

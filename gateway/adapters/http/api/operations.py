@@ -109,7 +109,8 @@ OPERATIONS: Final = (
         handlers.list_restrictions, answers.RestrictionList, _LIMITS,
     ),
     Operation(
-        "restrict", "POST", f"{TENANT}/restrictions", _operate, "Quarantine a tenant, or one CLI of it",
+        "restrict", "POST", f"{TENANT}/restrictions", _operate,
+        "Quarantine a tenant, or one CLI of it; with `seconds` its live calls go on",
         handlers.restrict, answers.RestrictionList, _LIMITS, body=asks.RestrictionBody,
     ),
     Operation(
@@ -118,7 +119,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "allow_country", "POST", f"{TENANT}/countries", _operate, "Let first calls to a country pass",
-        handlers.allow_country, answers.CountryFacts, _LIMITS, body=asks.CountryBody,
+        handlers.allow_country, answers.CountryFacts, (*_LIMITS, "unknown_country"), body=asks.CountryBody,
     ),
     Operation(
         "list_refusals", READ, f"{TENANT}/refusals", _read, "The last refused calls, newest first",

@@ -36,6 +36,7 @@ KINDS: Final = {
     "unknown_tenant": Kind(404, "There is no such tenant"),
     "unknown_call": Kind(404, "There is no such call"),
     "unknown_topup": Kind(404, "There is no such top-up"),
+    "unknown_country": Kind(404, "There is no such country"),
     "method_not_allowed": Kind(405, "The page does not know this method"),
     "account_closed": Kind(409, "The account is closed"),
     "bad_amount": Kind(409, "The books cannot take this amount or time"),

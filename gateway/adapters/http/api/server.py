@@ -16,6 +16,7 @@ from gateway.adapters.http.api.audit_log import AuditLog
 from gateway.adapters.http.api.door import FAILURES_AT_ONCE, Door
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
 from gateway.adapters.http.api.problems import KINDS, ApiProblem, of_http, of_refusal
+from gateway.adapters.http.listener import Listener
 from gateway.adapters.http.server import (
     HTTP_LOG,
     MOST_HEADER_BYTES,
@@ -30,6 +31,7 @@ from gateway.service.desk import Desk, DeskError
 
 TIMEOUT_SECONDS: Final = 15.0  # beyond the five seconds that a top-up may wait for the disk
 KEEP_ALIVE_SECONDS: Final = 15.0
+MOST_CONNECTIONS: Final = 200
 PUBLIC: Final = ("/v1/openapi.json", "/v1/docs")
 """What is shown without a token: what the API is, and nothing of this gateway."""
 
@@ -63,6 +65,7 @@ class ApiServer:
         requests_per_second: int = 50,
         failures_at_once: int = FAILURES_AT_ONCE,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         """``keyring`` gives the tokens in force; ``tls`` is the files of certificate and key.
 
@@ -75,13 +78,15 @@ class ApiServer:
         self._wanted_port = port
         self._tls = tls
         self._timeout_seconds = timeout_seconds
+        self._most_connections = most_connections
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        assert self._runner is not None, "the server is not started"
-        host, port = self._runner.addresses[0][:2]
+        assert self._listener is not None, "the server is not started"
+        host, port = self._listener.address
         return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def start(self) -> None:
@@ -106,7 +111,7 @@ class ApiServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._wanted_port, ssl_context=context).start()
+            self._listener = await Listener.at(runner, self._host, self._wanted_port, self._most_connections, context)
         except OSError as error:
             await runner.cleanup()
             raise HttpServerError(
@@ -118,7 +123,8 @@ class ApiServer:
     async def stop(self) -> None:
         """Close the listener and what is open. Harmless when not started."""
         runner, self._runner = self._runner, None
-        if runner is not None:
+        if runner is not None and self._listener is not None:
+            self._listener.close()
             await runner.cleanup()
 
     def app(self) -> web.Application:
@@ -200,8 +206,9 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL asks a terminal for one, and waits
     except (OSError, ssl.SSLError) as error:
         why = getattr(error, "strerror", None) or error
-        raise HttpServerError(f"cannot use {cert} with {key} ({why}): name a PEM chain and its own key") from error
+        remedy = "name a PEM chain and its own key, without a pass phrase"
+        raise HttpServerError(f"cannot use {cert} with {key} ({why}): {remedy}") from error
     return context

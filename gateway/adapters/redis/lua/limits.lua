@@ -4,7 +4,8 @@ What restrains a step beyond credit: counters in the hash `limits`, and logs of 
 are the gateway's; what they are for is not known here.
 
   live:COUNTER     calls that are live and carry it
-  used:COUNTER     "USED UNTIL TOLD": micro-units or seconds granted in a period, when that ends (ms), told at 80 %?
+  used:COUNTER     "USED UNTIL TOLD": micro-units or seconds granted in a period, when that ends (ms), and of which
+                   bound it was told that 80 % are used (0: of none)
   pause:TARGET     "UNTIL SINCE GUARD WHY": asks are refused until then (ms); 0: until a person lifts it, and no call
                    goes on
   near:PREFIX      "DIGITS@MS ...": the last numbers dialled there
@@ -18,7 +19,7 @@ MOST WINDOW; then, of an ask alone, GUARDED: 0, or 1 and DIGITS PREFIX COUNTRY H
 of GUARD TARGET COUNT WINDOW PAUSE each (COUNT 0: off; PAUSE '': it only tells).
 ]]
 
-local SOON = 0.8 -- of a period's money or time: told once
+local SOON = 0.8 -- of a period's money or time: told once, and again where a reload has raised the bound
 local NEAR_NUMBERS, NEAR_KEPT = 20, 16
 local QUARANTINE = 0
 
@@ -53,8 +54,8 @@ local function counter_of(books, name)
   local counters = books.counters
   if not counters[name] then
     local stored = redis.call('HGET', books.limits_key, name) or ''
-    local used, ends, told = stored:match('^(%d+) (%d+) (%d)$')
-    counters[name] = { used = tonumber(used or stored) or 0, ends = tonumber(ends or 0), told = told == '1' }
+    local used, ends, told = stored:match('^(%d+) (%d+) (%d+)$')
+    counters[name] = { used = tonumber(used or stored) or 0, ends = tonumber(ends or 0), told = tonumber(told or 0) }
   end
   return counters[name]
 end
@@ -74,12 +75,12 @@ end
 
 local function write_limits(books)
   for name, counter in pairs(books.counters) do
-    if counter.is_changed and counter.used == 0 and not counter.told then
+    if counter.is_changed and counter.used == 0 and counter.told == 0 then
       redis.call('HDEL', books.limits_key, name)
     elseif counter.is_changed then
       local is_live = name:sub(1, 5) == 'live:'
       redis.call('HSET', books.limits_key, name,
-        is_live and text(counter.used) or reply(counter.used, counter.ends, flag(counter.told)))
+        is_live and text(counter.used) or reply(counter.used, counter.ends, counter.told))
     end
   end
   for _, command in ipairs(books.later) do redis.call(unpack(command)) end
@@ -87,13 +88,15 @@ end
 
 -- --------------------------------------------------------------------------------------------------- pauses
 
--- The first one in force among these names.
-local function pause_of(books, names)
+-- The first one in force among these names; of quarantines alone where only these are asked for.
+local function pause_of(books, names, is_quarantine)
   for name in names:gmatch('%S+') do
     local stored = redis.call('HGET', books.limits_key, 'pause:' .. name)
     local ends, guard = (stored or ''):match('^(%d+) %d+ (%S+)')
     ends = tonumber(ends)
-    if ends and (ends == QUARANTINE or ends > books.now) then return { target = name, ends = ends, guard = guard } end
+    if ends == QUARANTINE or (ends and ends > books.now and not is_quarantine) then
+      return { target = name, ends = ends, guard = guard }
+    end
   end
 end
 
@@ -176,7 +179,7 @@ local HELD = '?'
 local function tell_country(books, curbs, call, is_held)
   if is_held and redis.call('SISMEMBER', books.countries_key, HELD .. curbs.country) == 1 then return end
   later(books, 'SADD', books.countries_key, (is_held and HELD or '') .. curbs.country)
-  emit(books, 'guard.first_country', { 'country', curbs.country, 'held', flag(is_held), 'call', call })
+  emit(books, 'guard.first_country', { 'country', curbs.country, 'is_held', flag(is_held), 'call', call })
 end
 
 -- ------------------------------------------------------------------------------------------------ judging
@@ -187,8 +190,8 @@ end
 
 -- A pause of these names; of quarantine alone where calls are live already.
 local function judge_pause(books, names, is_live)
-  local found = pause_of(books, names)
-  if not found or (is_live and found.ends ~= QUARANTINE) then return nil end
+  local found = pause_of(books, names, is_live)
+  if not found then return nil end
   return refusal(found.ends == QUARANTINE and 'quarantined' or 'paused', found.guard, 0, found.ends)
 end
 
@@ -286,14 +289,14 @@ local function add_by_tags(books, tags, live, micros, seconds)
   end
 end
 
--- What a step granted, by its checks: each period knows its end, and tells once that it is nearly used up.
+-- What a step granted, by its checks: each period knows its end, and tells once of a bound that it is nearly used up.
 local function count_grant(books, curbs, call, micros, seconds)
   for _, check in ipairs(curbs.checks) do
     if OF_PERIODS[check.kind] then
       local counter = add_to(books, 'used:' .. check.counter, check.kind == 'money' and micros or seconds)
       counter.ends = check.window
-      if not counter.told and counter.used >= check.most * SOON then
-        counter.told = true
+      if check.most > counter.told and counter.used >= check.most * SOON then
+        counter.told = check.most
         emit(books, 'limit.warning', { 'limit', check.limit, 'unit', check.kind, 'used', text(counter.used),
           'most', text(check.most), 'until_ms', text(check.window), 'call', call })
       end
@@ -303,14 +306,17 @@ end
 
 -- ------------------------------------------------------------------------------------------------ refusals
 
-local REFUSALS_KEPT = 10000 -- a night of flood does not push the day's out
+local REFUSALS_KEPT, PAUSED_KEPT = 10000, 1000
+local OF_PAUSES = { paused = true, quarantined = true }
 local UNCOUNTED = { no_credit = true, paused = true, quarantined = true, account_closed = true }
 
--- Kept for whoever asks why; and counted, where a guard counts them.
+-- Kept for whoever asks why; and counted, where a guard counts them. Those of who is paused have a place of their own:
+-- a flood does not push out what began it.
 local function note_refusal(books, curbs, id, refused, meta)
-  later(books, 'XADD', books.refusals_key, 'MAXLEN', '~', REFUSALS_KEPT, '*', 'call', id, 'at_ms', text(books.now),
-    'reason', refused.reason, 'limit', refused.limit, 'used', text(refused.used), 'most', text(refused.most),
-    'meta', meta)
+  local key, kept = books.refusals_key, REFUSALS_KEPT
+  if OF_PAUSES[refused.reason] then key, kept = books.paused_key, PAUSED_KEPT end
+  later(books, 'XADD', key, 'MAXLEN', '~', kept, '*', 'call', id, 'at_ms', text(books.now), 'reason', refused.reason,
+    'limit', refused.limit, 'used', text(refused.used), 'most', text(refused.most), 'meta', meta)
   if curbs.refusals and not UNCOUNTED[refused.reason] then
     count_for(books, curbs.refusals, books.refused_log, id)
   end

@@ -28,11 +28,12 @@ local function own_meta(args)
   return args[4] == '' and args[3] or args[3] .. '}'
 end
 
--- Keys beyond those of every step of a call: refusals, countries, the log of refusals, a log for each rate.
+-- Keys beyond those of every step of a call: refusals, those of who is paused, countries, the log of refusals, a log for
+-- each rate.
 local function open_asking(keys)
   local books = find_books(keys)
   if not books then return nil end
-  books.refusals_key, books.countries_key, books.refused_log = keys[10], keys[11], keys[12]
+  books.refusals_key, books.paused_key, books.countries_key, books.refused_log = unpack(keys, 10, 13)
   return books
 end
 
@@ -50,7 +51,7 @@ local function reserve(keys, args)
   local curbs, at = read_curbs(args, 6, true)
   local offer = read_offer(args, at)
   offer.is_first = true
-  local refused = judge_ask(books, curbs, { unpack(keys, 13) }, id)
+  local refused = judge_ask(books, curbs, { unpack(keys, 14) }, id)
   if refused then return refuse_reserve(books, id, refused, curbs, own_meta(args)) end
   local grant
   grant, refused = best_grant(books, call, offer, 0, curbs)
