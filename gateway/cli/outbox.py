@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, show, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.service.desk import Desk, Events
 

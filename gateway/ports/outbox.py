@@ -72,7 +72,7 @@ class Outbox(Protocol):
     """
 
     async def outbox_claim(self, tenant: str, holder: str, mark: str, give_up_seconds: float) -> Turn | Later:
-        """Take the turn to deliver the oldest event for some seconds, or, where it is this holder's, keep it for longer.
+        """Take the turn to deliver the oldest event for some seconds, or keep it where it is this holder's.
 
         Where the endpoint is disabled, events become dead letters when they have waited for too long.
         """
