@@ -80,7 +80,7 @@ def retry(tenant: str, events: EventIds = None, config: ConfigDir = CONFIG, as_j
     """
     count = _at_desk(tenant, config, lambda desk: desk.retry_events(tenant, events or ()))
     _check_found(tenant, events, count)
-    _tell(tenant, count, f"{count} dead letters wait again; the webhook is tried within seconds", as_json=as_json)
+    _tell(tenant, count, f"dead letters that wait again: {count}; a running gateway tries the webhook within seconds", as_json=as_json)
 
 
 @outbox.command()
@@ -96,7 +96,7 @@ def drop(
         fail("Name the events, or write --all for every one that was given up.")
     count = _at_desk(tenant, config, lambda desk: desk.drop_events(tenant, events or ()))
     _check_found(tenant, events, count)
-    _tell(tenant, count, f"{count} events dropped", as_json=as_json)
+    _tell(tenant, count, f"events dropped: {count}", as_json=as_json)
 
 
 def _check_found(tenant: str, events: list[str] | None, count: int) -> None:

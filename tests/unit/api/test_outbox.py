@@ -85,11 +85,11 @@ def test_the_command_line_lists_retries_and_drops(folder: Folder) -> None:
     assert (told["tenant"], told["state"]["waiting"], told["dead"][0]["event"]["event_id"]) == ("acme", 1, "evt_acme_1")
 
     assert callgate("retry", "acme", "evt_acme_9").exit_code == 1
-    assert callgate("retry", "acme").stdout.startswith("acme: 1 dead letters wait again")
+    assert callgate("retry", "acme").stdout.startswith("acme: dead letters that wait again: 1;")
     assert "is due" in callgate("list").stdout
     for words in (("drop", "acme"), ("drop", "acme", "evt_acme_1", "--all")):
         assert "Name the events" in callgate(*words).stderr
-    assert callgate("drop", "acme", "--all").stdout == "acme: 0 events dropped\n"
+    assert callgate("drop", "acme", "--all").stdout == "acme: events dropped: 0\n"
     assert "1 of 2 were found" in callgate("drop", "acme", "evt_acme_1", "evt_acme_9").stderr
     assert json.loads(callgate("drop", "acme", "evt_acme_2", "--json").stdout) == {"tenant": "acme", "events": 1}
     assert callgate("list").stdout == "No event waits, and none was given up.\n"
