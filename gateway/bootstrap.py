@@ -1,33 +1,32 @@
-"""Wires the gateway together. This file alone names concrete adapters."""
+"""Wires the gateway together. This file and ``borrow`` alone name concrete adapters."""
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self
 
 import structlog
 
 from gateway.adapters import tasks
-from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.ami.settings import AmiSettings
+from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
-from gateway.adapters.archive_page import FileArchivePage
-from gateway.adapters.http import HttpServer
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
+from gateway.adapters.http.server import HttpServer
 from gateway.adapters.metrics import PrometheusWatch
-from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
+from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
-from gateway.adapters.redis.server import Observer
 from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
-from gateway.core.tenant import Tenant
+from gateway.borrow import desk_of, ledger_at
 from gateway.logs import LogCDRSink
-from gateway.ports import Balance, CDRSink, FundsCame, LedgerUnavailable, Reloaded
+from gateway.ports import Balance, CDRSink, FundsCame, LedgerUnavailable
 from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service import memo
-from gateway.service.accounts import in_slices, open_account, opened_account
+from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
@@ -244,19 +243,6 @@ class Gateway:
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
 
 
-def desk_of(
-    ledger: RedisLedger,
-    directory: Directory,
-    settings: Settings,
-    *,
-    boards: Mapping[str, Switchboard] | None = None,
-    reload: Callable[[], Awaitable[Reloaded]] | None = None,
-) -> Desk:
-    """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
-    archive = FileArchivePage(settings.journal.folder)
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, reload=reload)
-
-
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
     """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
     api = settings().api
@@ -287,64 +273,6 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-@asynccontextmanager
-async def borrowed_server(settings: Settings) -> AsyncIterator[str]:
-    """The URL of the books' server for one command; an embedded one that does not run is started for the moment.
-
-    Raises EmbeddedServerError.
-    """
-    redis = settings.redis
-    if not redis.is_embedded:
-        yield redis.url
-    elif is_in_use(redis.data_dir):
-        yield embedded_url(redis.data_dir)
-    else:
-        async with embedded_server(redis.data_dir) as url:
-            yield url
-
-
-@asynccontextmanager
-async def borrowed_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
-    """The ledger for one command: that of the gateway that runs, or the embedded one started for the moment.
-
-    Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
-    """
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(borrowed_server(settings))
-        ledger = ledger_at(url, settings, timeout_seconds=5.0)
-        stack.push_async_callback(ledger.close)
-        await ledger.connect()
-        yield ledger
-
-
-@asynccontextmanager
-async def borrowed_desk(settings: Settings, *owners: Tenant) -> AsyncIterator[Desk]:
-    """The desk for one command, on the ledger alone; the accounts of these tenants are opened.
-
-    Raises LedgerUnavailable, LedgerRejected, EmbeddedServerError.
-    """
-    async with borrowed_ledger(settings) as ledger:
-        for owner in owners:
-            await opened_account(ledger, owner)
-        yield desk_of(ledger, Directory(settings.tenants.values()), settings)
-
-
-def ledger_at(
-    url: str, settings: Settings, *, timeout_seconds: float = 1.0, observe: Observer | None = None
-) -> RedisLedger:
-    """The ledger on a server, with the promises of the config."""
-    redis, ledger = settings.redis, settings.ledger
-    return RedisLedger(
-        url,
-        timeout_seconds=timeout_seconds,
-        ids_kept_days=ledger.ids_kept_days,
-        sync=ledger.sync,
-        replicas=ledger.replicas,
-        own_sync=partial(sync_files, redis.data_dir) if redis.is_embedded else None,
-        observe=observe,
-    )
 
 
 def ami_settings(settings: SwitchSettings) -> AmiSettings:

@@ -8,21 +8,22 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
 from rich.table import Table
 
-from gateway import bootstrap, logs
+from gateway import borrow, logs
 from gateway.cli import api, audit, desk, explain, money, outbox, prices, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.ports import StoredCall
 from gateway.settings import Settings
@@ -34,27 +35,28 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(prices.quote)
-app.command()(prices.rates)
-for command in (money.topup, money.reverse, money.balance, money.close, money.reopen):
-    app.command()(command)
-app.command()(configs.check)
-app.add_typer(configs.shows, name="show")
-app.command()(configs.schema)
-app.command()(reloads.reload)
-app.command()(reloads.diff)
-app.command()(desk.quarantine)
-app.command()(desk.lift)
-app.command()(desk.restrictions)
-app.command()(desk.refusals)
-app.command("allow-country")(desk.allow_country)
-app.add_typer(outbox.outbox, name="outbox")
-app.command()(api.cut)
-app.add_typer(api.tokens, name="token")
-app.command()(doctors.doctor)
-app.command()(audit.audit)
-app.command()(explain.explain)
-app.command()(reconcile.reconcile)
+
+_PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
+    "Money": (money.topup, money.reverse, money.balance, money.close, money.reopen, audit.audit, reconcile.reconcile),
+    "Calls and fraud": (
+        explain.explain,
+        desk.refusals,
+        desk.quarantine,
+        desk.lift,
+        desk.restrictions,
+        desk.allow_country,
+        api.cut,
+    ),
+    "Prices": (prices.quote, prices.rates),
+    "Config": (configs.check, reloads.diff, reloads.reload, configs.schema),
+    "The gateway": (doctors.doctor,),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(configs.shows, name="show", rich_help_panel="Config")
+app.add_typer(outbox.outbox, name="outbox", rich_help_panel="The gateway")
+app.add_typer(api.tokens, name="token", rich_help_panel="The gateway")
 log = structlog.get_logger(__name__)
 
 
@@ -81,7 +83,7 @@ def about_all(
 # ------------------------------------------------------------------------------------------------------ the gateway
 
 
-@app.command()
+@app.command(rich_help_panel="The gateway")
 def serve(config: ConfigDir = CONFIG) -> None:
     """Gate calls until stopped (SIGTERM, SIGINT); SIGHUP reloads. A stop settles nothing: the PBX keeps its caps."""
     settings = load_settings(config)
@@ -92,6 +94,8 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    from gateway import bootstrap  # noqa: PLC0415 - only this command pays for it
+
     signals = _Signals()
     async with bootstrap.Gateway(settings) as gateway:
         log.info(
@@ -135,7 +139,7 @@ class _Signals:
         self._any.set()
 
 
-@app.command()
+@app.command(rich_help_panel="The gateway")
 def demo(
     seconds: Annotated[float | None, typer.Option("--for", help="Stop after that many seconds.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same calls.")] = 1,
@@ -150,18 +154,22 @@ def demo(
 # ------------------------------------------------------------------------------------------------------- the ledger
 
 
-@app.command()
-def calls(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
+@app.command(rich_help_panel="Calls and fraud")
+def calls(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Show the calls whose books are open: what each holds and was granted."""
     settings = load_settings(config)
+    names = [tenant_named(settings, name).tenant_id for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[StoredCall]:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
-            return [call for tenant in sorted(settings.tenants) for call in await ledger.live_calls(tenant)]
+        async with borrow.borrowed_ledger(settings) as ledger:
+            return [call for tenant in names for call in await ledger.live_calls(tenant)]
 
     rows = run(read())
     if as_json:
         print(json.dumps([{**asdict(row), "meta": json.loads(row.meta)} for row in rows]))
+        return
+    if not rows:
+        print("No call is live.")
         return
     table = Table("tenant", "call", "state", "number", *[right(name) for name in ("granted", "charged", "held")])
     for row in rows:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-import aiohttp
 import typer
 
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run
@@ -56,6 +55,8 @@ def asked(method: str, path: str, url: str | None, config: Path) -> dict[str, An
 
 async def _ask(method: str, where: str, path: str, token: str) -> tuple[int, Any]:
     """Status and body; 0 and a problem where there is no answer."""
+    import aiohttp  # noqa: PLC0415 - only this command pays for it
+
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     headers = {"Authorization": f"Bearer {token}"}
     try:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.archive import read_archive
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, journal_folder, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, journal_folder, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core.findings import Verdict
 from gateway.service.audit import audit_tenant
@@ -20,7 +20,7 @@ from rating import format_amount
 
 
 def audit(
-    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    tenants: OfTenants = None,
     journal: Annotated[
         Path | None, typer.Option(help="The archive's folder, where it is not that of the config.")
     ] = None,
@@ -43,7 +43,7 @@ def audit(
 
 
 async def _audit(settings: Settings, names: list[str], folder: Path) -> dict[str, Verdict]:
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         return {name: await audit_tenant(ledger, name, partial(read_archive, folder / name)) for name in names}
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 import uvloop
 
-from gateway.adapters.http import HttpServerError
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
 from gateway.ports import LedgerRejected, LedgerUnavailable
@@ -33,9 +32,10 @@ ConfigDir = Annotated[
         "--config", "-c", envvar="CALLGATE_CONFIG", callback=config_folder, help="The folder that holds gateway.toml."
     ),
 ]
+OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("config")
-FAILURES = (LedgerRejected, EmbeddedServerError, HttpServerError, AmountError, DeskError)
+FAILURES = (LedgerRejected, EmbeddedServerError, AmountError, DeskError)
 
 
 class InDoubtError(Exception):
@@ -71,7 +71,8 @@ def load_settings(config: Path) -> Settings:
     try:
         return load(config)
     except ConfigErrors as errors:
-        fail(f"{errors}\nNothing was done. `callgate check` says it again.")
+        told = "\n".join(str(problem) for problem in errors.problems if not problem.is_warning)
+        fail(f"{told}\nNothing was done. `callgate check` says it again.")
 
 
 def tenant_named(settings: Settings, name: str) -> Tenant:

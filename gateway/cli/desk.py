@@ -11,9 +11,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
-from gateway.cli.tables import right, show
+from gateway import borrow
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
+from gateway.cli.explain import figures
+from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.ports import Refusal, Restriction
 from gateway.service.desk import Desk
@@ -21,8 +22,6 @@ from gateway.service.desk import Desk
 T = TypeVar("T")
 _FOR = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-OfTenants = Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")]
 
 
 def quarantine(
@@ -84,7 +83,7 @@ def restrictions(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json:
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[tuple[str, Restriction]]:
-        async with bootstrap.borrowed_desk(settings, *owners) as desk:
+        async with borrow.borrowed_desk(settings, *owners) as desk:
             names = [owner.tenant_id for owner in owners]
             return [(name, one) for name in names for one in await desk.restrictions(name)]
 
@@ -116,19 +115,18 @@ def refusals(
     """Show the last refused calls of a tenant, newest first, each with its reason and on what figures."""
     found = _at_desk(tenant, config, lambda desk: desk.refusals(tenant, last))
     if as_json:
-        print(json.dumps([{**asdict(one), "meta": _facts(one)} for one in found]))
+        print(json.dumps([_refusal_facts(one) for one in found]))
         return
     if not found:
         print("No call was refused.")
         return
     owner = tenant_named(load_settings(config), tenant)
-    table = Table("at", "number", "cli", "reason", "limit", right("used"), right("most"), "call")
+    table = Table("at", "number", "cli", "reason", "limit", "call")
     for one in found:
         facts = _facts(one)
         number = str(facts.get("e164") or facts.get("number", ""))
-        figures = (str(one.used), str(one.most)) if one.limit else ("", "")
-        cells = (_when(one.at_ms, owner), number, str(facts.get("cli", "")), one.reason, one.limit)
-        table.add_row(*cells, *figures, one.call_id)
+        caller = str(facts.get("cli", ""))
+        table.add_row(_when(one.at_ms, owner), number, caller, one.reason, figures(one, owner), one.call_id)
     show(table)
 
 
@@ -137,7 +135,7 @@ def _at_desk(tenant: str, config: Path, ask: Callable[[Desk], Awaitable[T]]) -> 
     owner = tenant_named(settings, tenant)
 
     async def done() -> T:
-        async with bootstrap.borrowed_desk(settings, owner) as desk:
+        async with borrow.borrowed_desk(settings, owner) as desk:
             return await ask(desk)
 
     return run(done())
@@ -148,6 +146,12 @@ def _seconds(text: str) -> int:
     if match is None:
         fail(f"{text!a} is no time; write one such as 90s, 30m, 8h or 2d.")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def _refusal_facts(one: Refusal) -> dict[str, Any]:
+    """In the API's words."""
+    facts = {name: value for name, value in asdict(one).items() if name not in {"call_id", "meta"}}
+    return {"call": one.call_id, **facts, "facts": _facts(one)}
 
 
 def _facts(one: Refusal) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.redis.losses import Diagnosis, Wanted, diagnose
 from gateway.adapters.redis.survey import Survey, survey_all
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, load_settings, run
@@ -22,7 +22,7 @@ def doctor(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     wanted = Wanted(settings.ledger.sync, settings.ledger.replicas, settings.redis.is_embedded)
 
     async def look() -> dict[str, Survey]:
-        async with bootstrap.borrowed_server(settings) as url:
+        async with borrow.borrowed_server(settings) as url:
             return await survey_all(url)
 
     servers = run(look())

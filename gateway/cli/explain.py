@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
-from gateway.ports import Refusal
+from gateway.ports import BY_HAND, Refusal
 from gateway.service.explain import Story, stories_of
 from gateway.settings import Settings
 from rating import format_amount
@@ -50,7 +50,7 @@ def explain(
 
 
 async def _stories(settings: Settings, names: list[str], folder: Path, call: str) -> list[Story]:
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         return await stories_of(ledger, lambda name, n: read_archive(folder / name, n), names, call)
 
 
@@ -73,10 +73,14 @@ def _facts(story: Story) -> dict[str, Any]:
         "tenant": story.tenant,
         "call": story.call_id,
         "asked": asked_of(story),
-        "refusal": None if story.refusal is None else asdict(story.refusal) | {"meta": None},
+        "refusal": None if story.refusal is None else _refusal_facts(story.refusal),
         "state": None if story.stored is None else story.stored.state,
         "entries": [asdict(entry) for entry in story.entries],
     }
+
+
+def _refusal_facts(refusal: Refusal) -> dict[str, Any]:
+    return {name: value for name, value in asdict(refusal).items() if name not in {"call_id", "meta"}}
 
 
 # ------------------------------------------------------------------------------------------------ for people
@@ -99,16 +103,22 @@ def _tell(story: Story, owner: Tenant) -> None:
 
 def why(refusal: Refusal, owner: Tenant) -> str:
     """The reason and its figures, in words."""
-    if not refusal.limit:
-        return refusal.reason
+    return ": ".join(filter(None, (refusal.reason, figures(refusal, owner))))
+
+
+def figures(refusal: Refusal, owner: Tenant) -> str:
+    """Which limit or guard refused, and on what figures; empty where the reason says it all."""
+    limit, used, most = refusal.limit, refusal.used, refusal.most
     if refusal.reason in {Reason.PAUSED, Reason.QUARANTINED}:
-        until = f"until {_when(refusal.most, owner)}" if refusal.most else "until a person lifts it"
-        return f"{refusal.reason}: by {refusal.limit}, {until}"
+        who = "by hand" if limit == BY_HAND else f"by the guard {limit}"
+        if refusal.reason == Reason.QUARANTINED:
+            return f"{who}, until a person lifts it"
+        return f"{who}, until {_when(most, owner)}" if most else who
+    if not most:
+        return limit
     if refusal.reason == Reason.SPEND_LIMIT:
-        used, most = (format_amount(micros, owner.currency) for micros in (refusal.used, refusal.most))
-    else:
-        used, most = str(refusal.used), str(refusal.most)
-    return f"{refusal.reason}: limit {refusal.limit}, {used} of {most} in use"
+        return f"limit {limit}, {format_amount(used)} of {format_amount(most, owner.currency)} in use"
+    return f"limit {limit}, {used} of {most}{' s' if refusal.reason == Reason.MINUTES_LIMIT else ''} in use"
 
 
 def _movements(entries: tuple[Entry, ...], owner: Tenant) -> Table:

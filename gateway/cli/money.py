@@ -13,8 +13,18 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, InDoubtError, fail, load_settings, run, tenant_named
+from gateway import borrow
+from gateway.cli.common import (
+    CONFIG,
+    AsJson,
+    ConfigDir,
+    InDoubtError,
+    OfTenants,
+    fail,
+    load_settings,
+    run,
+    tenant_named,
+)
 from gateway.cli.tables import right, show
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp
@@ -51,7 +61,7 @@ def topup(
     expires_at_ms = None if expires is None else _end_of_day_ms(expires, owner)
 
     async def book() -> TopUp:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             await opened_account(ledger, owner)
             with _explained(owner, micros, expires, shlex.join(words)):
                 return await add_funds(ledger, owner, given_id, micros, source, expires_at_ms=expires_at_ms)
@@ -110,7 +120,7 @@ def reverse(
     owner = tenant_named(settings, tenant)
 
     async def take_back() -> TopUp:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             await opened_account(ledger, owner)
             try:
                 return await ledger.reverse(tenant, topup_id, reason)
@@ -146,7 +156,7 @@ def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable
     owner = tenant_named(settings, tenant)
 
     async def apply() -> Balance:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             await opened_account(ledger, owner)
             return await change(ledger)
 
@@ -159,7 +169,7 @@ def _show_status(tenant: str, config: Path, change: Callable[[Ledger], Awaitable
 
 
 def balance(
-    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    tenants: OfTenants = None,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -168,7 +178,7 @@ def balance(
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[tuple[Balance, Sequence[Lot]]]:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             return [(await opened_account(ledger, owner), await ledger.lots(owner.tenant_id)) for owner in owners]
 
     rows = run(read())

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway import borrow
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
 from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.service.desk import Desk, Events
@@ -25,7 +25,7 @@ EventIds = Annotated[list[str] | None, typer.Argument(help="Their ids, as `callg
 
 @outbox.command("list")
 def list_events(
-    tenants: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
+    tenants: OfTenants = None,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -34,7 +34,7 @@ def list_events(
     owners = [tenant_named(settings, name) for name in tenants or sorted(settings.tenants)]
 
     async def read() -> list[tuple[Tenant, Events]]:
-        async with bootstrap.borrowed_desk(settings, *owners) as desk:
+        async with borrow.borrowed_desk(settings, *owners) as desk:
             return [(owner, await desk.events(owner.tenant_id, MOST_SHOWN)) for owner in owners]
 
     found = run(read())
@@ -80,7 +80,8 @@ def retry(tenant: str, events: EventIds = None, config: ConfigDir = CONFIG, as_j
     """
     count = _at_desk(tenant, config, lambda desk: desk.retry_events(tenant, events or ()))
     _check_found(tenant, events, count)
-    _tell(tenant, count, f"dead letters that wait again: {count}; a running gateway tries the webhook within seconds", as_json=as_json)
+    told = f"dead letters that wait again: {count}; a running gateway tries the webhook within seconds"
+    _tell(tenant, count, told, as_json=as_json)
 
 
 @outbox.command()
@@ -113,7 +114,7 @@ def _at_desk(tenant: str, config: Path, ask: Callable[[Desk], Awaitable[int]]) -
     owner = tenant_named(settings, tenant)
 
     async def done() -> int:
-        async with bootstrap.borrowed_desk(settings, owner) as desk:
+        async with borrow.borrowed_desk(settings, owner) as desk:
             return await ask(desk)
 
     return run(done())

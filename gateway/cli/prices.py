@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core import quote as quotes
@@ -134,7 +134,7 @@ def _tenant(name: str | None, config: Path) -> Tenant:
     if name is None and len(settings.tenants) == 1:
         return next(iter(settings.tenants.values()))
     if name is None:
-        fail(f"Name a tenant: --tenant {', '.join(sorted(settings.tenants)) or '(there is none)'}.")
+        fail(f"Say whose, by --tenant; the config has: {', '.join(sorted(settings.tenants)) or 'none'}.")
     return tenant_named(settings, name)
 
 
@@ -279,7 +279,7 @@ def _available_micros(subject: Subject, config: Path) -> int | None:
         return None
 
     async def read() -> int:
-        async with bootstrap.borrowed_ledger(load_settings(config)) as ledger:
+        async with borrow.borrowed_ledger(load_settings(config)) as ledger:
             return (await opened_account(ledger, tenant)).available_micros
 
     return run(read())

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.adapters.asterisk_cdr import CdrFileError, CdrProblem, read_files
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
@@ -64,7 +64,7 @@ def reconcile(
     problems: list[CdrProblem] = []
 
     async def errand() -> Report:
-        async with bootstrap.borrowed_ledger(settings) as ledger:
+        async with borrow.borrowed_ledger(settings) as ledger:
             return await compare(
                 ledger,
                 lambda name, n: read_archive(folder / name, n),

@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from gateway.adapters.http.control import ControlError, ask_gateway
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, run
 from gateway.settings import ConfigErrors, control_socket
 from gateway.settings.changes import Change
@@ -28,6 +27,8 @@ def diff(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
 
 
 def _ask(config: Path, word: str) -> dict[str, Any]:
+    from gateway.adapters.http.control import ControlError, ask_gateway  # noqa: PLC0415 - only these pay for it
+
     try:
         return run(ask_gateway(control_socket(config), word))
     except ConfigErrors as errors:

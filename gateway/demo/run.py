@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway import logs
-from gateway.bootstrap import Gateway, borrowed_ledger
+from gateway.bootstrap import Gateway
+from gateway.borrow import borrowed_ledger
 from gateway.demo.board import Board, board, console, show_books
 from gateway.demo.books import Opening, TenantBooks, Witness, opening
 from gateway.demo.channels import Call, End

@@ -22,7 +22,7 @@ from gateway.ports.books import (
 from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
-from gateway.ports.limits import Refusal, Restraints, Restriction
+from gateway.ports.limits import BY_HAND, Refusal, Restraints, Restriction
 from gateway.ports.outbox import (
     Attempt,
     DeadEvent,
@@ -37,6 +37,7 @@ from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, Verdic
 from gateway.ports.world import CDRSink, Notifier, Watch
 
 __all__ = [
+    "BY_HAND",
     "AccountTerms",
     "Archive",
     "ArchiveBrokenError",

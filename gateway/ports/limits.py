@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+BY_HAND: Final = "by_hand"
+"""The guard of what a person restricted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.ami.settings import AmiSettings
+from gateway.adapters.ami.switch import AmiSwitch
 from gateway.core.facts import Fact, LinkDown, LinkUp
 from tests.contract.ami_server import AmiServer, until
 

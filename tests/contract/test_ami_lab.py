@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.adapters.ami import AmiSettings, AmiSwitch
+from gateway.adapters.ami.settings import AmiSettings
+from gateway.adapters.ami.switch import AmiSwitch
 from gateway.core.facts import Ask, ChannelEnded, Doubt, Fact, LegAnswered, LegDialled, LinkDown, LinkUp
 from gateway.ports import ListNotWhole
 from tests.contract.ami_server import until

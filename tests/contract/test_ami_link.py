@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.ami import AmiSettings
 from gateway.adapters.ami.messages import MAX_MESSAGE_BYTES
 from gateway.adapters.ami.protocol import MAX_PENDING
+from gateway.adapters.ami.settings import AmiSettings
 from gateway.core.facts import ChannelEnded, Doubt, LinkDown, LinkUp
 from gateway.ports import SwitchUnavailable
 from tests.contract import ami_events as ev

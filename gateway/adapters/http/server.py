@@ -49,7 +49,7 @@ HTTP_LOG = logging.getLogger("callgate.http.server")
 HTTP_LOG.addFilter(_is_news)
 
 
-class HttpServerError(Exception):
+class HttpServerError(OSError):
     """The server could not listen where it was told to."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.cli import app
 from gateway.ports import CallKey, Turn
 from gateway.service.notify import mark_of
@@ -48,7 +48,7 @@ async def test_the_read_role_sees_what_waits_and_what_was_given_up(api: Caller, 
 async def shape(settings: Settings) -> None:
     """One event of acme is dead, one waits for an endpoint that said 410."""
     acme = settings.tenants["acme"]
-    async with bootstrap.borrowed_desk(settings, acme), bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_desk(settings, acme), borrow.borrowed_ledger(settings) as ledger:
         await ledger.reserve(CallKey("acme", "a"), Ladder(0, ((60, 1),)), 1, "{}")
         turn = await ledger.outbox_claim("acme", "gateway", mark_of(acme), FOR_EVER)
         assert isinstance(turn, Turn)

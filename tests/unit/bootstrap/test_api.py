@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.adapters.http import HttpServerError
+from gateway.adapters.http.server import HttpServerError
 from gateway.bootstrap import Gateway
 from gateway.core.access import hash_of
 from gateway.settings import load
@@ -21,7 +21,7 @@ TOKENS = f'[[token]]\nname = "noc"\nroles = ["operate", "bill"]\nsha256 = "{hash
 
 ON_A_TERMINAL = """
 import os, pathlib, pty, sys
-from gateway.adapters.http import HttpServerError
+from gateway.adapters.http.server import HttpServerError
 from gateway.adapters.http.api.server import _context
 child, _ = pty.fork()
 if child:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import bootstrap
+from gateway import bootstrap, borrow
 from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.core.effects import RecordAnswer
 from gateway.ports import CallKey, Unsettled
@@ -24,7 +24,7 @@ async def test_a_gateway_sends_what_waits_before_it_takes_calls_back(tmp_path: P
     folder.change("gateway.toml", "[[switch]]", "[http]\nport = 0\n[[switch]]\nport = 1")
     settings = load(folder.root, folder.environ)
     answer = RecordAnswer("100.2", 1_700_000_000_000, 90_000)
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         await open_account(ledger, settings.tenants["acme"])
         await ledger.top_up("acme", "one", 1_000_000, "USD", "test")
         await ledger.reserve(KEY, Ladder(0, ((60, 60_000),)), 90_000, "{}")

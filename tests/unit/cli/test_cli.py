@@ -115,8 +115,18 @@ def test_an_unknown_tenant_is_told_with_those_there_are(config: Path) -> None:
 
 
 def test_calls_are_listed_as_none_where_there_are_none(config: Path) -> None:
-    """Also as JSON."""
+    """Also as JSON, and of one tenant."""
     assert json.loads(callgate(config, "calls", "--json").output) == []
+    assert callgate(config, "calls", "acme").output == "No call is live.\n"
+    assert "no tenant 'acmee'" in callgate(config, "calls", "acmee").output
+
+
+def test_a_command_that_needs_the_config_tells_its_problems_and_no_warnings(config: Path) -> None:
+    """Those are the business of check, and hide what stands in the way."""
+    change(config / "tenants" / "acme.toml", 'currency = "USD"', 'currency = "US"')
+    told = callgate(config, "balance").output
+    assert "currency" in told
+    assert "warning" not in told
 
 
 @pytest.fixture
@@ -376,3 +386,14 @@ def test_a_gateway_without_a_switch_says_what_is_missing(config: Path, gateway_p
         urllib.request.urlopen(f"http://127.0.0.1:{port_of(config)}/readyz", timeout=5)
     with answer.value as body:
         assert json.loads(body.read())["missing"] == {"switch": "gateway.toml has no [[switch]]"}
+
+
+def test_a_command_on_the_books_does_not_load_the_gateway() -> None:
+    """People wait for each import: HTTP, metrics and AMI are those of serve and of what asks a running gateway."""
+    loaded = (
+        "import sys; print([name for name in ('aiohttp', 'panoramisk', 'prometheus_client') if name in sys.modules])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", f"import gateway.cli; {loaded}"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "[]\n"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import bootstrap
+from gateway import borrow
+from gateway.adapters.http.api.answers import RefusalFacts
+from gateway.cli.explain import why
 from gateway.core.curbs import NO_CURBS, Check, Curbs, Kind
 from gateway.core.reasons import Reason
-from gateway.ports import CallKey, Grant
+from gateway.ports import CallKey, Grant, Refusal
 from gateway.settings import load
 from rating import Ladder
 from tests.unit.cli.test_money import callgate, config, done
@@ -30,7 +32,7 @@ def calls(config: Path) -> Path:
     done(config, "topup", "acme", "25.00")
 
     async def play() -> None:
-        async with bootstrap.borrowed_ledger(load(config)) as ledger:
+        async with borrow.borrowed_ledger(load(config)) as ledger:
             for call, curbs in (("1.1", NO_CURBS), ("2.1", ONE_CALL), ("3.1", ONE_CALL)):
                 key = CallKey("acme", f"pbx1/{call}/9")
                 outcome = await ledger.reserve(key, MINUTE, 3_600_000, META, curbs=curbs)
@@ -67,3 +69,31 @@ def test_a_call_that_nobody_knows_is_said_to_be_unknown(calls: Path) -> None:
     """With where else to look."""
     result = callgate(calls, "explain", "9.9")
     assert (result.exit_code, "Nothing is known of '9.9'" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "limit", "used", "most", "told"),
+    [
+        ("spend_limit", "abroad", 49_500_000, 50_000_000, "spend_limit: limit abroad, 49.50 of 50.00 USD in use"),
+        ("minutes_limit", "all", 590, 600, "minutes_limit: limit all, 590 of 600 s in use"),
+        ("paused", "by_hand", 0, 1_795_392_000_000, "paused: by hand, until 2026-11-23 00:00:00.000"),
+        ("paused", "sequence", 0, 0, "paused: by the guard sequence"),
+        ("quarantined", "by_hand", 0, 0, "quarantined: by hand, until a person lifts it"),
+        ("new_country", "MC", 0, 0, "new_country: MC"),
+        ("no_credit", "", 0, 0, "no_credit"),
+    ],
+)
+def test_a_refusal_has_its_figures_in_words(
+    config: Path, reason: str, limit: str, used: int, most: int, told: str
+) -> None:
+    """Money in units, time in seconds or as a date, and no figure where there is none."""
+    refusal = Refusal("pbx1/1.1/9", 0, reason, limit, used, most, "{}")
+    assert why(refusal, load(config).tenants["acme"]) == told
+
+
+def test_a_refusal_has_the_same_names_as_in_the_api(calls: Path) -> None:
+    """One program reads both."""
+    (one,) = json.loads(callgate(calls, "refusals", "acme", "--json").stdout)
+    assert set(one) == set(RefusalFacts.model_fields) - {"at"}
+    assert (one["call"], one["facts"]["cli"]) == ("pbx1/3.1/9", "2001")
+    assert "limit all, 1 of 1 in use" in done(calls, "refusals", "acme")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.cli import app
 from gateway.ports import CallKey, LedgerUnavailable
@@ -96,7 +96,7 @@ def test_a_chargeback_is_taken_once(config: Path) -> None:
 
 async def spend(config: Path, micros: int, *, is_over: bool) -> None:
     """A call of acme's that holds so much, and is charged all of it once it is over."""
-    async with bootstrap.borrowed_ledger(load(config)) as ledger:
+    async with borrow.borrowed_ledger(load(config)) as ledger:
         key = CallKey("acme", "pbx1/1.1/n")
         await ledger.reserve(key, Ladder(0, ((60, micros),)), 60_000, "{}")
         await ledger.answer(key, "1.2", 1, 60_000)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway import bootstrap
+from gateway import borrow
 from gateway.cli import app
 from gateway.core.tenant import Tenant
 from gateway.ports import CallKey
@@ -43,7 +43,7 @@ def master(tmp_path: Path) -> Path:
 
 async def _book(settings: Settings, uniqueid: str, seconds: int, *, is_estimate: bool) -> None:
     tenant: Tenant = settings.tenants["acme"]
-    async with bootstrap.borrowed_ledger(settings) as ledger:
+    async with borrow.borrowed_ledger(settings) as ledger:
         await open_account(ledger, tenant)
         await ledger.top_up("acme", f"for-{uniqueid}", 10_000_000, "USD", "test")
         terms = build.call(build.rate(initial=1, increment=1)).terms

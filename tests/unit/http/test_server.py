@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from gateway.adapters.http import HttpServer, HttpServerError, ReadyCheck
-from gateway.adapters.http.server import SECURITY_HEADERS
+from gateway.adapters.http.server import SECURITY_HEADERS, HttpServer, HttpServerError, ReadyCheck
 
 
 async def all_well() -> tuple[bool, Mapping[str, object]]:
