@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger schema coverage check lab setup image-check lock clean
+.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -25,6 +25,7 @@ help:
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
 	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
 	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
+	@echo 'make bench-webhooks a thousand events at once, to a receiver that answers in 50 ms, beside one that hangs'
 	@echo 'make schema       writes config/schema anew from the models'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
@@ -75,6 +76,9 @@ bench-ledger: setup
 
 bench-config: setup
 	$(BIN)/python -m tests.load.bench_config
+
+bench-webhooks: setup
+	$(BIN)/python -m tests.load.bench_webhooks $(ARGS)
 
 schema: setup
 	for kind in gateway tenant plan tariff; do $(BIN)/callgate schema $$kind > config/schema/$$kind.json || exit 1; done

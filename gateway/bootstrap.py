@@ -86,10 +86,12 @@ class Gateway:
 
     async def _start(self) -> None:
         self.ledger = await self._open_ledger()
-        notifier = await self._stack.enter_async_context(WebhookNotifier())
+        allow_private = self.settings.webhook.allow_private
+        notifier = await self._stack.enter_async_context(WebhookNotifier(allow_private=allow_private))
         self.notices = self._notices()
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
+        self._stack.push_async_callback(self.deliverer.drain, DRAIN_SECONDS)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
         for switch_settings in self.settings.switches:

@@ -88,4 +88,4 @@ def desk_of(
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     archive = FileArchivePage(settings.journal.folder)
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, reload=reload)
+    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, reload=reload)

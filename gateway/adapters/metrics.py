@@ -42,9 +42,12 @@ LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
     "mail_take",
+    "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
+    "outbox_drop",
 )  # fmt: skip
 FAULT_PLACES: Final = (
-    "doubt", "estimate", "leg_past_cap", "metrics", "registered_again", "undefined_transition", "unpaid_leg",
+    "doubt", "estimate", "event_given_up", "leg_past_cap", "metrics", "registered_again", "undefined_transition",
+    "unpaid_leg", "webhook_gone",
 )  # fmt: skip
 
 VERDICT_BUCKETS_SECONDS: Final = (
@@ -170,6 +173,15 @@ class PrometheusWatch:
             ["notice", "result"],
             registry=registry,
         )
+        self._outbox = {
+            name: Gauge(f"callgate_{name}", about, registry=registry)
+            for name, about in (
+                ("outbox_events", "Events that no webhook has acknowledged yet."),
+                ("outbox_oldest_age_seconds", "Age of the oldest of them; 0: there is none."),
+                ("outbox_dead_events", "Events that were given up: callgate outbox list."),
+                ("webhooks_disabled", "Tenants whose webhook said 410, and gets nothing."),
+            )
+        }
         self._faults = Counter(
             "callgate_faults",
             "Things that went wrong and want a person's look.",
@@ -313,6 +325,11 @@ class PrometheusWatch:
     def mailed(self, notice: str, outcome: str) -> None:
         """One attempt to send a notice; both are words of the gateway's own."""
         self._mails.labels(notice, outcome).inc()
+
+    def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
+        """All tenants' events, as a sweep has found them."""
+        for gauge, value in zip(self._outbox.values(), (waiting, oldest_seconds, dead, disabled), strict=True):
+            gauge.set(value)
 
     def fault(self, where: str) -> None:
         """Something went wrong that a person should look at."""

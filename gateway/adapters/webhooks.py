@@ -20,14 +20,17 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from gateway.adapters.outward import admits, connector
+from gateway.core.addresses import names_loopback
 from gateway.core.tenant import decode_webhook_secret
-from gateway.ports import OutboxEvent
+from gateway.ports import Attempt, OutboxEvent, Outcome
 from rating.money import format_amount
 
 TIMEOUT_SECONDS = 10.0
-MOST_CONNECTIONS = 256
-MOST_CONNECTIONS_A_HOST = 8  # a receiver that hangs holds up itself, not the others
+MOST_CONNECTIONS = 512
 OK_FROM, OK_BELOW = 200, 300
+GONE = 410
+_MOST_WHY = 200
 # What the ledger tells in figures. All else of an event is words.
 _AMOUNTS = frozenset({"amount", "trigger", "balance", "held", "available"})  # micro-units
 _TIMES_MS = frozenset({"expires_at_ms", "until_ms", "paused_until_ms"})  # UTC epoch; 0 and "" are none
@@ -42,11 +45,21 @@ class WebhookNotifier:
     """Implements ``ports.Notifier``. Used in a running event loop; close it, or use it as a context."""
 
     def __init__(
-        self, *, timeout_seconds: float = TIMEOUT_SECONDS, now_seconds: Callable[[], float] = time.time
+        self,
+        *,
+        allow_private: bool = False,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        now_seconds: Callable[[], float] = time.time,
     ) -> None:
+        """Reach public addresses only, unless ``allow_private``; and this machine where a URL names it.
+
+        An admin who writes 127.0.0.1 or localhost into a URL means it, and no name server can change that. A name that
+        turns out to be of this machine, or of its network, is the word of somebody else.
+        """
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._allow_private = allow_private
         self._now_seconds = now_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # of this machine, and of all others
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,38 +71,44 @@ class WebhookNotifier:
 
     async def close(self) -> None:
         """Drop all connections. Harmless when there are none."""
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
-    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """POST the event once. ``secret``: one ``whsec_…``, or several separated by spaces; signed with each.
 
-        True when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
-        The body of the answer is not read. Never raises for what a receiver does. An event or a secret that
-        cannot be sent gives False and an error in the log.
+        Acknowledged when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
+        The body of the answer is not read. Never raises for what a receiver does.
         """
         log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
         try:
             body = payload(event)
+        except ValueError as error:
+            log.error("webhook.unsendable", error=str(error))
+            return Attempt(Outcome.UNSENDABLE, f"it cannot be written: {error}"[:_MOST_WHY])
+        try:
             headers = self._headers(event.event_id, body, secret)
         except ValueError as error:
             log.error("webhook.unsendable", error=str(error))
-            return False
+            return Attempt(Outcome.FAILED, str(error)[:_MOST_WHY])
+        attempt = await self._post(url, body, headers)
+        if attempt.outcome is not Outcome.ACKNOWLEDGED:
+            log.warning("webhook.failed", outcome=attempt.outcome.value, error=attempt.why)
+        return attempt
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Attempt:
         try:
             # Leaving the block closes a connection whose answer is not all there: nothing is unpacked.
-            async with self._client().post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._client(url).post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status = response.status
         except TimeoutError:
-            log.warning("webhook.failed", error="no answer in time")
-            return False
+            return Attempt(Outcome.FAILED, "no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            log.warning("webhook.failed", error=f"{type(error).__name__}: {error}"[:200])
-            return False
+            return Attempt(Outcome.FAILED, _words_of(error))
         if OK_FROM <= status < OK_BELOW:
-            return True
-        log.warning("webhook.failed", error="not acknowledged", status=status)
-        return False
+            return Attempt(Outcome.ACKNOWLEDGED)
+        return Attempt(Outcome.GONE if status == GONE else Outcome.FAILED, f"it answered {status}")
 
     def _headers(self, event_id: str, body: bytes, secret: str) -> dict[str, str]:
         sent_at = str(int(self._now_seconds()))
@@ -100,16 +119,18 @@ class WebhookNotifier:
             "webhook-signature": signatures(secret, event_id, sent_at, body),
         }
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, limit_per_host=MOST_CONNECTIONS_A_HOST),
+    def _client(self, url: str) -> aiohttp.ClientSession:
+        is_own = names_loopback(_host(url))
+        if is_own not in self._sessions:
+            may_reach = admits(allow_private=self._allow_private, is_own=is_own)
+            self._sessions[is_own] = aiohttp.ClientSession(
+                connector=connector(may_reach, limit=MOST_CONNECTIONS),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"user-agent": f"callgate/{version('callgate')}"},
             )
-        return self._session
+        return self._sessions[is_own]
 
 
 def signatures(secrets: str, event_id: str, sent_at: str, body: bytes) -> str:
@@ -152,6 +173,17 @@ def _iso(at_ms: int) -> str:
     seconds, ms = divmod(at_ms, 1000)
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _words_of(error: Exception) -> str:
+    """A failure in words that can be shown: nothing of the URL's path, no control characters of a receiver's."""
+    text = str(error)
+    if isinstance(error, aiohttp.InvalidURL):
+        text = "the URL cannot be called"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        text = error.message
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return f"{type(error).__name__}: {shown}"[:_MOST_WHY]
 
 
 def _host(url: str) -> str:

@@ -24,6 +24,16 @@ from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError,
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.limits import BY_HAND, Refusal, Restraints, Restriction
 from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
+from gateway.ports.outbox import (
+    Attempt,
+    DeadEvent,
+    Later,
+    Outbox,
+    OutboxDesk,
+    OutboxState,
+    Outcome,
+    Turn,
+)
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, Watch
 
@@ -34,14 +44,17 @@ __all__ = [
     "ArchiveBrokenError",
     "ArchiveBusyError",
     "ArchivePage",
+    "Attempt",
     "Balance",
     "CDRSink",
     "CallKey",
     "CreditRanShort",
+    "DeadEvent",
     "DeskLedger",
     "FundsCame",
     "Grant",
     "JournalReader",
+    "Later",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
@@ -50,7 +63,11 @@ __all__ = [
     "MailBox",
     "MailWatch",
     "Notifier",
+    "Outbox",
+    "OutboxDesk",
     "OutboxEvent",
+    "OutboxState",
+    "Outcome",
     "Pool",
     "Posted",
     "Postman",
@@ -65,6 +82,7 @@ __all__ = [
     "Switch",
     "SwitchUnavailable",
     "TopUp",
+    "Turn",
     "Unsettled",
     "VerdictLate",
     "WaitingMail",

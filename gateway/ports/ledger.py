@@ -10,7 +10,6 @@ from gateway.ports.books import (
     AccountTerms,
     Balance,
     CallKey,
-    OutboxEvent,
     StoredCall,
     TopUp,
     Unsettled,
@@ -190,14 +189,6 @@ class Ledger(Protocol):
 
     async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:
         """Those of them whose validity has run out, by the ledger's own clock."""
-        ...
-
-    async def outbox(self, tenant: str, most: int) -> Sequence[OutboxEvent]:
-        """The oldest undelivered events of a tenant, in order."""
-        ...
-
-    async def outbox_done(self, tenant: str, entry_id: str) -> None:
-        """Forget an event that was acknowledged by its receiver."""
         ...
 
 

@@ -4,13 +4,14 @@ from typing import Protocol
 
 from gateway.core.cdr import CallRecord
 from gateway.ports.books import OutboxEvent
+from gateway.ports.outbox import Attempt
 
 
 class Notifier(Protocol):
     """Delivers one outbox event to a tenant's webhook."""
 
-    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
-        """True when the receiver acknowledged it (2xx). Never raises for what a receiver does."""
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
+        """Make one attempt. Never raises for what a receiver does."""
         ...
 
 
@@ -39,6 +40,10 @@ class Watch(Protocol):
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """One attempt to deliver an outbox event."""
+        ...
+
+    def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
+        """All tenants' events: how many wait, the age of the oldest, dead letters, and endpoints that are disabled."""
         ...
 
     def fault(self, where: str) -> None:

@@ -18,8 +18,12 @@ from gateway.core.tenant import Tenant
 from gateway.ports import (
     ArchivePage,
     Balance,
+    DeadEvent,
     DeskLedger,
     Lot,
+    OutboxDesk,
+    OutboxEvent,
+    OutboxState,
     Refusal,
     Reloaded,
     Restraints,
@@ -31,6 +35,7 @@ from gateway.ports import (
 from gateway.service.directory import Directory
 from gateway.service.funds import add_funds
 from gateway.service.journal import JournalPage, PageOf, journal_page
+from gateway.service.notify import mark_of
 from gateway.service.session import NORMAL_CLEARING, Session
 from gateway.service.switchboard import Switchboard
 from rating import is_country
@@ -63,6 +68,15 @@ class LiveCall:
     call_class: str
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A tenant's events: how their delivery goes, the oldest of those that wait, the oldest of those given up."""
+
+    state: OutboxState
+    waiting: Sequence[OutboxEvent]
+    dead: Sequence[DeadEvent]
+
+
 class Desk:
     """The tenants, the books, the switches and the config of one running gateway, or of none (``boards`` empty)."""
 
@@ -74,14 +88,16 @@ class Desk:
         *,
         boards: Mapping[str, Switchboard] | None = None,
         limits: Restraints | None = None,
+        events: OutboxDesk | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
-        """Without ``boards`` no call can be cut; without ``limits`` and ``reload`` these are not available."""
+        """Without ``boards`` no call can be cut; without ``limits``, ``events``, ``reload`` these are not available."""
         self._ledger = ledger
         self._directory = directory
         self._archive = archive
         self._boards = boards or {}
         self._restraints = limits
+        self._events = events
         self._reload = reload
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
@@ -233,6 +249,32 @@ class Desk:
         if self._restraints is None:
             raise DeskError("not_available", "These books know no restrictions.")
         return self._restraints
+
+    # ---------------------------------------------------------------------------------------------- events
+
+    async def events(self, tenant_id: str, most: int) -> Events:
+        """Those that wait for the webhook, and those that were given up. Error: ``unknown_tenant``."""
+        tenant = self.tenant(tenant_id)
+        state = await self._outbox.outbox_state(tenant_id, mark_of(tenant))
+        waiting = await self._outbox.outbox(tenant_id, most)
+        return Events(state, waiting, await self._outbox.dead_events(tenant_id, most))
+
+    async def retry_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
+        """Let dead letters wait again, all where none is named, and the webhook be tried at once; how many there were.
+
+        A running gateway sees it within its next sweep. Error: ``unknown_tenant``.
+        """
+        return await self._outbox.outbox_retry(self.tenant(tenant_id).tenant_id, event_ids)
+
+    async def drop_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
+        """Forget events that wait or were given up; all of the latter where none is named; how many there were."""
+        return await self._outbox.outbox_drop(self.tenant(tenant_id).tenant_id, event_ids)
+
+    @property
+    def _outbox(self) -> OutboxDesk:
+        if self._events is None:
+            raise DeskError("not_available", "These books know no events.")
+        return self._events
 
     # ---------------------------------------------------------------------------------------------- the config
 

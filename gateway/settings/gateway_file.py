@@ -79,6 +79,14 @@ class ApiSection(Section):
     )
 
 
+class WebhookSection(Section):
+    """What holds for the webhooks of all tenants."""
+
+    allow_private: StrictBool = key(
+        "true where webhooks may be in a private network; 127.0.0.1 and localhost always may", "true", default=False
+    )
+
+
 class SwitchSection(Section):
     """One Asterisk and its manager user. The secret stands in exactly one of three places."""
 
@@ -177,6 +185,7 @@ class GatewayFile(Section):
     ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
     api: ApiSection = key("the HTTP API for admins and clerks", "[api]", ApiSection())
+    webhook: WebhookSection = key("what holds for all webhooks", "[webhook]", WebhookSection())
     switch: Annotated[tuple[SwitchSection, ...], Field(max_length=MOST_ITEMS)] = key(
         "one section for each Asterisk", "[[switch]]", ()
     )

@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
 from gateway.settings.api import ApiSettings, read_api
-from gateway.settings.gateway_file import GatewayFile, HttpSection, PathsSection, RatingSection, SwitchSection
+from gateway.settings.gateway_file import (
+    GatewayFile,
+    HttpSection,
+    PathsSection,
+    RatingSection,
+    SwitchSection,
+    WebhookSection,
+)
 from gateway.settings.mail import MailSettings, read_mail
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
@@ -102,6 +109,7 @@ class Settings:
     http: HttpSection
     api: ApiSettings
     mail: MailSettings | None
+    webhook: WebhookSection
     switches: tuple[SwitchSettings, ...]
     control_socket: Path
     verdict_deadline_ms: int
@@ -159,14 +167,15 @@ def read(
 def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings | None:
     document = reading.document(reading.folder / GATEWAY_FILE, GatewayFile, _AT_GATEWAY_FILE)
     if document is None:
-        _tenants(reading, "tenants", _plans(reading, PathsSection(), RatingSection(), {}), is_guess=True)
+        plans = _plans(reading, PathsSection(), RatingSection(), {})
+        _tenants(reading, "tenants", plans, WebhookSection(allow_private=True), is_guess=True)
         return None
     content = document.content
     switches = _switches(document)
     _check_gateway(document)
     plans = _plans(reading, content.paths, content.rating, tariffs_before)
     sources, tenants = _tenants(
-        reading, content.paths.tenants, plans, is_guess=False, has_mail=content.mail is not None
+        reading, content.paths.tenants, plans, content.webhook, is_guess=False, has_mail=content.mail is not None
     )
     return Settings(
         config_dir=reading.folder,
@@ -181,6 +190,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         http=content.http,
         api=read_api(document, frozenset(tenants)),
         mail=read_mail(document),
+        webhook=content.webhook,
         switches=switches,
         control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
@@ -260,7 +270,13 @@ def _plans(reading: Reading, paths: PathsSection, rating: RatingSection, before:
 
 
 def _tenants(
-    reading: Reading, folder: str, plans: Plans, *, is_guess: bool, has_mail: bool = True
+    reading: Reading,
+    folder: str,
+    plans: Plans,
+    webhooks: WebhookSection,
+    *,
+    is_guess: bool,
+    has_mail: bool = True,
 ) -> tuple[dict[str, Source], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
@@ -289,7 +305,7 @@ def _tenants(
         document = reading.document(file, TenantFile, _AT_TENANT_FILE)
         if document is not None:
             sources[file.stem] = document.source
-            tenant = tenant_of(document, plans)
+            tenant = tenant_of(document, plans, allow_private=webhooks.allow_private)
             _check_owners(document, owners)
             if document.content.notices is not None and not has_mail:
                 what = "there is no [mail] in gateway.toml: nobody will be told"

@@ -1,10 +1,10 @@
 """From a tenant's file to a Tenant: what only shows when keys and files are looked at together."""
 
 import re
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.core.addresses import is_address, is_public, names_loopback
 from gateway.core.notices import NO_SUBSCRIPTION, Notice, Subscription
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
 from gateway.settings.reading import Document
@@ -18,8 +18,11 @@ TenantDocument = Document[TenantFile]
 _NAME: Final = re.compile(NAME_PATTERN)
 
 
-def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
-    """The tenant of a file; None, and all that is wrong noted, when it cannot be had."""
+def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) -> Tenant | None:
+    """The tenant of a file; None, and all that is wrong noted, when it cannot be had.
+
+    ``allow_private``: its webhook may be in a private network.
+    """
     problems = document.reading.problems
     before = len(problems)
     file = document.content
@@ -31,7 +34,10 @@ def tenant_of(document: TenantDocument, plans: Plans) -> Tenant | None:
     check_terms(document)
     terms = plans.terms_of(document)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
-    secrets = _webhook_secrets(document, file.webhook) if file.webhook is not None else ()
+    secrets: tuple[str, ...] = ()
+    if file.webhook is not None:
+        _check_webhook_url(document, file.webhook.url, allow_private=allow_private)
+        secrets = _webhook_secrets(document, file.webhook)
     if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
         return None
     _check_coverage(document, plans, terms, number_plan)
@@ -168,11 +174,22 @@ def _number_plan(document: TenantDocument, numbers: NumbersSection, known: dict[
     return None
 
 
+def _check_webhook_url(document: TenantDocument, url: str, *, allow_private: bool) -> None:
+    at = ("webhook", "url")
+    host = urlsplit(url).hostname or ""
+    if names_loopback(host):
+        return
+    if (
+        is_address(host) and not is_public(host) and not allow_private
+    ):  # what a name stands for is seen when it is called
+        remedy = "write a public one, or allow_private = true in [webhook] of gateway.toml"
+        document.wrong(at, "the address is private, and no event would be sent there", remedy)
+    elif urlsplit(url).scheme == "http":
+        document.warn(at, "events go over the network in the clear", "write https://")
+
+
 def _webhook_secrets(document: TenantDocument, webhook: WebhookSection) -> tuple[str, ...]:
     at = ("webhook",)
-    if urlsplit(webhook.url).scheme == "http" and not _is_loopback(webhook.url):
-        what = "events go over the network in the clear"
-        document.warn((*at, "url"), what, "write https://")
     inline = " ".join(webhook.secrets) if webhook.secrets is not None else None
     text = secret_text(document, at, webhook, ("secrets", inline))
     if text is None:
@@ -196,11 +213,3 @@ def _check_webhook_secret(document: TenantDocument, secret: str) -> None:
 
 def _given(document: TenantDocument, name: str) -> bool:
     return getattr(document.content.webhook, name) is not None
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

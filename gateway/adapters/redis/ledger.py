@@ -1,7 +1,8 @@
 """The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
 
 The books themselves, with their rules and invariants, are in ``lua/``; ``server`` runs the functions, ``call_steps``
-has the steps of a call. This file has the rest of ``gateway.ports``: accounts, limits by hand, what is there.
+has the steps of a call, ``outbox`` those of events. This file has the rest of ``gateway.ports``: accounts, limits by
+hand, what is there.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -13,6 +14,7 @@ from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.mail import MailBoxes
 from gateway.adapters.redis.news import News, follow
+from gateway.adapters.redis.outbox import OutboxSteps
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
 from gateway.ports import (
@@ -20,7 +22,6 @@ from gateway.ports import (
     Balance,
     CallKey,
     Lot,
-    OutboxEvent,
     Refusal,
     Restriction,
     StoredCall,
@@ -30,8 +31,8 @@ from gateway.ports import (
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-class RedisLedger(CallSteps, MailBoxes):
-    """Implements ``Ledger``, ``JournalReader``, ``Restraints`` and ``MailBox`` of ``gateway.ports``.
+class RedisLedger(CallSteps, OutboxSteps, MailBoxes):
+    """Implements ``Ledger``, ``JournalReader``, ``Restraints``, ``Outbox`` and ``MailBox`` of ``gateway.ports``.
 
     See ``Server`` for how it is made.
     """
@@ -160,16 +161,6 @@ class RedisLedger(CallSteps, MailBoxes):
         """Those of them whose validity has run out, by the ledger's own clock, the longest gone first."""
         live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
         return await self._read_calls(tenant, await self._function("expired", [live_key]))
-
-    async def outbox(self, tenant: str, most: int) -> Sequence[OutboxEvent]:
-        """The oldest undelivered events of a tenant, in order."""
-        outbox_key = wire.account_keys(wire.checked_tenant(tenant))[3]
-        entries = await self._told("XRANGE", outbox_key, "-", "+", "COUNT", wire.checked_amount(most, 1))
-        return [wire.read_event(entry) for entry in entries]
-
-    async def outbox_done(self, tenant: str, entry_id: str) -> None:
-        """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
-        await self._told("XDEL", wire.account_keys(wire.checked_tenant(tenant))[3], entry_id)
 
     async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
         """The oldest entries after that one ("": from the beginning). Raises ValueError for what is no entry."""

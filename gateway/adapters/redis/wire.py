@@ -17,9 +17,11 @@ from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
+    DeadEvent,
     Grant,
     LedgerRejected,
     OutboxEvent,
+    OutboxState,
     Pool,
     Refused,
     Settled,
@@ -35,7 +37,8 @@ _MOST_RUNGS: Final = 1024  # rating builds 64 at most; a longer one would hold t
 _MOST_TEXT: Final = 4096
 MOST_META: Final = 65_536  # a price of 51 rows of 16 steps each
 _PRICE: Final = ',"price":'  # where the part of a meta begins that many calls have alike
-_NO_FACTS: Final = frozenset({"id", "type", "at_ms"})
+_NO_FACTS: Final = frozenset({"id", "type", "at_ms", "again"})
+_OF_THE_DEAD: Final = ("why", "dead_at_ms")
 _POOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _YES: Final = b"1"
 
@@ -258,6 +261,12 @@ def _log_key(tenant: str, name: str) -> str:
     return f"cg:{{{tenant}}}:log:{name}"
 
 
+def outbox_keys(tenant: str) -> list[str]:
+    """Name the keys of events: those that wait, how their delivery goes, those that were given up."""
+    tag = f"cg:{{{tenant}}}:"
+    return [tag + "outbox", tag + "delivery", tag + "dead"]
+
+
 def topup_keys(tenant: str) -> list[str]:
     """Name the keys of a top-up, its reversal, and of what becomes of their ids."""
     tag = f"cg:{{{tenant}}}:"
@@ -344,3 +353,17 @@ def read_event(entry: Sequence[Any]) -> OutboxEvent:
     fields = dict(zip(words[::2], words[1::2], strict=True))
     facts = {name: value for name, value in fields.items() if name not in _NO_FACTS}
     return OutboxEvent(entry_id.decode(), fields["id"], fields["type"], fields["tenant"], int(fields["at_ms"]), facts)
+
+
+def read_dead(entry: Sequence[Any]) -> DeadEvent:
+    """Read one entry of the stream of events that were given up."""
+    event = read_event(entry)
+    why, dead_at_ms = [event.facts.pop(name) for name in _OF_THE_DEAD]
+    return DeadEvent(event, int(dead_at_ms), why)
+
+
+def read_outbox_state(reply: bytes) -> OutboxState:
+    """Read ``outbox WAITING AGE_MS DEAD TRIES NEXT_MS SINCE GONE WHY``; why is the rest, spaces and all."""
+    *figures, why = reply.decode().split(" ", 8)[1:]
+    waiting, age_ms, dead, tries, next_ms, since_ms, gone_ms = map(int, figures)
+    return OutboxState(waiting, age_ms / 1000, dead, tries, next_ms / 1000, since_ms, gone_ms, why)

@@ -87,6 +87,7 @@ class Office:
             FileArchivePage(folder / "journal"),
             boards={"pbx1": self.house.board},
             limits=self.limits,
+            events=self.ledger,
             reload=self._reload,
         )
         self.keyring = keyring(self.mine)

@@ -317,3 +317,12 @@ def test_a_scrape_beside_counting() -> None:
     assert failed == []
     counted = [v for (name, _), v in samples(watch).items() if name == "callgate_authorizations_total"]
     assert sum(counted) == 5000
+
+
+def test_what_waits_for_webhooks_is_shown() -> None:
+    """All four figures are there from the start, and are those of the last sweep."""
+    watch = PrometheusWatch()
+    names = ("outbox_events", "outbox_oldest_age_seconds", "outbox_dead_events", "webhooks_disabled")
+    assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [0, 0, 0, 0]
+    watch.outbox_waits(waiting=3, oldest_seconds=7.5, dead=2, disabled=1)
+    assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [3, 7.5, 2, 1]

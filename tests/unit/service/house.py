@@ -177,6 +177,7 @@ class Tally:
         self.decisions: list[tuple[str, str]] = []
         self.records: list[CallRecord] = []
         self.sink_fault: Exception | None = None
+        self.waits: tuple[float, ...] = ()
 
     def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
         """Keep it."""
@@ -190,6 +191,10 @@ class Tally:
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """Not counted."""
+
+    def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
+        """Keep the last."""
+        self.waits = (waiting, oldest_seconds, dead, disabled)
 
     def fault(self, where: str) -> None:
         """Keep it."""

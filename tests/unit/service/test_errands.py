@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.facts import LegAnswered
-from gateway.ports import LedgerRejected, OutboxEvent
+from gateway.ports import Attempt, LedgerRejected, OutboxEvent, Outcome
 from gateway.service import notify, reap
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
@@ -26,11 +26,11 @@ class Receiver:
         self.failures = failures
         self.heard: list[str] = []
 
-    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """Keep its type."""
         self.heard.append(event.type)
         self.failures -= 1
-        return self.failures < 0
+        return Attempt(Outcome.ACKNOWLEDGED if self.failures < 0 else Outcome.FAILED)
 
 
 async def exhaust(house: House) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.core.facts import Ask
 from gateway.core.tenant import Fairness
-from gateway.ports import OutboxEvent
+from gateway.ports import Attempt, OutboxEvent, Outcome
 from gateway.service.directory import Directory, Register
 from gateway.service.notify import Deliverer
 from rating import Tariff, TariffChain
@@ -72,10 +72,10 @@ class DeadWebhook:
     def __init__(self) -> None:
         self.urls: list[str] = []
 
-    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """Whether the URL is the new one."""
         self.urls.append(url)
-        return url == "https://new"
+        return Attempt(Outcome.ACKNOWLEDGED if url == "https://new" else Outcome.FAILED)
 
 
 async def test_an_event_that_waits_goes_to_the_new_webhook(house: House) -> None:

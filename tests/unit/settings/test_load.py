@@ -197,3 +197,12 @@ def test_the_secret_file_may_be_the_one_of_asterisk(folder: Folder, content: str
     folder.write("pbx1", content)
     (switch,) = load(folder.root, folder.environ).switches
     assert switch.secret == "s3cret"
+
+
+def test_private_webhooks_are_taken_where_the_gateway_allows_them(folder: Folder) -> None:
+    """For all tenants alike; the gateway's own section says so."""
+    folder.change("tenants/acme.toml", "http://127.0.0.1:8787/hook", "https://10.0.0.9/hook")
+    folder.write("gateway.toml", (folder.root / "gateway.toml").read_text() + "\n[webhook]\nallow_private = true\n")
+    settings = load(folder.root, folder.environ)
+    assert settings.webhook.allow_private
+    assert settings.tenants["acme"].webhook_url == "https://10.0.0.9/hook"

@@ -153,6 +153,7 @@ TENANT_CASES = [
     ('"http://127.0.0.1:8787/hook"', '"http://127.0.0.1/a b"', "webhook.url", 15, "https://"),
     ('"http://127.0.0.1:8787/hook"', '"http://127.0.0.1:x/"', "webhook.url", 15, "https://"),
     ('"http://127.0.0.1:8787/hook"', '"http://127.0.0.1/#a"', "webhook.url", 15, "https://"),
+    ('"http://127.0.0.1:8787/hook"', '"https://10.0.0.9/hook"', "webhook.url", 15, "allow_private = true in [webhook]"),
     ('secret_env = "HOOK_SECRETS"', "", "webhook", 14, "exactly one of secrets, secret_file, secret_env"),
     ('secret_env = "HOOK_SECRETS"', "secrets = []", "webhook.secrets", 16, "write at least one"),
     ('secret_env = "HOOK_SECRETS"', 'secrets = ["abc"]', "webhook.secrets", 16, "make one with"),
@@ -347,7 +348,7 @@ def test_a_hostile_key_forges_no_line(folder: Folder) -> None:
 
 WARNINGS = [
     ("gateway.toml", "[redis]", "[verdict]\ndeadline_ms = 2900\n[redis]", "verdict.deadline_ms"),
-    (ACME, '"http://127.0.0.1:8787/hook"', '"http://192.0.2.1/hook"', "webhook.url"),
+    (ACME, '"http://127.0.0.1:8787/hook"', '"http://billing.example.com/hook"', "webhook.url"),
     (ACME, '"USD"', '"USD"\nunmetered_classes = ["domestic", "premium"]', "unmetered_classes"),
     (ACME, '"USD"', '"USD"\nunmetered_classes = ["international_fixed"]', "unmetered_classes"),
     (ACME, TENANT[TENANT.index("[webhook]") :], "", "recharge"),

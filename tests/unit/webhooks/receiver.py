@@ -17,6 +17,9 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     hang: bool = False
+    delay_seconds: float = 0.0
+    at_once: int = 0
+    most_at_once: int = 0
     seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -26,6 +29,10 @@ class Receiver:
         self.arrived.set()
         if self.hang:
             await asyncio.Event().wait()
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.delay_seconds)
+        self.at_once -= 1
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
     def verified(self, secret: str, index: int = -1) -> dict[str, object]:

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
 from gateway.adapters.webhooks import WebhookNotifier, payload, signatures
-from gateway.ports import Notifier, OutboxEvent
+from gateway.ports import Notifier, OutboxEvent, Outcome
 from tests.unit.webhooks.receiver import Receiver, raw, serving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -27,6 +27,11 @@ EVENT = OutboxEvent(
 )
 
 
+async def acknowledged(notifier: Notifier, url: str, secret: str, event: OutboxEvent) -> bool:
+    """Whether one attempt was."""
+    return (await notifier.deliver(url, secret, event)).outcome is Outcome.ACKNOWLEDGED
+
+
 @pytest.fixture
 async def notifier() -> AsyncIterator[Notifier]:
     """A notifier that waits a short while only."""
@@ -38,7 +43,7 @@ async def test_signed_as_the_standard_says(notifier: Notifier) -> None:
     """The public standardwebhooks package verifies what arrives, and reads type, time and amounts from it."""
     receiver = Receiver()
     async with serving(receiver) as url:
-        assert await notifier.deliver(url, SECRET, EVENT)
+        assert await acknowledged(notifier, url, SECRET, EVENT)
     assert receiver.verified(SECRET) == {
         "type": "recharge.requested",
         "timestamp": "2023-11-14T22:13:20.045Z",
@@ -62,7 +67,7 @@ async def test_a_changed_body_does_not_verify(notifier: Notifier) -> None:
     """One changed digit of the amount breaks the signature, and so does another secret."""
     receiver = Receiver()
     async with serving(receiver) as url:
-        await notifier.deliver(url, SECRET, EVENT)
+        await acknowledged(notifier, url, SECRET, EVENT)
     headers, body = receiver.seen[0]
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(body.replace(b"25000000", b"95000000"), headers)
@@ -74,7 +79,7 @@ async def test_rotation(notifier: Notifier) -> None:
     """With two secrets a receiver that knows either of them can verify."""
     receiver = Receiver()
     async with serving(receiver) as url:
-        assert await notifier.deliver(url, f"{OTHER} {SECRET}", EVENT)
+        assert await acknowledged(notifier, url, f"{OTHER} {SECRET}", EVENT)
     assert receiver.verified(SECRET) == receiver.verified(OTHER)
 
 
@@ -84,9 +89,9 @@ async def test_attempts_are_the_same_event() -> None:
     now = datetime.now(UTC).timestamp()
     times = iter([now, now + 60])
     async with WebhookNotifier(now_seconds=lambda: next(times)) as notifier, serving(receiver) as url:
-        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert not await acknowledged(notifier, url, SECRET, EVENT)
         receiver.status = 202
-        assert await notifier.deliver(url, SECRET, EVENT)
+        assert await acknowledged(notifier, url, SECRET, EVENT)
     (first, body), (second, body_again) = receiver.seen
     assert body == body_again
     assert first["webhook-id"] == second["webhook-id"]
@@ -100,14 +105,14 @@ async def test_attempts_are_the_same_event() -> None:
 async def test_acknowledged(notifier: Notifier, status: int) -> None:
     """Any 2xx acknowledges."""
     async with serving(Receiver(status=status)) as url:
-        assert await notifier.deliver(url, SECRET, EVENT)
+        assert await acknowledged(notifier, url, SECRET, EVENT)
 
 
 @pytest.mark.parametrize("status", [304, 400, 401, 404, 410, 429, 500, 503])
 async def test_not_acknowledged(notifier: Notifier, status: int) -> None:
     """Nothing else does."""
     async with serving(Receiver(status=status)) as url:
-        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert not await acknowledged(notifier, url, SECRET, EVENT)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -115,7 +120,7 @@ async def test_a_redirect_is_not_followed(notifier: Notifier, status: int) -> No
     """A redirect is no acknowledgement, and where it points gets nothing."""
     other = Receiver()
     async with serving(other) as target, serving(Receiver(status=status, headers={"Location": target})) as url:
-        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert not await acknowledged(notifier, url, SECRET, EVENT)
     assert other.seen == []
 
 
@@ -123,7 +128,7 @@ async def test_a_receiver_that_hangs(notifier: Notifier) -> None:
     """A receiver that takes the event and says nothing is given up after the time-out."""
     receiver = Receiver(hang=True)
     async with serving(receiver) as url:
-        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert not await acknowledged(notifier, url, SECRET, EVENT)
         assert receiver.arrived.is_set()
 
 
@@ -131,10 +136,10 @@ async def test_a_receiver_that_hangs_delays_no_other() -> None:
     """While many deliveries to one host hang, one to another host goes through."""
     stuck, well = Receiver(hang=True), Receiver()
     async with WebhookNotifier(timeout_seconds=30) as notifier, serving(stuck) as bad, serving(well) as good:
-        waiting = [asyncio.create_task(notifier.deliver(bad, SECRET, EVENT)) for _ in range(300)]
+        waiting = [asyncio.create_task(acknowledged(notifier, bad, SECRET, EVENT)) for _ in range(300)]
         await asyncio.wait_for(stuck.arrived.wait(), 10)
         other_host = good.replace("127.0.0.1", "localhost")
-        assert await asyncio.wait_for(notifier.deliver(other_host, SECRET, EVENT), 10)
+        assert await asyncio.wait_for(acknowledged(notifier, other_host, SECRET, EVENT), 10)
         assert not any(task.done() for task in waiting)
         for task in waiting:
             task.cancel()
@@ -145,7 +150,7 @@ async def test_nobody_listens(notifier: Notifier) -> None:
     """A refused connection is no acknowledgement and no exception."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else's
-        assert not await notifier.deliver(f"http://127.0.0.1:{taken.getsockname()[1]}/", SECRET, EVENT)
+        assert not await acknowledged(notifier, f"http://127.0.0.1:{taken.getsockname()[1]}/", SECRET, EVENT)
 
 
 GARBAGE = [
@@ -169,7 +174,7 @@ async def test_garbage(notifier: Notifier, answer: bytes) -> None:
         await writer.drain()
 
     async with raw(peer) as url:
-        assert not await notifier.deliver(url, SECRET, EVENT)
+        assert not await acknowledged(notifier, url, SECRET, EVENT)
 
 
 async def test_an_endless_body_is_not_read(notifier: Notifier) -> None:
@@ -187,14 +192,14 @@ async def test_an_endless_body_is_not_read(notifier: Notifier) -> None:
             closed.set()
 
     async with raw(peer) as url:
-        assert await notifier.deliver(url, SECRET, EVENT)
+        assert await acknowledged(notifier, url, SECRET, EVENT)
         await asyncio.wait_for(closed.wait(), 10)
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "http://", "http://[::1", "ftp://127.0.0.1/", "http://127.0.0.1:0/"])
 async def test_a_bad_url(notifier: Notifier, url: str) -> None:
     """A URL that cannot be called is no acknowledgement and no exception."""
-    assert not await notifier.deliver(url, SECRET, EVENT)
+    assert not await acknowledged(notifier, url, SECRET, EVENT)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "secret", "whsec_YWJj", f"{SECRET} bad"])
@@ -203,7 +208,7 @@ async def test_nothing_goes_out_unsigned(notifier: Notifier, secret: str) -> Non
     receiver = Receiver()
     async with serving(receiver) as url:
         with capture_logs() as logs:
-            assert not await notifier.deliver(f"{url}/T0KEN", secret, EVENT)
+            assert not await acknowledged(notifier, f"{url}/T0KEN", secret, EVENT)
     assert receiver.seen == []
     assert [line["event"] for line in logs] == ["webhook.unsendable"]
     assert "T0KEN" not in str(logs)
@@ -215,7 +220,7 @@ async def test_a_bad_amount_is_not_sent(notifier: Notifier) -> None:
     receiver = Receiver()
     event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"amount": "1e14"})
     async with serving(receiver) as url:
-        assert not await notifier.deliver(url, SECRET, event)
+        assert not await acknowledged(notifier, url, SECRET, event)
     assert receiver.seen == []
 
 

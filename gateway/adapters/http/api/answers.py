@@ -10,6 +10,7 @@ from gateway.core.quote import Outcome
 CallState = Annotated[str, Field(description="reserved, answered, in_doubt or estimated")]
 Target = Annotated[str, Field(description="tenant, cli:NUMBER or prefix:DIGITS")]
 Seconds = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
 
 TenantBrief = answer("TenantBrief", "A tenant of the config in force.", tenant=str, currency=str, time_zone=str)
 
@@ -146,6 +147,24 @@ RefusalFacts = answer(
     used=int,
     most=int,
     facts=dict[str, Any],
+)
+EventFacts = answer("Event", "An event that waits.", times="at", event=str, type=str)
+DeadEventFacts = answer(
+    "DeadEvent", "An event that was given up.", times="at given_up_at", event=str, type=str, why=str
+)
+OutboxFacts = answer(
+    "Outbox",
+    "A tenant's events. Where disabled_since is there, the webhook said 410 and gets nothing.",
+    times="failing_since? disabled_since?",
+    tenant=str,
+    waiting=Count,
+    oldest_seconds=Seconds,
+    dead=Count,
+    failed_attempts=Annotated[int, Field(ge=0, description="Since the last that was acknowledged.")],
+    next_attempt_seconds=Seconds,
+    why=Annotated[str, Field(description="What came of the last attempt that failed.")],
+    events=list[EventFacts],  # type: ignore[valid-type]
+    dead_events=list[DeadEventFacts],  # type: ignore[valid-type]
 )
 RunFacts = answer(
     "Run",

@@ -122,6 +122,12 @@ class RefusalQuery(Ask):
     limit: Limit = DEFAULT_ITEMS
 
 
+class OutboxQuery(Ask):
+    """How many of each."""
+
+    limit: Limit = DEFAULT_ITEMS
+
+
 class QuoteQuery(Ask):
     """Which call."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,8 +14,8 @@ from gateway.core.journal import ACCOUNTS, Entry
 from gateway.core.limits import Limit
 from gateway.core.quote import Quote
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance, Lot, Refusal, Restriction
-from gateway.service.desk import LiveCall
+from gateway.ports import Balance, DeadEvent, Lot, Refusal, Restriction
+from gateway.service.desk import Events, LiveCall
 from rating import AmountError, Run, format_rate
 
 SLICE = 16  # made at a time: about a millisecond, in which no verdict is written
@@ -228,6 +229,32 @@ def refusal(one: Refusal) -> Answer:
         used=one.used,
         most=one.most,
         facts=_memo(one.meta),
+    )
+
+
+def events(tenant: str, found: Events) -> Answer:
+    """A tenant's events."""
+    state = found.state
+    waiting = [answers.EventFacts.of(event=one.event_id, type=one.type, at=one.at_ms) for one in found.waiting]
+    return answers.OutboxFacts.of(
+        tenant=tenant,
+        waiting=state.waiting,
+        oldest_seconds=int(state.oldest_seconds),
+        dead=state.dead,
+        failed_attempts=state.tries,
+        next_attempt_seconds=math.ceil(state.next_seconds),
+        failing_since=state.failing_since_ms or None,
+        disabled_since=state.disabled_since_ms or None,
+        why=state.why,
+        events=waiting,
+        dead_events=[_dead(one) for one in found.dead],
+    )
+
+
+def _dead(one: DeadEvent) -> Answer:
+    event = one.event
+    return answers.DeadEventFacts.of(
+        event=event.event_id, type=event.type, at=event.at_ms, given_up_at=one.dead_at_ms, why=one.why
     )
 
 

@@ -229,6 +229,11 @@ async def list_refusals(visit: Visit) -> Answer:
     return answers.RefusalList.of(items=await facts.each(found, facts.refusal))
 
 
+async def show_outbox(visit: Visit) -> Answer:
+    """What waits for the tenant's webhook, and what was given up."""
+    return facts.events(visit.tenant_id, await visit.desk.events(visit.tenant_id, visit.query.limit))
+
+
 # ------------------------------------------------------------------------------------------------------- the config
 
 

@@ -126,6 +126,10 @@ OPERATIONS: Final = (
         handlers.list_refusals, answers.RefusalList, _LIMITS, query=asks.RefusalQuery,
     ),
     Operation(
+        "show_outbox", READ, f"{TENANT}/outbox", _read, "Events that wait for the webhook, or were given up",
+        handlers.show_outbox, answers.OutboxFacts, ("ledger_unavailable", "not_available"), query=asks.OutboxQuery,
+    ),
+    Operation(
         "quote", READ, f"{TENANT}/quote", _read, "What a call would cost, and how that comes about",
         handlers.show_quote, answers.QuoteFacts, ("bad_amount",), query=asks.QuoteQuery,
     ),

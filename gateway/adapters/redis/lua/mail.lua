@@ -12,7 +12,8 @@ function Mail.take(keys, args)
   local mailed = redis.call('GET', keys[3])
   local events = redis.call('XRANGE', keys[1], mailed and '(' .. mailed or '-', '+', 'COUNT', Mail.MOST_TAKEN)
   for _, event in ipairs(events) do
-    for _, address in ipairs(args) do
+    local is_again = event[2][#event[2] - 1] == 'again' -- a dead letter: its mail went out when it was new
+    for _, address in ipairs(is_again and {} or args) do
       redis.call('XADD', keys[2], 'MAXLEN', Mail.MOST_WAITING, '*', 'to', address, unpack(event[2]))
     end
     redis.call('SET', keys[3], event[1])
