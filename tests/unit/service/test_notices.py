@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.notices import Notice, Subscription
 from gateway.core.tenant import Tenant
-from gateway.ports import OutboxEvent, Posted, WaitingMail
+from gateway.ports import Attempt, OutboxEvent, Outcome, Posted, WaitingMail
 from gateway.service import notices as service
 from gateway.service.directory import Directory
 from gateway.service.notices import Notices
@@ -66,12 +66,12 @@ class Receiver:
         self.hangs = hangs
         self.heard: list[str] = []
 
-    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> bool:
+    async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """Keep its type."""
         self.heard.append(event.type)
         if self.hangs:
             await asyncio.Event().wait()
-        return True
+        return Attempt(Outcome.ACKNOWLEDGED)
 
 
 class Office:
