@@ -17,6 +17,7 @@ from gateway.adapters.http import HttpServer
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_server, embedded_url, is_in_use, sync_files
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.server import Observer
@@ -33,6 +34,7 @@ from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
+from gateway.service.recharge import Payments, Recharges
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
@@ -84,7 +86,9 @@ class Gateway:
 
     async def _start(self) -> None:
         self.ledger = await self._open_ledger()
-        notifier = await self._stack.enter_async_context(WebhookNotifier())
+        recharges = Recharges(self.ledger, self.directory, lambda tenant: self.deliverer.wake(tenant))  # noqa: PLW0108 - it is not bound yet
+        webhooks = await self._stack.enter_async_context(WebhookNotifier(heard=recharges.heard))
+        notifier = Payments(recharges, self.directory, webhooks, CommandPayments())
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch)
         self._stack.callback(self.deliverer.stop)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
@@ -106,7 +110,14 @@ class Gateway:
         self._stack.push_async_callback(self.http.stop)
         self.reloader = Reloader(self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch)
         await self._start_control()
-        self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards, reload=self.reload)
+        self.desk = desk_of(
+            self.ledger,
+            self.directory,
+            self.settings,
+            boards=self.boards,
+            reload=self.reload,
+            outbox_written=self.deliverer.wake,
+        )
         if self.settings.api.is_on:
             self.api = api_of(self.desk, lambda: self.settings)
             await self.api.start()
@@ -246,10 +257,11 @@ def desk_of(
     *,
     boards: Mapping[str, Switchboard] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    outbox_written: Callable[[str], None] = lambda _: None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     archive = FileArchivePage(settings.journal.folder)
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, reload=reload)
+    return Desk(ledger, directory, archive, boards=boards, limits=ledger, reload=reload, outbox_written=outbox_written)
 
 
 def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:

@@ -5,12 +5,13 @@ Each request carries ``webhook-id`` (the outbox event's own, the same at each at
 ``id.timestamp.body``, once for each current secret, separated by spaces, so that a secret can be rotated.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from gateway.core.recharge import MOST_ANSWER_BYTES
 from gateway.core.tenant import decode_webhook_secret
 from gateway.ports import OutboxEvent
 from rating.money import format_amount
@@ -30,8 +32,14 @@ MOST_CONNECTIONS_A_HOST = 8  # a receiver that hangs holds up itself, not the ot
 OK_FROM, OK_BELOW = 200, 300
 # What the ledger tells in figures. All else of an event is words.
 _AMOUNTS = frozenset({"amount", "trigger", "balance", "held", "available"})  # micro-units
-_TIMES_MS = frozenset({"expires_at_ms"})  # UTC epoch
-_NUMBERS = frozenset({"lot", "days"})
+_TIMES_MS = frozenset({"expires_at_ms", "retry_at_ms", "until_ms"})  # UTC epoch
+_NUMBERS = frozenset({"lot", "days", "failures"})
+_NAMES = {"recharge_id": "id"}  # the ledger's own word for a receiver's: the event's id is not in its data
+
+_ANSWERED = frozenset({"recharge.requested"})  # what a receiver may answer at once
+
+Heard = Callable[[OutboxEvent, bytes], Awaitable[bool]]
+"""Takes the first bytes of an answer; False: the event is to be sent again."""
 
 _log = structlog.get_logger("callgate.webhooks")
 
@@ -40,8 +48,14 @@ class WebhookNotifier:
     """Implements ``ports.Notifier``. Used in a running event loop; close it, or use it as a context."""
 
     def __init__(
-        self, *, timeout_seconds: float = TIMEOUT_SECONDS, now_seconds: Callable[[], float] = time.time
+        self,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        now_seconds: Callable[[], float] = time.time,
+        heard: Heard | None = None,
     ) -> None:
+        """``heard`` is told what a receiver answered to a request for a recharge."""
+        self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._now_seconds = now_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -64,8 +78,8 @@ class WebhookNotifier:
         """POST the event once. ``secret``: one ``whsec_…``, or several separated by spaces; signed with each.
 
         True when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
-        The body of the answer is not read. Never raises for what a receiver does. An event or a secret that
-        cannot be sent gives False and an error in the log.
+        The body of the answer is only read of a request for a recharge. Never raises for what a receiver does. An
+        event or a secret that cannot be sent gives False and an error in the log.
         """
         log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
         try:
@@ -78,6 +92,8 @@ class WebhookNotifier:
             # Leaving the block closes a connection whose answer is not all there: nothing is unpacked.
             async with self._client().post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status = response.status
+                is_answer = self._heard is not None and event.type in _ANSWERED and OK_FROM <= status < OK_BELOW
+                told = await _first(response, MOST_ANSWER_BYTES + 1) if is_answer else b""
         except TimeoutError:
             log.warning("webhook.failed", error="no answer in time")
             return False
@@ -85,7 +101,7 @@ class WebhookNotifier:
             log.warning("webhook.failed", error=f"{type(error).__name__}: {error}"[:200])
             return False
         if OK_FROM <= status < OK_BELOW:
-            return True
+            return self._heard is None or not is_answer or await self._heard(event, told)
         log.warning("webhook.failed", error="not acknowledged", status=status)
         return False
 
@@ -110,6 +126,13 @@ class WebhookNotifier:
         return self._session
 
 
+async def _first(response: aiohttp.ClientResponse, most: int) -> bytes:
+    try:
+        return await response.content.readexactly(most)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+
+
 def signatures(secrets: str, event_id: str, sent_at: str, body: bytes) -> str:
     """The ``webhook-signature`` header: one ``v1,…`` for each secret. Raises ValueError for a bad one."""
     keys = [decode_webhook_secret(secret) for secret in secrets.split()]
@@ -124,7 +147,8 @@ def payload(event: OutboxEvent) -> bytes:
 
     An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an integer of
     micro-units; both are null where the tenant has none. So does a time: ``expires_at`` and ``expires_at_ms``.
-    ``lot`` and ``days`` are integers, all other facts strings. Raises ValueError for a figure that is no integer.
+    ``lot``, ``days`` and ``failures`` are integers, all other facts strings. Raises ValueError for a figure that is no
+    integer.
     """
     data: dict[str, object] = {"tenant": event.tenant}
     for name, value in event.facts.items():
@@ -132,9 +156,10 @@ def payload(event: OutboxEvent) -> bytes:
             micros = int(value) if value else None
             data |= {name: None if micros is None else format_amount(micros), f"{name}_micros": micros}
         elif name in _TIMES_MS:
-            data |= {name.removesuffix("_ms"): _iso(int(value)), name: int(value)}
+            at_ms = int(value) if value else None
+            data |= {name.removesuffix("_ms"): None if at_ms is None else _iso(at_ms), name: at_ms}
         else:
-            data[name] = int(value) if name in _NUMBERS else value
+            data[_NAMES.get(name, name)] = int(value) if name in _NUMBERS else value
     body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway import bootstrap, logs
-from gateway.cli import api, audit, desk, explain, money, prices, reconcile
+from gateway.cli import api, audit, desk, explain, money, prices, recharge, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -55,6 +55,7 @@ app.command()(desk.lift)
 app.command()(desk.restrictions)
 app.command()(desk.refusals)
 app.command("allow-country")(desk.allow_country)
+app.add_typer(recharge.recharges, name="recharge")
 app.command()(api.cut)
 app.add_typer(api.tokens, name="token")
 app.command()(doctors.doctor)

@@ -23,8 +23,9 @@ from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
 from gateway.ports.limits import Refusal, Restraints, Restriction
+from gateway.ports.recharge import RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
-from gateway.ports.world import CDRSink, Notifier, Watch
+from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
 
 __all__ = [
     "AccountTerms",
@@ -47,7 +48,11 @@ __all__ = [
     "Lot",
     "Notifier",
     "OutboxEvent",
+    "PaymentProgram",
     "Pool",
+    "RechargeBooks",
+    "RechargeStatus",
+    "Recharged",
     "Refusal",
     "Refused",
     "Reloaded",

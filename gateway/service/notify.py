@@ -12,6 +12,7 @@ import structlog
 from gateway.core.tenant import Tenant
 from gateway.ports import Ledger, LedgerUnavailable, Notifier, OutboxEvent, Watch
 from gateway.service.directory import Directory
+from gateway.service.recharge import has_receiver
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class Deliverer:
             log.error("outbox.failed", tenant=tenant.tenant_id, exc_info=error)
 
     async def _deliver(self, tenant: Tenant, event: OutboxEvent) -> None:
-        if not tenant.webhook_url:
+        if not has_receiver(tenant, event):
             # Kept, it would reach a webhook of later days, and a request of long ago would be paid then.
             log.info("event.has_no_receiver", tenant=tenant.tenant_id, type=event.type, facts=event.facts)
             await self._ledger.outbox_done(tenant.tenant_id, event.entry_id)

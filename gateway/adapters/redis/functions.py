@@ -9,7 +9,7 @@ from gateway.adapters.redis.pipe import Line
 from gateway.ports import LedgerRejected, LedgerUnavailable
 
 LIBRARY: Final = "callgate_2"
-_PARTS: Final = ("words", "books", "lots", "limits", "offers", "calls", "steps", "account", "register")
+_PARTS: Final = ("words", "books", "lots", "limits", "offers", "calls", "steps", "account", "recharge", "register")
 
 _NO_FUNCTIONS: Final = (
     "This server has no functions, or this user may not use them; callgate needs Redis 7.0, Valkey 7.2 or "

@@ -1,17 +1,18 @@
 """The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
 
 The books themselves, with their rules and invariants, are in ``lua/``; ``server`` runs the functions, ``call_steps``
-has the steps of a call. This file has the rest of ``gateway.ports``: accounts, limits by hand, what is there.
+and ``recharge_steps`` have the steps of a call and of a recharge. This file has the rest of ``gateway.ports``:
+accounts, limits by hand, what is there.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.news import News, follow
+from gateway.adapters.redis.recharge_steps import RechargeSteps
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
 from gateway.ports import (
@@ -29,8 +30,8 @@ from gateway.ports import (
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-class RedisLedger(CallSteps):
-    """Implements ``gateway.ports.Ledger``, ``JournalReader`` and ``Restraints``; see ``Server`` for how it is made."""
+class RedisLedger(RechargeSteps):
+    """Implements ``gateway.ports.Ledger``, ``JournalReader``, ``Restraints``, ``RechargeBooks``; see ``Server``."""
 
     # ------------------------------------------------------------------------------------------ the account
 
@@ -94,7 +95,7 @@ class RedisLedger(CallSteps):
         return wire.read_topup(await self._function("reverse", keys, *words))
 
     async def tend(self, tenant: str) -> bool:
-        """Do what is due by the clock: expiry, notices 30 and 7 days before, ids that are forgotten but for a mark.
+        """Do what is due by the clock: expiry and its notices, recharges, ids that are forgotten but for a mark.
 
         True when the outbox has something. Rejected: ``unknown_account``.
         """
