@@ -187,8 +187,7 @@ async def test_a_server_that_is_killed_at_a_row(
         with suppress(LedgerUnavailable):
             await step
         await own_server.start()
-        await reached(bank)
-        await cause.step(bank)
+        await once_more(bank, cause.step)
         assert ((await bank.refill()).state, await news(bank, before)) == (row.after, row.events)
         came = (await bank.ledger.balance(bank.tenant)).credits_micros - figures.credits_micros
         assert came == 5000 * (row.cause in {"answered succeeded, once", "funds came that lift it above the trigger"})
@@ -196,11 +195,11 @@ async def test_a_server_that_is_killed_at_a_row(
         await ledger.close()
 
 
-async def reached(bank: Bank) -> None:
-    """Wait until the server is there again."""
+async def once_more(bank: Bank, step: OnBank) -> None:
+    """Until it is answered: a client that was told that it may or may not have been carried out sends it again."""
     while True:
         try:
-            await bank.ledger.pipe.call("PING")
+            await step(bank)
         except LedgerUnavailable:
             await asyncio.sleep(0.005)
         else:
