@@ -92,7 +92,6 @@ class Recharges:
             raise DeskError("unknown_recharge", "No recharge with this id was requested.")
         expires_at_ms = await expiry_of(self._ledger, tenant)
         done = await self._ledger.answer_recharge(tenant.tenant_id, found[1], answer, expires_at_ms)
-        log.info("recharge.answered", id=recharge_id, answer=answer.outcome, state=done.state, is_repeat=done.is_repeat)
         return self._told(tenant.tenant_id, done)
 
     async def heard(self, event: OutboxEvent, body: bytes) -> bool:
@@ -104,13 +103,14 @@ class Recharges:
         if answer is None:
             return True
         try:
-            await self.answer(event.facts[RECHARGE_ID], answer)
+            done = await self.answer(event.facts[RECHARGE_ID], answer)
         except LedgerUnavailable as error:
             log.warning("recharge.postponed", id=event.facts[RECHARGE_ID], problem=str(error))
             return False
         except (LedgerRejected, DeskError) as error:
             log.error("recharge.rejected", id=event.facts[RECHARGE_ID], code=error.code, problem=str(error))
             return error.code != "account_closed"  # the money may have been taken: reopened, it can be booked
+        log.info("recharge.answered", id=event.facts[RECHARGE_ID], answer=answer.outcome, is_repeat=done.is_repeat)
         return True
 
     async def is_wanted(self, event: OutboxEvent) -> bool:
