@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.core.notices import Notice, Subscription
 from gateway.core.tenant import Tenant
-from gateway.ports import Attempt, OutboxEvent, Outcome, Posted, WaitingMail
+from gateway.ports import Attempt, Later, OutboxEvent, Outcome, Posted, Turn, WaitingMail
 from gateway.service import notices as service
 from gateway.service.directory import Directory
 from gateway.service.notices import Notices
@@ -306,5 +307,27 @@ async def test_a_fault_that_nobody_thought_of_is_told(house: House, monkeypatch:
     house.books.faults["waiting_mail"] = [RuntimeError("a fault")]
     await office.round()
     assert office.counts.faults == ["mail"]
+    await office.round()
+    assert office.postman.sent == [(NOC, LOW)]
+
+
+async def test_what_is_written_just_before_the_turn_is_copied_too(house: House) -> None:
+    """An event that another process writes between the look and the turn is mailed, however quick its webhook is."""
+    office = Office(house, only=frozenset({Notice.BALANCE_LOW}))
+    looks = 0
+
+    async def late(*words: Any) -> Turn | Later:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await exhaust(house)
+        return await house.books.real.outbox_claim(*words)
+
+    house.books.outbox_claim = late
+    office.tenant = replace(office.tenant, webhook_url="", webhook_secrets=())
+    errand = office.deliverer(Receiver())
+    errand.wake(office.tenant.tenant_id)
+    await until(lambda: house.books.sent.count("outbox_done") == 2)
+    errand.stop()
     await office.round()
     assert office.postman.sent == [(NOC, LOW)]

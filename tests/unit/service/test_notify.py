@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.tenant import Tenant
-from gateway.ports import AccountTerms, Attempt, CallKey, OutboxEvent, Outcome
+from gateway.ports import AccountTerms, Attempt, CallKey, Later, OutboxEvent, Outcome, Turn
 from gateway.service import notify
 from gateway.service.accounts import in_slices
 from gateway.service.directory import Directory
@@ -306,3 +307,45 @@ def test_the_waits_double_up_to_an_hour() -> None:
     assert waits[:4] == [1, 2, 4, 8]
     assert waits == sorted(waits)
     assert waits[12] == waits[-1] == 3600
+
+
+async def test_a_fault_of_the_gateways_own_blocks_nothing_for_ever(house: House) -> None:
+    """An attempt that raises what nobody thought of is one that failed: it is counted, and waits as any other."""
+    tenants = [webhook("fault")]
+    await cross(house.books.real, tenants)
+
+    async def broken() -> None:
+        raise RuntimeError("T0KEN")
+
+    post = Post()
+    post.gate = broken
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    deliverer.wake("fault")
+    await until(lambda: "outbox_failed" in house.books.sent)
+    deliverer.stop()
+    state = await house.books.real.outbox_state("fault", notify.mark_of(tenants[0]))
+    assert (state.tries, state.why) == (1, "a fault of the gateway's own: RuntimeError")
+    assert house.tally.faults == ["deliver"]
+
+
+async def test_a_wake_is_heard_as_an_errand_ends(house: House) -> None:
+    """What was written just after the last look is delivered now, and not at the next sweep."""
+    tenants = [webhook("ending")]
+    await cross(house.books.real, tenants)
+    post = Post()
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    looks = 0
+
+    async def empty_at_first(*words: Any) -> Turn | Later:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return await house.books.real.outbox_claim(*words)
+        errand = deliverer._errands["ending"]
+        asyncio.get_running_loop().call_soon(lambda: errand.done() and deliverer.wake("ending"))
+        return Later(None)
+
+    house.books.outbox_claim = empty_at_first
+    deliverer.wake("ending")
+    await until(lambda: post.sent == ["evt_ending_1"])
+    deliverer.stop()
