@@ -226,8 +226,9 @@ class Deliverer:
             return None
         wait_seconds = wait_after(turn.tries) * random.uniform(*JITTER)  # noqa: S311 - jitter
         told = (wait_seconds, GIVE_UP_SECONDS, attempt.why)
-        self._tell_buried(tenant_id, await self._ledger.outbox_failed(tenant_id, self._holder, *told), attempt.why)
-        return wait_seconds
+        buried = await self._ledger.outbox_failed(tenant_id, self._holder, *told)
+        self._tell_buried(tenant_id, buried, attempt.why)
+        return 0.0 if buried else wait_seconds
 
     def _tell_buried(self, tenant_id: str, count: int, why: str) -> None:
         if count:

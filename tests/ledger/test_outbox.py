@@ -138,6 +138,7 @@ async def test_what_has_waited_for_days_is_given_up(bank: Bank) -> None:
     await bank.ledger.pipe.call("DEL", outbox)
     for each in (fields, rest[0][1]):
         await bank.ledger.pipe.call("XADD", outbox, "*", *each)
+    await age(bank, tries=80)
     assert await fail(bank) == 0, "the endpoint has failed for a moment only"
     await age(bank, since=now_ms - int(DAYS * 1000) - 5)
     assert await fail(bank) == 1
@@ -206,3 +207,48 @@ async def test_how_it_goes_is_told_in_one_look(bank: Bank) -> None:
     assert state.failing_since_ms > 0
     fresh = await bank.ledger.outbox_state(bank.tenant, OTHER)
     assert (fresh.waiting, fresh.tries, fresh.next_seconds, fresh.why) == (2, 0, 0, "")
+
+
+async def aged(bank: Bank) -> None:
+    """Make all that waits older than the days that it has."""
+    outbox = wire.outbox_keys(bank.tenant)[0]
+    now_ms = await bank.ledger.now_ms(bank.tenant)
+    entries = await bank.ledger.pipe.call("XRANGE", outbox, "-", "+")
+    await bank.ledger.pipe.call("DEL", outbox)
+    for _, fields in entries:
+        fields[fields.index(b"at_ms") + 1] = str(now_ms - int(DAYS * 1000) - 5).encode()
+        await bank.ledger.pipe.call("XADD", outbox, "*", *fields)
+    await age(bank, since=now_ms - int(DAYS * 1000) - 5)
+
+
+async def test_no_event_is_given_up_that_was_never_tried(bank: Bank) -> None:
+    """One that its receiver cannot take does not drag those behind it along: they have their turn, and at once."""
+    first, second = await two_events(bank)
+    await fail(bank)
+    await aged(bank)
+    await age(bank, tries=80)
+    assert await fail(bank, 3600) == 1
+    assert [dead.event.event_id for dead in await bank.ledger.dead_events(bank.tenant, 10)] == [first]
+    assert (await turn(bank)).event_id == second
+
+
+async def test_days_without_a_gateway_are_no_days_of_trying(bank: Bank) -> None:
+    """After a long weekend off, or when the clock leaps ahead, one more failure gives nothing up."""
+    await two_events(bank)
+    await fail(bank)
+    await aged(bank)
+    assert await fail(bank) == 0
+    assert len(await bank.outbox()) == 2
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(bank: Bank) -> None:
+    """Neither the turn of a gateway that died nor a wait lasts longer than any can."""
+    await two_events(bank)
+    await turn(bank)
+    ahead = await bank.ledger.now_ms(bank.tenant) + 86_400_000
+    await age(bank, till=ahead)
+    assert await turn(bank, THERE)
+    await bank.ledger.outbox_failed(bank.tenant, THERE, 60, DAYS, "it answered 500")
+    await age(bank, due=ahead)
+    assert (await bank.ledger.outbox_state(bank.tenant, ENDPOINT)).next_seconds == 0
+    assert await turn(bank)

@@ -260,7 +260,7 @@ async def test_after_days_an_event_is_a_dead_letter_and_a_person_is_told(
 ) -> None:
     """The next event has its own time."""
     monkeypatch.setattr(notify, "GIVE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.0)
     tenants = [webhook("days")]
     await cross(house.books.real, tenants)
     post = Post(FAILED)
