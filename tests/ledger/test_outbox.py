@@ -252,3 +252,14 @@ async def test_a_clock_that_is_set_back_holds_nothing_up(bank: Bank) -> None:
     await age(bank, due=ahead)
     assert (await bank.ledger.outbox_state(bank.tenant, ENDPOINT)).next_seconds == 0
     assert await turn(bank)
+
+
+async def test_text_of_another_alphabet_blocks_nothing(bank: Bank) -> None:
+    """Bytes that are no UTF-8 in a fact are shown as such, to the webhook and to the mail."""
+    await bank.open()
+    facts = ("id", "e", "type", "x.y", "at_ms", 1, "tenant", bank.tenant, "reason", b"caf\xe9")
+    await bank.ledger.pipe.call("XADD", wire.outbox_keys(bank.tenant)[0], "*", *facts)
+    assert (await turn(bank)).facts["reason"] == "caf\ufffd"
+    await bank.ledger.take_mail(bank.tenant, ["noc@example.com"])
+    (mail,) = await bank.ledger.waiting_mail(bank.tenant)
+    assert mail.event.facts["reason"] == "caf\ufffd"
