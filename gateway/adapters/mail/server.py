@@ -11,11 +11,11 @@ from typing import Final
 
 import aiosmtplib
 
+from gateway.adapters.mail.figures import one_line
 from gateway.ports import Posted
 
 _PERMANENT_FROM: Final = 500
 _AUTH_CODES: Final = frozenset({530, 534, 535, 538})
-_MOST_SAID: Final = 200
 _PARTING_SECONDS: Final = 1.0
 
 
@@ -67,7 +67,7 @@ class Transport:
         except aiosmtplib.SMTPResponseException as error:
             return _refused(error)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            return Posted.LATER, f"{type(error).__name__}: {error}"[:_MOST_SAID]
+            return Posted.LATER, one_line(f"{type(error).__name__}: {error}")
         finally:
             client.close()
         return Posted.SENT, ""
@@ -93,9 +93,10 @@ async def _part(client: aiosmtplib.SMTP) -> None:
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> tuple[Posted, str]:
-    """5xx is for good, but where the server minds this gateway and not this mail: a person mends that."""
-    said = " ".join(f"{error.code} {error.message}".split())[:_MOST_SAID]
-    is_ours = error.code in _AUTH_CODES or isinstance(
-        error, aiosmtplib.SMTPConnectResponseError | aiosmtplib.SMTPHeloError | aiosmtplib.SMTPSenderRefused
-    )
-    return (Posted.REFUSED if error.code >= _PERMANENT_FROM and not is_ours else Posted.LATER), said
+    """5xx to the address or to the mail is for good.
+
+    To all else it is the server minding this gateway, or somebody on the way who minds STARTTLS: a person mends that.
+    """
+    is_of_the_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
+    is_for_good = is_of_the_mail and error.code >= _PERMANENT_FROM and error.code not in _AUTH_CODES
+    return (Posted.REFUSED if is_for_good else Posted.LATER), one_line(f"{error.code} {error.message}")
