@@ -138,6 +138,7 @@ class Gateway:
         learn(tenant.notices.language for tenant in self.directory if tenant.notices.addresses)
         notices = Notices(self.ledger, self.directory, postman_of(mail), self.watch)
         self._stack.callback(notices.stop)
+        self._stack.push_async_callback(notices.drain, DRAIN_SECONDS)
         return notices
 
     async def reload(self) -> Outcome:
