@@ -88,4 +88,5 @@ def desk_of(
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     archive = FileArchivePage(settings.journal.folder)
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, reload=reload)
+    mail = ledger if settings.mail else None
+    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, mail=mail, reload=reload)

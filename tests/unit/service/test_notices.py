@@ -23,7 +23,7 @@ LOW, ZERO = "recharge.requested", "balance.exhausted"
 
 
 class Postman:
-    """Implements ports.Postman: ``outcomes`` by address, one after the other, then SENT; ``hangs`` say nothing, ``gates`` wait."""
+    """Implements ports.Postman: ``outcomes`` by address in order, then SENT; ``hangs`` and ``gates`` wait."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, list[Posted]] = {}

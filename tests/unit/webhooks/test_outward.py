@@ -148,7 +148,7 @@ async def test_what_is_told_of_a_failure_can_be_shown() -> None:
 
 
 async def test_a_flood_is_heard_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much a receiver says at once, between two parts of it calls get their verdicts; then its answer counts."""
+    """However much a receiver says, calls get their verdicts between two parts of it; then its answer counts."""
     sizes: list[int] = []
     hear = ResponseHandler.data_received
 
