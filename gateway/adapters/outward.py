@@ -18,8 +18,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from gateway.core.addresses import is_loopback, is_public
 
 LOOKUPS_AT_ONCE: Final = 64
-# Answers are short. What floods the gateway instead is held back in its network: 10,000 times "100 Continue" in one read
-# are 0.1 s of work (measured), in which no call gets its verdict.
+# Answers are short. What floods the gateway instead is held back in its network: 10,000 times "100 Continue" in one
+# read are 0.1 s of work (measured), in which no call gets its verdict.
 MOST_UNREAD_BYTES: Final = 8_192
 _REMEDY: Final = "is private: set allow_private in [webhook] of gateway.toml if it is meant"
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.outbox import AT_ONCE
 from gateway.ports import Later, OutboxEvent, Turn
 
 from .bank import Bank, flat
@@ -263,3 +264,19 @@ async def test_text_of_another_alphabet_blocks_nothing(bank: Bank) -> None:
     await bank.ledger.take_mail(bank.tenant, ["noc@example.com"])
     (mail,) = await bank.ledger.waiting_mail(bank.tenant)
     assert mail.event.facts["reason"] == "caf\ufffd"
+
+
+async def test_very_many_are_handled_in_parts(bank: Bank) -> None:
+    """All of them, in order, by name and without; the server is never held up for the whole of them."""
+    await bank.open()
+    many = AT_ONCE * 2 + 1
+    facts = ("type", "x.y", "at_ms", 1, "tenant", bank.tenant, "why", "no", "dead_at_ms", 1)
+    dead = wire.outbox_keys(bank.tenant)[2]
+    for number in range(many):
+        await bank.ledger.pipe.call("XADD", dead, "*", "id", f"evt_{number}", *facts)
+    assert await bank.ledger.outbox_drop(bank.tenant, [f"evt_{many - 1}"]) == 1
+    assert await bank.ledger.outbox_retry(bank.tenant) == many - 1
+    waiting = await bank.ledger.outbox(bank.tenant, many)
+    assert [event.event_id for event in waiting] == [f"evt_{number}" for number in range(many - 1)]
+    assert await bank.ledger.outbox_drop(bank.tenant, [event.event_id for event in waiting]) == many - 1
+    assert await bank.outbox() == []

@@ -134,45 +134,33 @@ function Outbox.look(keys, args)
     state.since, state.gone, state.why or '')
 end
 
--- ids of events, or none for all that are dead: they go to the end of the outbox as they were, and the endpoint is tried
--- at once, also one that said 410.
+-- Entries of the dead: they go to the end of the outbox as they were, and the endpoint is tried at once, also one that
+-- said 410. Not too many at a time: the server does nothing else meanwhile.
 function Outbox.retry(keys, args)
   local count = 0
-  for _, entry in ipairs(Outbox.named(keys[3], args)) do
-    local fields = {}
-    for i = 1, #entry[2], 2 do
-      if entry[2][i] ~= 'why' and entry[2][i] ~= 'dead_at_ms' then
-        table.insert(fields, entry[2][i])
-        table.insert(fields, entry[2][i + 1])
-      end
+  for _, id in ipairs(args) do
+    local entry = redis.call('XRANGE', keys[3], id, id)[1]
+    if entry then
+      redis.call('XADD', keys[1], '*', unpack(Outbox.as_it_was(entry[2])))
+      redis.call('XDEL', keys[3], id)
+      count = count + 1
     end
-    if fields[#fields - 1] ~= 'again' then -- so that others who read the stream know that it was there before
-      table.insert(fields, 'again')
-      table.insert(fields, '1')
-    end
-    redis.call('XADD', keys[1], '*', unpack(fields))
-    redis.call('XDEL', keys[3], entry[1])
-    count = count + 1
   end
   redis.call('HDEL', keys[2], 'tries', 'since', 'due', 'why', 'gone')
   return reply('done', count)
 end
 
--- ids of events, dead or waiting, or none for all that are dead: they are forgotten.
-function Outbox.drop(keys, args)
-  local count = 0
-  for _, key in ipairs(#args == 0 and { keys[3] } or { keys[3], keys[1] }) do
-    for _, entry in ipairs(Outbox.named(key, args)) do count = count + redis.call('XDEL', key, entry[1]) end
+function Outbox.as_it_was(dead)
+  local fields = {}
+  for i = 1, #dead, 2 do
+    if dead[i] ~= 'why' and dead[i] ~= 'dead_at_ms' then
+      table.insert(fields, dead[i])
+      table.insert(fields, dead[i + 1])
+    end
   end
-  return reply('done', count)
-end
-
--- Entries of a stream by the ids of their events, which stand first in each; all of them where none is named.
-function Outbox.named(key, ids)
-  local wanted, found = {}, {}
-  for _, id in ipairs(ids) do wanted[id] = true end
-  for _, entry in ipairs(redis.call('XRANGE', key, '-', '+', 'COUNT', Outbox.MOST_DEAD * 2)) do
-    if #ids == 0 or wanted[entry[2][2]] then table.insert(found, entry) end
+  if fields[#fields - 1] ~= 'again' then -- so that others who read the stream know that it was there before
+    table.insert(fields, 'again')
+    table.insert(fields, '1')
   end
-  return found
+  return fields
 end
