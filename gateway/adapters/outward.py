@@ -5,16 +5,15 @@ twice with two answers (rebinding), an address in an odd notation and one that h
 """
 
 import asyncio
-import contextlib
 import errno
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from gateway.adapters.daemon import in_daemon
 from gateway.core.addresses import is_loopback, is_public
 
 LOOKUPS_AT_ONCE: Final = 64
@@ -73,29 +72,3 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to do: threads end by themselves."""
-
-
-async def in_daemon(work: Callable[[], Any]) -> Any:
-    """The result of work in a thread of its own. Raises what it raises; cancelled, the thread goes on unheard."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def tell(result: Any, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as fault:  # noqa: BLE001 - it is raised where the result is waited for
-            error = fault
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(tell, result, error)
-
-    threading.Thread(target=run, daemon=True, name="callgate-lookup").start()
-    return await future

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiosmtplib
 
+from gateway.adapters.daemon import in_daemon
 from gateway.adapters.mail.figures import one_line
 from gateway.ports import Posted
 
@@ -51,13 +54,14 @@ class Transport:
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._context = server.context()
+        self._own_name = ""  # of this machine, once it is known
 
     async def hand_over(self, mail: EmailMessage, to: str) -> tuple[Posted, str]:
         """One attempt, and what the server said. Never raises for what a server does."""
         client = self._client()
         try:
             async with asyncio.timeout(self._server.timeout_seconds):
-                await client.connect()
+                await client.connect(local_hostname=await self._look_up())
                 await client.sendmail(self._server.sender, to, mail.as_bytes())
             await _part(client)
         except (TimeoutError, aiosmtplib.SMTPTimeoutError):
@@ -71,6 +75,15 @@ class Transport:
         finally:
             client.close()
         return Posted.SENT, ""
+
+    async def _look_up(self) -> str:
+        """This machine's name, for the greeting; the server's is seen to have an answer.
+
+        aiosmtplib would look both up in the event loop's threads. Raises OSError.
+        """
+        self._own_name = self._own_name or await in_daemon(socket.getfqdn)
+        await in_daemon(partial(socket.getaddrinfo, self._server.host, self._server.port))
+        return self._own_name
 
     def _client(self) -> aiosmtplib.SMTP:
         server = self._server

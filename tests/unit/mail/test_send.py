@@ -1,9 +1,12 @@
 """A notice on its way to a real SMTP server: private, refused, late, or not there."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +169,30 @@ async def saying(answers: dict[bytes, bytes]) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("name", ["getfqdn", "getaddrinfo"])
+async def test_names_that_nobody_answers_for_take_no_thread_of_the_ledgers(
+    tenant_of: TenantOf, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """While many attempts wait for a name server, what else needs a thread (to have money on disk) gets one."""
+    hang, asked = threading.Event(), []
+
+    def silent(*words: Any, **more: Any) -> Any:
+        asked.append(words)
+        hang.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, name, silent)
+    where = server(9, host="mx.example.com", timeout_seconds=0.2)
+    attempts = [asyncio.create_task(post(where, tenant_of())) for _ in range(40)]
+    while not asked:
+        await asyncio.sleep(0.01)
+    try:
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 5) == "done"
+        assert {outcome for outcome, _ in await asyncio.gather(*attempts)} == {Posted.LATER}
+    finally:
+        hang.set()
 
 
 OFFERS_TLS = {b"EHLO": b"250-mx\r\n250 STARTTLS\r\n"}
