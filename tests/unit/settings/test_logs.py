@@ -84,6 +84,23 @@ def test_a_terminal_gets_no_escape_sequences_of_a_caller() -> None:
     assert not out.getvalue().startswith("{")
 
 
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_traceback_shows_no_secret(kind: type[io.StringIO]) -> None:
+    """It tells where it was, and not what the functions held: a webhook's secret, a password."""
+    out = kind()
+    configure("info", out)
+
+    def sign(secret: str) -> None:
+        raise RuntimeError(f"a secret of {len(secret)} letters")
+
+    try:
+        sign("".join(["whsec_", "S3CRET"]))
+    except RuntimeError as error:
+        structlog.get_logger().error("failed", exc_info=error)
+    assert "a secret of 12 letters" in out.getvalue()
+    assert "whsec_S3CRET" not in out.getvalue()
+
+
 def test_level() -> None:
     """What is below the level is not written."""
     out = io.StringIO()
