@@ -145,10 +145,12 @@ async def test_figures_that_are_none_are_not_sent(tenant_of: TenantOf) -> None:
     """An event that no mail can be made of is told in the log, and nothing is sent."""
     office = PostOffice()
     broken = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "much"})
+    huge = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "1" + "0" * 40})
+    late = OutboxEvent("1-0", "e", "recharge.requested", "acme", 10**20, {})
     unknown = OutboxEvent("1-0", "e", "call.closed", "acme", 0, {})
     async with office.open() as port:
-        assert (await post(server(port), tenant_of(), event=broken))[0] is Posted.UNSENDABLE
-        assert (await post(server(port), tenant_of(), event=unknown))[0] is Posted.UNSENDABLE
+        for event in (broken, huge, late, unknown):
+            assert (await post(server(port), tenant_of(), event=event))[0] is Posted.UNSENDABLE
     assert office.received == []
 
 
