@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from standardwebhooks import WebhookVerificationError
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import RedisLedger
@@ -17,7 +18,7 @@ from gateway.core.tenant import Tenant
 from gateway.ports import AccountTerms, Attempt, CallKey, Later, OutboxEvent, Outcome, Turn
 from gateway.service import notify
 from gateway.service.accounts import in_slices
-from gateway.service.directory import Directory
+from gateway.service.directory import Directory, Register
 from gateway.service.notify import Deliverer, wait_after
 from rating import Ladder
 from tests.unit.core import build
@@ -25,7 +26,7 @@ from tests.unit.webhooks.receiver import Receiver, serving
 
 from .house import House, Tally, settled_down, until
 
-SECRET = "whsec_" + "A" * 32
+SECRET, NEW_SECRET = "whsec_" + "A" * 32, "whsec_" + "B" * 32
 URL = "https://billing.example.com/"
 ACKNOWLEDGED, FAILED = Attempt(Outcome.ACKNOWLEDGED), Attempt(Outcome.FAILED, "it answered 500")
 
@@ -349,3 +350,29 @@ async def test_a_wake_is_heard_as_an_errand_ends(house: House) -> None:
     deliverer.wake("ending")
     await until(lambda: post.sent == ["evt_ending_1"])
     deliverer.stop()
+
+
+async def test_an_old_secret_verifies_until_it_leaves_the_config(house: House) -> None:
+    """By the public package: the old one and the new one while both are there, then the new one alone."""
+    receiver = Receiver()
+    async with serving(receiver) as url, WebhookNotifier() as notifier:
+        before = webhook("rotating", url)
+        both = replace(before, webhook_secrets=(NEW_SECRET, SECRET))
+        after = replace(before, webhook_secrets=(NEW_SECRET,))
+        await cross(house.books.real, [before], events=2)
+        directory = Directory([both])
+        deliverer = Deliverer(house.books, directory, notifier, house.tally)
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [both])
+        directory.take(Register([after]))
+        await house.books.real.top_up("rotating", "two", 10, "USD", "test")
+        await house.books.real.reserve(CallKey("rotating", "b"), Ladder(0, ((60, 10),)), 60_000, "{}")
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [after])
+        await deliverer.drain(1)
+    ids = [headers["webhook-id"] for headers, _ in receiver.seen]
+    assert ids == [f"evt_rotating_{number}" for number in range(1, len(ids) + 1)]
+    assert receiver.verified(SECRET, 0) == receiver.verified(NEW_SECRET, 0)
+    assert receiver.verified(NEW_SECRET, -1)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(SECRET, -1)
