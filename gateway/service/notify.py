@@ -228,7 +228,7 @@ class Deliverer:
         told = (wait_seconds, GIVE_UP_SECONDS, attempt.why)
         buried = await self._ledger.outbox_failed(tenant_id, self._holder, *told)
         self._tell_buried(tenant_id, buried, attempt.why)
-        return 0.0 if buried else wait_seconds
+        return min(wait_seconds, RETRY_FIRST_SECONDS) if buried else wait_seconds
 
     def _tell_buried(self, tenant_id: str, count: int, why: str) -> None:
         if count:

@@ -223,13 +223,18 @@ async def aged(bank: Bank) -> None:
 
 
 async def test_no_event_is_given_up_that_was_never_tried(bank: Bank) -> None:
-    """One that its receiver cannot take does not drag those behind it along: they have their turn, and at once."""
+    """One that its receiver cannot take does not drag those behind it along: they have their turn, and soon."""
     first, second = await two_events(bank)
     await fail(bank)
     await aged(bank)
     await age(bank, tries=80)
     assert await fail(bank, 3600) == 1
     assert [dead.event.event_id for dead in await bank.ledger.dead_events(bank.tenant, 10)] == [first]
+    waits = await claim(bank)
+    assert isinstance(waits, Later)
+    assert waits.seconds is not None
+    assert waits.seconds <= 1, "very many of them do not storm their receiver"
+    await age(bank, due=1)
     assert (await turn(bank)).event_id == second
 
 

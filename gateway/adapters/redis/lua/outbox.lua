@@ -17,6 +17,7 @@ local Outbox = { -- one table for all: a chunk of Lua has at most 200 local vari
   AT_ONCE = 1000,
   MOST_DEAD = 10000,
   LEAST_TRIES = 24, -- half a day of them: an endpoint that failed once, and then no gateway ran for days, has not had its time
+  PACE_MS = 1000, -- between attempts for events that are given up one after the other
   MOST_TURN_MS = 60000, -- what is to end later than any turn, or any wait, was written before the clock was set back
   MOST_WAIT_MS = 7200000,
 }
@@ -92,7 +93,7 @@ function Outbox.done(keys, args)
 end
 
 -- holder, wait in ms, ms after which to give up, why: the attempt failed. The event alone is given up: one that its
--- receiver cannot take must not drag those behind it along. The next one's turn is then at once.
+-- receiver cannot take must not drag those behind it along. The next one's turn is then soon.
 function Outbox.failed(keys, args)
   local wait_ms, give_up_ms, now = whole(args[2], 0), whole(args[3], 1), now_ms()
   if not Outbox.is_held_by(keys, args[1]) then return reply('failed', 0) end
@@ -100,7 +101,8 @@ function Outbox.failed(keys, args)
   local tries = redis.call('HINCRBY', keys[2], 'tries', 1)
   local since, buried = tonumber(redis.call('HGET', keys[2], 'since')), 0
   if tries >= Outbox.LEAST_TRIES then buried = Outbox.bury_old(keys, since, now, give_up_ms, args[4], 1) end
-  redis.call('HSET', keys[2], 'due', buried > 0 and now or now + wait_ms, 'why', args[4])
+  if buried > 0 then wait_ms = math.min(wait_ms, Outbox.PACE_MS) end
+  redis.call('HSET', keys[2], 'due', now + wait_ms, 'why', args[4])
   Outbox.let_go(keys)
   return reply('failed', buried)
 end
