@@ -85,8 +85,18 @@ def desk_of(
     *,
     boards: Mapping[str, Switchboard] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    outbox_written: Callable[[str], None] = lambda _: None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     archive = FileArchivePage(settings.journal.folder)
-    mail = ledger if settings.mail else None
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, mail=mail, reload=reload)
+    return Desk(
+        ledger,
+        directory,
+        archive,
+        boards=boards,
+        limits=ledger,
+        events=ledger,
+        mail=ledger if settings.mail else None,
+        reload=reload,
+        outbox_written=outbox_written,
+    )

@@ -34,8 +34,9 @@ from gateway.ports.outbox import (
     Outcome,
     Turn,
 )
+from gateway.ports.recharge import RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
-from gateway.ports.world import CDRSink, Notifier, Watch
+from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
 
 __all__ = [
     "BY_HAND",
@@ -68,9 +69,13 @@ __all__ = [
     "OutboxEvent",
     "OutboxState",
     "Outcome",
+    "PaymentProgram",
     "Pool",
     "Posted",
     "Postman",
+    "RechargeBooks",
+    "RechargeStatus",
+    "Recharged",
     "Refusal",
     "Refused",
     "Reloaded",
