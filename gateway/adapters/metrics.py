@@ -47,7 +47,6 @@ LEDGER_FUNCTIONS: Final = (
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
     "mail_take",
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
-    "outbox_drop",
 )  # fmt: skip
 FAULT_PLACES: Final = (
     "doubt", "estimate", "event_given_up", "leg_past_cap", "metrics", "registered_again", "undefined_transition",

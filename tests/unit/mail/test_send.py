@@ -1,6 +1,12 @@
 """A notice on its way to a real SMTP server: private, refused, late, or not there."""
 
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,8 +145,86 @@ async def test_figures_that_are_none_are_not_sent(tenant_of: TenantOf) -> None:
     """An event that no mail can be made of is told in the log, and nothing is sent."""
     office = PostOffice()
     broken = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "much"})
+    huge = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "1" + "0" * 40})
+    late = OutboxEvent("1-0", "e", "recharge.requested", "acme", 10**20, {})
     unknown = OutboxEvent("1-0", "e", "call.closed", "acme", 0, {})
     async with office.open() as port:
-        assert (await post(server(port), tenant_of(), event=broken))[0] is Posted.UNSENDABLE
-        assert (await post(server(port), tenant_of(), event=unknown))[0] is Posted.UNSENDABLE
+        for event in (broken, huge, late, unknown):
+            assert (await post(server(port), tenant_of(), event=event))[0] is Posted.UNSENDABLE
     assert office.received == []
+
+
+@asynccontextmanager
+async def saying(answers: dict[bytes, bytes]) -> AsyncIterator[int]:
+    """The port of a server that answers each command by its first word, 250 where nothing else is said."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.get(b"", b"220 mx ESMTP\r\n"))
+        while line := await reader.readline():
+            word = line.split()[0].upper() if line.split() else b"?"
+            writer.write(answers.get(word, b"250 OK\r\n"))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(peer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("name", ["getfqdn", "getaddrinfo"])
+async def test_names_that_nobody_answers_for_take_no_thread_of_the_ledgers(
+    tenant_of: TenantOf, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """While many attempts wait for a name server, what else needs a thread (to have money on disk) gets one."""
+    hang, asked = threading.Event(), []
+
+    def silent(*words: Any, **more: Any) -> Any:
+        asked.append(words)
+        hang.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, name, silent)
+    where = server(9, host="mx.example.com", timeout_seconds=0.2)
+    attempts = [asyncio.create_task(post(where, tenant_of())) for _ in range(40)]
+    while not asked:
+        await asyncio.sleep(0.01)
+    try:
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 5) == "done"
+        assert {outcome for outcome, _ in await asyncio.gather(*attempts)} == {Posted.LATER}
+    finally:
+        hang.set()
+
+
+OFFERS_TLS = {b"EHLO": b"250-mx\r\n250 STARTTLS\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "tls"),
+    [
+        (OFFERS_TLS | {b"STARTTLS": b"501 not for you\r\n"}, Tls.STARTTLS),
+        ({b"": b"554 go away\r\n"}, Tls.NONE),
+        ({b"EHLO": b"550 no\r\n", b"HELO": b"550 no\r\n"}, Tls.NONE),
+        ({b"MAIL": b"550 not this sender\r\n"}, Tls.NONE),
+        ({b"RCPT": b"250 " + b"x" * 20_000 + b"\r\n"}, Tls.NONE),
+        ({b"RCPT": b"what?\r\n"}, Tls.NONE),
+    ],
+    ids=["starttls", "banner", "ehlo", "sender", "long", "nonsense"],
+)
+async def test_only_what_is_said_of_the_mail_is_for_good(
+    tenant_of: TenantOf, answers: dict[bytes, bytes], tls: Tls
+) -> None:
+    """A server that minds the gateway, or is none, loses no notice: nor does somebody on the way to it."""
+    async with saying(answers) as port:
+        assert (await post(server(port, tls=tls), tenant_of()))[0] is Posted.LATER
+
+
+async def test_what_a_server_says_can_be_shown(tenant_of: TenantOf) -> None:
+    """No control character and no half of a letter comes into the log, or onto the screen of mail-test."""
+    async with saying({b"RCPT": b"550 \x1b[2J no \xff\xfe such \xe2\x80\xae user\r\n"}) as port:
+        outcome, said = await post(server(port), tenant_of())
+    assert outcome is Posted.REFUSED
+    assert said.startswith("550 [2J no")
+    assert said.isprintable()
+    assert said.encode()
