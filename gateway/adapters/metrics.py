@@ -37,7 +37,7 @@ DECISIONS: Final = (*REASON_UNSAID, "deny")
 _SAMPLES_A_TURN: Final = 25
 _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
-EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expiring")
+EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expiring", "credit.expired")
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",

@@ -132,7 +132,7 @@ class OutboxEvent:
 
     entry_id: str  # the stream's
     event_id: str
-    type: str  # recharge.requested | balance.exhausted | credit.expiring
+    type: str  # as the README lists them: recharge.requested, credit.expired ...
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]

@@ -58,6 +58,7 @@ class Books:
     events: list[Event] = field(default_factory=list)  # likewise
     written: int = 0
     slip: dict[int, Counter[str]] = field(default_factory=dict)
+    lapsed: Counter[int] = field(default_factory=Counter)  # by lot: what expired, and was not told of yet
     balance_written: int = 0
     held_written: int = 0
     debt_written: int = 0
@@ -110,6 +111,7 @@ class Books:
             lot.free += deltas.get("credit", 0)
             lot.held += deltas.get("held", 0)
             lot.expired += deltas.get("expired", 0)
+            self.lapsed[number] += deltas.get("expired", 0)
 
     def hold(self, parts: list[Part], micros: int) -> None:
         """Draw from the lots, then from the credit limit."""
@@ -196,6 +198,9 @@ class Books:
     def announce(self, call: str, shortage: str = "") -> bool:
         """Write the events that are due; tell whether there were any."""
         before = len(self.events)
+        for number, amount in sorted((+self.lapsed).items()):
+            self.events.append({"type": "credit.expired", "lot": str(number), "amount": str(amount)})
+        self.lapsed.clear()
         if self.trigger is not None and self.is_armed and (shortage or self.available < self.trigger):
             self.events.append({"type": "recharge.requested", "reason": shortage or "crossed", "call": call})
             self.is_armed = False

@@ -70,8 +70,8 @@ def _stored_call(row: dict[str, str], beside: str, prices: dict[str, str]) -> tu
 
 
 def _event(event: dict[str, str]) -> dict[str, str]:
-    names = ("lot", "amount", "days") if event["type"] == "credit.expiring" else ("reason", "call")
-    return {name: event[name] for name in ("type", *names)}
+    of_lots = {"credit.expiring": ("lot", "amount", "days"), "credit.expired": ("lot", "amount")}
+    return {name: event[name] for name in ("type", *of_lots.get(event["type"], ("reason", "call")))}
 
 
 def wanted(model: Model) -> dict[str, Any]:
