@@ -48,7 +48,7 @@ async def test_a_crossing_is_told_by_mail_though_the_webhook_is_dead(tmp_path: P
             await until(lambda: bool(office.received))
             await until(lambda: b'notice="balance_low",result="sent"' in gateway.watch.render()[0])
             assert len(await gateway.ledger.outbox("acme", 9)) == 1
-    assert office.subjects() == ["acme : crédit faible, il reste 1,00 $US"]
+    assert office.subjects() == ["acme\u00a0: crédit faible, il reste 1,00\u00a0$US"]
     assert office.addressed == ["acme@example.com"]
 
 
