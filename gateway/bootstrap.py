@@ -19,6 +19,7 @@ from gateway.adapters.http.server import HttpServer
 from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.settle_queue import FileSettleQueue
@@ -35,6 +36,7 @@ from gateway.service.directory import Directory
 from gateway.service.notices import Notices
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
+from gateway.service.recharge import Payments, Recharges
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
@@ -86,9 +88,8 @@ class Gateway:
 
     async def _start(self) -> None:
         self.ledger = await self._open_ledger()
-        allow_private = self.settings.webhook.allow_private
-        notifier = await self._stack.enter_async_context(WebhookNotifier(allow_private=allow_private))
         self.notices = self._notices()
+        notifier = await self._open_notifier()
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
         self._stack.push_async_callback(self.deliverer.drain, DRAIN_SECONDS)
@@ -113,7 +114,14 @@ class Gateway:
             self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch, self._take_settings
         )
         await self._start_control()
-        self.desk = desk_of(self.ledger, self.directory, self.settings, boards=self.boards, reload=self.reload)
+        self.desk = desk_of(
+            self.ledger,
+            self.directory,
+            self.settings,
+            boards=self.boards,
+            reload=self.reload,
+            outbox_written=self.deliverer.wake,
+        )
         if self.settings.api.is_on:
             self.api = api_of(self.desk, lambda: self.settings)
             await self.api.start()
@@ -130,6 +138,13 @@ class Gateway:
             errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
         for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+
+    async def _open_notifier(self) -> Payments:
+        # The deliverer is made of what is made here.
+        recharges = Recharges(self.ledger, self.directory, lambda tenant: self.deliverer.wake(tenant))  # noqa: PLW0108
+        webhooks = WebhookNotifier(allow_private=self.settings.webhook.allow_private, heard=recharges.heard)
+        await self._stack.enter_async_context(webhooks)
+        return Payments(recharges, self.directory, webhooks, CommandPayments())
 
     def _notices(self) -> Notices | None:
         mail = self.settings.mail

@@ -85,7 +85,17 @@ def desk_of(
     *,
     boards: Mapping[str, Switchboard] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    outbox_written: Callable[[str], None] = lambda _: None,
 ) -> Desk:
     """What an admin or a clerk can do: with the boards of a running gateway, or on the books alone."""
     archive = FileArchivePage(settings.journal.folder)
-    return Desk(ledger, directory, archive, boards=boards, limits=ledger, events=ledger, reload=reload)
+    return Desk(
+        ledger,
+        directory,
+        archive,
+        boards=boards,
+        limits=ledger,
+        events=ledger,
+        reload=reload,
+        outbox_written=outbox_written,
+    )

@@ -37,9 +37,13 @@ DECISIONS: Final = (*REASON_UNSAID, "deny")
 _SAMPLES_A_TURN: Final = 25
 _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
-EVENT_TYPES: Final = ("recharge.requested", "balance.exhausted", "credit.expiring", "credit.expired")
+EVENT_TYPES: Final = (
+    *("recharge.requested", "recharge.succeeded", "recharge.failed", "recharge.exhausted"),
+    *("balance.low", "balance.exhausted", "credit.expiring", "credit.expired"),
+)
 LEDGER_FUNCTIONS: Final = (
-    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "archived", "refuse", "restrict",
+    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "recharge_answer", "recharge_ask", "recharge_set",
+    "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
     "mail_take",
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",

@@ -5,12 +5,13 @@ Each request carries ``webhook-id`` (the outbox event's own, the same at each at
 ``id.timestamp.body``, once for each current secret, separated by spaces, so that a secret can be rotated.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
@@ -22,6 +23,7 @@ import structlog
 
 from gateway.adapters.outward import admits, connector
 from gateway.core.addresses import names_loopback
+from gateway.core.recharge import MOST_ANSWER_BYTES
 from gateway.core.tenant import decode_webhook_secret
 from gateway.ports import Attempt, OutboxEvent, Outcome
 from rating.money import format_amount
@@ -33,10 +35,16 @@ GONE = 410
 _MOST_WHY = 200
 # What the ledger tells in figures. All else of an event is words.
 _AMOUNTS = frozenset({"amount", "trigger", "balance", "held", "available"})  # micro-units
-_TIMES_MS = frozenset({"expires_at_ms", "until_ms", "paused_until_ms"})  # UTC epoch; 0 and "" are none
-_NUMBERS = frozenset({"lot", "days", "count", "window_ms"})
+_TIMES_MS = frozenset({"expires_at_ms", "retry_at_ms", "until_ms", "paused_until_ms"})  # UTC epoch; 0 and "" are none
+_NUMBERS = frozenset({"lot", "days", "failures", "count", "window_ms"})
 _TRUTHS = frozenset({"is_held"})
 _BOUNDS = frozenset({"used", "most"})  # of what the event's ``unit`` says: money, or seconds of time
+_NAMES = {"recharge_id": "id"}  # the ledger's own word for a receiver's: the event's id is not in its data
+
+_ANSWERED = frozenset({"recharge.requested"})  # what a receiver may answer at once
+
+Heard = Callable[[OutboxEvent, bytes], Awaitable[bool]]
+"""Takes the first bytes of an answer; False: the event is to be sent again."""
 
 _log = structlog.get_logger("callgate.webhooks")
 
@@ -50,12 +58,15 @@ class WebhookNotifier:
         allow_private: bool = False,
         timeout_seconds: float = TIMEOUT_SECONDS,
         now_seconds: Callable[[], float] = time.time,
+        heard: Heard | None = None,
     ) -> None:
         """Reach public addresses only, unless ``allow_private``; and this machine where a URL names it.
 
         An admin who writes 127.0.0.1 or localhost into a URL means it, and no name server can change that. A name that
-        turns out to be of this machine, or of its network, is the word of somebody else.
+        turns out to be of this machine, or of its network, is the word of somebody else. ``heard`` is told what a
+        receiver answered to a request for a recharge.
         """
+        self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._allow_private = allow_private
         self._now_seconds = now_seconds
@@ -79,7 +90,7 @@ class WebhookNotifier:
         """POST the event once. ``secret``: one ``whsec_…``, or several separated by spaces; signed with each.
 
         Acknowledged when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
-        The body of the answer is not read. Never raises for what a receiver does.
+        The body of the answer is only read of a request for a recharge. Never raises for what a receiver does.
         """
         log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
         try:
@@ -92,23 +103,30 @@ class WebhookNotifier:
         except ValueError as error:
             log.error("webhook.unsendable", error=str(error))
             return Attempt(Outcome.FAILED, str(error)[:_MOST_WHY])
-        attempt = await self._post(url, body, headers)
+        attempt = await self._post(url, body, headers, event)
         if attempt.outcome is not Outcome.ACKNOWLEDGED:
             log.warning("webhook.failed", outcome=attempt.outcome.value, error=attempt.why)
         return attempt
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Attempt:
+    async def _post(self, url: str, body: bytes, headers: dict[str, str], event: OutboxEvent) -> Attempt:
         try:
             # Leaving the block closes a connection whose answer is not all there: nothing is unpacked.
             async with self._client(url).post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status = response.status
+                is_answer = event.type in _ANSWERED and OK_FROM <= status < OK_BELOW
+                told = await _first(response, MOST_ANSWER_BYTES + 1) if is_answer else b""
         except TimeoutError:
             return Attempt(Outcome.FAILED, "no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Attempt(Outcome.FAILED, _words_of(error))
         if OK_FROM <= status < OK_BELOW:
-            return Attempt(Outcome.ACKNOWLEDGED)
+            return await self._hear(event, told)
         return Attempt(Outcome.GONE if status == GONE else Outcome.FAILED, f"it answered {status}")
+
+    async def _hear(self, event: OutboxEvent, told: bytes) -> Attempt:
+        if self._heard is None or event.type not in _ANSWERED or await self._heard(event, told):
+            return Attempt(Outcome.ACKNOWLEDGED)
+        return Attempt(Outcome.FAILED, "its answer could not be booked")
 
     def _headers(self, event_id: str, body: bytes, secret: str) -> dict[str, str]:
         sent_at = str(int(self._now_seconds()))
@@ -133,6 +151,13 @@ class WebhookNotifier:
         return self._sessions[is_own]
 
 
+async def _first(response: aiohttp.ClientResponse, most: int) -> bytes:
+    try:
+        return await response.content.readexactly(most)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+
+
 def signatures(secrets: str, event_id: str, sent_at: str, body: bytes) -> str:
     """The ``webhook-signature`` header: one ``v1,…`` for each secret. Raises ValueError for a bad one."""
     keys = [decode_webhook_secret(secret) for secret in secrets.split()]
@@ -147,8 +172,8 @@ def payload(event: OutboxEvent) -> bytes:
 
     An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an integer of
     micro-units; both are null where the tenant has none. So does a time: ``expires_at`` and ``expires_at_ms``.
-    ``lot``, ``days``, ``count``, ``window_ms`` and seconds are integers, all other facts strings. Raises ValueError for
-    a figure that is no integer.
+    ``lot``, ``days``, ``failures``, ``count``, ``window_ms`` and seconds are integers, all other facts strings. Raises
+    ValueError for a figure that is no integer.
     """
     data: dict[str, object] = {"tenant": event.tenant}
     amounts = _AMOUNTS | _BOUNDS if event.facts.get("unit") == "money" else _AMOUNTS
@@ -162,7 +187,7 @@ def payload(event: OutboxEvent) -> bytes:
         elif name in _TRUTHS:
             data[name] = value == "1"
         else:
-            data[name] = int(value) if name in _NUMBERS or name in _BOUNDS else value
+            data[_NAMES.get(name, name)] = int(value) if name in _NUMBERS or name in _BOUNDS else value
     if "paused_until_ms" in event.facts:  # neither a pause until a person lifts it nor none at all has an end
         data["is_paused"] = event.facts["paused_until_ms"] != ""
     body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}

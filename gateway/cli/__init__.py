@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from gateway import borrow, logs
-from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, reconcile
+from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, recharge, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
@@ -65,6 +65,7 @@ for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(configs.shows, name="show", rich_help_panel="Config")
+app.add_typer(recharge.recharges, name="recharge", rich_help_panel="Money")
 app.add_typer(outbox.outbox, name="outbox", rich_help_panel="The gateway")
 app.add_typer(api.tokens, name="token", rich_help_panel="The gateway")
 log = structlog.get_logger(__name__)

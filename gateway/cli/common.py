@@ -12,7 +12,7 @@ import uvloop
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
 from gateway.ports import LedgerRejected, LedgerUnavailable
-from gateway.service.desk import DeskError
+from gateway.service.desk_error import DeskError
 from gateway.settings import ConfigErrors, Settings, load
 from rating import AmountError
 

@@ -24,7 +24,7 @@ class Role(StrEnum):
 
     READ = "read"
     OPERATE = "operate"  # cut calls, quarantine, close, reload
-    BILL = "bill"  # top up, reverse
+    BILL = "bill"  # top up, reverse, recharges
 
 
 @dataclass(frozen=True, slots=True)

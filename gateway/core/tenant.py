@@ -18,6 +18,7 @@ from gateway.core.barring import NO_BARRING, Barring
 from gateway.core.guards import NO_GUARDS, Guards
 from gateway.core.limits import Limit
 from gateway.core.notices import NO_SUBSCRIPTION, Subscription
+from gateway.core.recharge import RechargeRule
 from rating import DOMESTIC_CLASSES, CallClass, Destination, NumberPlan, TariffChain
 
 NEVER_METERED = frozenset({CallClass.EMERGENCY, CallClass.INTERNAL, CallClass.SHORT_CODE})
@@ -31,6 +32,7 @@ DIAL_TIMEOUT_SECONDS = 120
 WARNING_SECONDS = 10
 NO_CREDIT_STATUS = 403
 CREDIT_MONTHS = 12
+PAYMENT_TIMEOUT_SECONDS = 30
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins, and none itself
 _LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 24, 64  # Standard Webhooks 1.0.0, "Signature scheme"
@@ -95,8 +97,9 @@ class Tenant:
     warning_seconds: int = WARNING_SECONDS  # how long before a final cut the caller hears of it; 0: not at all
     warning_sound: str = ""  # a sound file of the PBX; empty: a tone
     credit_limit_micros: int = 0
-    recharge_trigger_micros: int | None = None
-    recharge_amount_micros: int | None = None
+    recharge: RechargeRule | None = None
+    payment_command: tuple[str, ...] = ()  # the program, and its arguments, that recharges are asked of; empty: none
+    payment_timeout_seconds: int = PAYMENT_TIMEOUT_SECONDS
     webhook_url: str = ""
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # all current ones: each event is signed by each
     notices: Subscription = NO_SUBSCRIPTION  # by e-mail

@@ -35,8 +35,9 @@ from gateway.ports.outbox import (
     Outcome,
     Turn,
 )
+from gateway.ports.recharge import RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
-from gateway.ports.world import CDRSink, Notifier, Watch
+from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
 
 __all__ = [
     "BY_HAND",
@@ -69,9 +70,13 @@ __all__ = [
     "OutboxEvent",
     "OutboxState",
     "Outcome",
+    "PaymentProgram",
     "Pool",
     "Posted",
     "Postman",
+    "RechargeBooks",
+    "RechargeStatus",
+    "Recharged",
     "Refusal",
     "Refused",
     "Reloaded",

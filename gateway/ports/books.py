@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.core.effects import RecordAnswer, Register
+from gateway.core.recharge import RechargeRule
 
 
 class LedgerUnavailable(Exception):  # noqa: N818 - a state of the world, not a programming error
@@ -12,9 +13,9 @@ class LedgerUnavailable(Exception):  # noqa: N818 - a state of the world, not a 
 class LedgerRejected(Exception):  # noqa: N818
     """The ledger refused a step that should have been right; ``code`` says why, stable for programs.
 
-    Codes: ``unknown_call``, ``unknown_account``, ``unknown_topup``, ``stale_step``, ``exceeds_grant``,
-    ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``, ``account_closed``, ``bad_state``,
-    ``no_functions``, ``version``.
+    Codes: ``unknown_call``, ``unknown_account``, ``unknown_topup``, ``unknown_recharge``, ``stale_step``,
+    ``exceeds_grant``, ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``, ``bad_id``, ``account_closed``,
+    ``bad_state``, ``no_functions``, ``version``.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -29,8 +30,7 @@ class AccountTerms:
     tenant: str
     currency: str  # ISO 4217
     credit_limit_micros: int = 0
-    recharge_trigger_micros: int | None = None
-    recharge_amount_micros: int | None = None
+    recharge: RechargeRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class OutboxEvent:
 
     entry_id: str  # the stream's
     event_id: str
-    type: str  # as the README lists them: recharge.requested, credit.expired ...
+    type: str  # recharge.requested, balance.exhausted, …: README, "Events"
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]

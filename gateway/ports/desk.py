@@ -7,9 +7,10 @@ from gateway.core.journal import Entry
 from gateway.ports.books import Lot, StoredCall
 from gateway.ports.journal import JournalReader
 from gateway.ports.ledger import Ledger
+from gateway.ports.recharge import RechargeBooks
 
 
-class DeskLedger(Ledger, JournalReader, Protocol):
+class DeskLedger(Ledger, JournalReader, RechargeBooks, Protocol):
     """The books, as the desk asks them."""
 
     async def lots(self, tenant: str) -> Sequence[Lot]:

@@ -65,7 +65,7 @@ class Ledger(Protocol):
         ...
 
     async def tend(self, tenant: str) -> bool:
-        """Do what is due by the clock alone: expiry and its notices, old ids. True when the outbox has something."""
+        """Do what is due by the clock alone: expiry, notices, recharges, old ids. True when there are events."""
         ...
 
     def reserve(

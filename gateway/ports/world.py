@@ -1,5 +1,6 @@
 """The rest of the world: who is notified, where records go, who watches."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.core.cdr import CallRecord
@@ -12,6 +13,14 @@ class Notifier(Protocol):
 
     async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """Make one attempt. Never raises for what a receiver does."""
+        ...
+
+
+class PaymentProgram(Protocol):
+    """A program of the admin's that takes payments."""
+
+    async def ask(self, command: Sequence[str], timeout_seconds: int, event: OutboxEvent) -> bytes | None:
+        """Run it with an event on its input; what it printed. None: it failed, or did not end in time."""
         ...
 
 

@@ -55,6 +55,5 @@ def terms_of(tenant: Tenant) -> AccountTerms:
         tenant=tenant.tenant_id,
         currency=tenant.currency,
         credit_limit_micros=tenant.credit_limit_micros,
-        recharge_trigger_micros=tenant.recharge_trigger_micros,
-        recharge_amount_micros=tenant.recharge_amount_micros,
+        recharge=tenant.recharge,
     )

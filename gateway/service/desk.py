@@ -32,10 +32,12 @@ from gateway.ports import (
     SwitchUnavailable,
     TopUp,
 )
+from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
 from gateway.service.funds import add_funds
 from gateway.service.journal import JournalPage, PageOf, journal_page
 from gateway.service.notify import mark_of
+from gateway.service.recharge import Recharges
 from gateway.service.session import NORMAL_CLEARING, Session
 from gateway.service.switchboard import Switchboard
 from rating import is_country
@@ -44,18 +46,6 @@ log = structlog.get_logger(__name__)
 
 ARCHIVE_READS_AT_ONCE = 2  # threads that the archive and the settle queue need, too
 CALL_ID_PARTS = 3  # switch/uniqueid/nonce
-
-
-class DeskError(Exception):
-    """What was asked for cannot be done; ``code`` says why, stable for programs, and the text is one sentence.
-
-    Codes: ``unknown_tenant``, ``unknown_call``, ``call_ended``, ``switch_unavailable``, ``wrong_currency``,
-    ``not_available``, ``invalid``, ``unknown_country``.
-    """
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +80,13 @@ class Desk:
         limits: Restraints | None = None,
         events: OutboxDesk | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
+        outbox_written: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Without ``boards`` no call can be cut; without ``limits``, ``events``, ``reload`` these are not available."""
+        """Without ``boards`` no call can be cut; without ``limits``, ``events``, ``reload`` these are not available.
+
+        ``outbox_written`` is told the tenant; without it, its events wait for the next look at the outbox.
+        """
+        self.recharges = Recharges(ledger, directory, outbox_written)
         self._ledger = ledger
         self._directory = directory
         self._archive = archive

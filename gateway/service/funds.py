@@ -12,7 +12,13 @@ async def add_funds(
 
     Raises LedgerUnavailable, LedgerRejected as ``Ledger.top_up``.
     """
-    if expires_at_ms is None and tenant.credit_months is not None:
-        now_ms = await ledger.now_ms(tenant.tenant_id)
-        expires_at_ms = months_later(now_ms, tenant.credit_months, tenant.zone)
+    if expires_at_ms is None:
+        expires_at_ms = await expiry_of(ledger, tenant)
     return await ledger.top_up(tenant.tenant_id, topup_id, amount_micros, tenant.currency, source, expires_at_ms)
+
+
+async def expiry_of(ledger: Ledger, tenant: Tenant) -> int | None:
+    """When funds that are added now expire (UTC epoch milliseconds); None: never. Raises LedgerUnavailable."""
+    if tenant.credit_months is None:
+        return None
+    return months_later(await ledger.now_ms(tenant.tenant_id), tenant.credit_months, tenant.zone)

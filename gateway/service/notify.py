@@ -30,6 +30,7 @@ from gateway.ports import (
 )
 from gateway.service.directory import Directory
 from gateway.service.notices import Notices
+from gateway.service.recharge import has_receiver
 from gateway.service.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -173,7 +174,7 @@ class Deliverer:
 
     async def _attempt(self, tenant: Tenant, turn: Turn) -> float | None:
         event = turn.event
-        if not tenant.webhook_url:
+        if not has_receiver(tenant, event):
             # Kept, it would reach a webhook of later days, and a request of long ago would be paid then.
             log.info("event.has_no_receiver", tenant=tenant.tenant_id, type=event.type, facts=event.facts)
             await self._ledger.outbox_done(tenant.tenant_id, event.entry_id, self._holder)
@@ -234,8 +235,8 @@ def wait_after(tries: int) -> float:
 
 
 def mark_of(tenant: Tenant) -> str:
-    """A word that is another one for each endpoint, and tells nothing of it: of URL and secrets."""
-    words = "\n".join((tenant.webhook_url, *tenant.webhook_secrets))
+    """A word that is another one for each endpoint, and tells nothing of it: of URL, secrets, payment program."""
+    words = "\n".join((tenant.webhook_url, *tenant.webhook_secrets, *tenant.payment_command))
     return hashlib.blake2b(words.encode(), digest_size=12).hexdigest()
 
 

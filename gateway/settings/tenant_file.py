@@ -8,11 +8,22 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, PlainSerializer, StrictBool, StrictInt, StringConstraints
 
 from gateway.core.notices import DEFAULT_LANGUAGE, Notice
+from gateway.core.recharge import (
+    GIVE_UP_AFTER,
+    MOST_A_DAY,
+    MOST_FAILURES,
+    MOST_SECONDS,
+    RECHARGES_A_DAY,
+    RETRY_SECONDS,
+    TIMEOUT_SECONDS,
+    Mode,
+)
 from gateway.core.tenant import (
     CREDIT_MONTHS,
     DIAL_TIMEOUT_SECONDS,
     EXTEND_LEAD_MS,
     NO_CREDIT_STATUS,
+    PAYMENT_TIMEOUT_SECONDS,
     QUANTUM_SECONDS,
     UTC,
     WARNING_SECONDS,
@@ -124,8 +135,39 @@ class QuotaSection(Section):
 class RechargeSection(Section):
     """When to ask for money, and for how much."""
 
+    mode: Mode = key(
+        "for how much a recharge is: fixed (the amount), level (up to the amount), trigger_plus (up to the trigger, "
+        "and the amount beyond it) or none (notices only)",
+        '"fixed"',
+        Mode.FIXED,
+    )
     trigger: Amount | None = key("the amount under which a recharge is asked for", '"10.00"', None)
     amount: Amount | None = key("the amount that is asked for", '"25.00"', None)
+    recharges_per_day: Annotated[StrictInt, Field(ge=1, le=MOST_A_DAY)] = key(
+        f"how many recharges may succeed in any 24 hours, 1 to {MOST_A_DAY}", "10", RECHARGES_A_DAY
+    )
+    amount_per_day: Amount | None = key("how much they may come to in any 24 hours", '"100.00"', None)
+    retry_seconds: Annotated[StrictInt, Field(ge=1, le=MOST_SECONDS)] = key(
+        f"seconds of quiet after a failure, 1 to {MOST_SECONDS}; twice as long after each further one",
+        "300",
+        RETRY_SECONDS,
+    )
+    give_up_after: Annotated[StrictInt, Field(ge=1, le=MOST_FAILURES)] = key(
+        f"failures in a row after which a person must act, 1 to {MOST_FAILURES}", "5", GIVE_UP_AFTER
+    )
+    timeout_seconds: Annotated[StrictInt, Field(ge=1, le=MOST_SECONDS)] = key(
+        f"seconds after which a recharge that nobody answered has failed, 1 to {MOST_SECONDS}", "3600", TIMEOUT_SECONDS
+    )
+    command: tuple[FileName, ...] = key(
+        "a program that takes payments, by its full path, and its arguments, in a list: it is asked instead of the "
+        "webhook",
+        '["/usr/local/bin/pay"]',
+        (),
+        max_length=64,
+    )
+    command_timeout_seconds: Annotated[StrictInt, Field(ge=1, le=600)] = key(
+        "seconds after which that program is ended, 1 to 600", "30", PAYMENT_TIMEOUT_SECONDS
+    )
 
 
 class WebhookSection(Section):

@@ -8,11 +8,12 @@ from gateway.core.addresses import is_address, is_public, names_loopback
 from gateway.core.notices import NO_SUBSCRIPTION, Notice, Subscription
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
 from gateway.settings.reading import Document
+from gateway.settings.recharge import recharge_of
 from gateway.settings.secrets import secret_text
 from gateway.settings.sections import NAME_PATTERN
 from gateway.settings.tenant_file import NoticesSection, NumbersSection, TenantFile, WebhookSection
 from gateway.settings.terms import Plans, TenantTerms, check_terms
-from rating import NumberPlan, PatternError, PlanError, format_amount
+from rating import NumberPlan, PatternError, PlanError
 
 TenantDocument = Document[TenantFile]
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -29,10 +30,10 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
     _check_name(document)
     _check_accountcodes(document)
     _check_dial(document)
-    _check_recharge(document)
     _check_notices(document)
     check_terms(document)
     terms = plans.terms_of(document)
+    recharge = recharge_of(document, 0 if terms is None else terms.credit_limit_micros)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
     secrets: tuple[str, ...] = ()
     if file.webhook is not None:
@@ -65,8 +66,9 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
         warning_sound=file.warning.sound,
         credit_limit_micros=terms.credit_limit_micros,
         credit_months=terms.credit_months,
-        recharge_trigger_micros=file.recharge.trigger,
-        recharge_amount_micros=file.recharge.amount,
+        recharge=recharge,
+        payment_command=file.recharge.command,
+        payment_timeout_seconds=file.recharge.command_timeout_seconds,
         webhook_url=file.webhook.url if file.webhook is not None else "",
         webhook_secrets=secrets,
         notices=_subscription(file.notices),
@@ -92,29 +94,6 @@ def _check_dial(document: TenantDocument) -> None:
     if dial.format is not DialFormat.PREFIX and dial.prefix:
         remedy = 'write format = "prefix", or remove the prefix'
         document.wrong(("dial", "prefix"), f"the format is {dial.format}, which takes no prefix", remedy)
-
-
-def _check_recharge(document: TenantDocument) -> None:
-    recharge = document.content.recharge
-    trigger, amount = recharge.trigger, recharge.amount
-    if trigger is None and amount is None:
-        return
-    if trigger is None or amount is None:
-        missing, other = ("trigger", "amount") if trigger is None else ("amount", "trigger")
-        document.wrong(("recharge", other), f"there is no {missing} beside it", f"write {missing} too, or neither")
-        return
-    for name, value in (("trigger", trigger), ("amount", amount)):
-        if value <= 0:
-            document.wrong(("recharge", name), "zero would never recharge", "write more than zero, or neither key")
-            return
-    if amount < trigger:
-        # From an empty account; from one that is only just below the trigger any amount would do.
-        what = f"from an empty account this leaves the tenant under its trigger of {format_amount(trigger)}"
-        remedy = f"write {format_amount(trigger)} or more, or lower the trigger"
-        document.wrong(("recharge", "amount"), what, remedy)
-    if document.content.webhook is None:
-        what = "events of recharge have nowhere to go"
-        document.warn(("recharge",), what, "add [webhook] with url and secrets")
 
 
 def _check_notices(document: TenantDocument) -> None:

@@ -370,7 +370,8 @@ def test_the_recharge_trigger_arrives_once_signed_and_survives_an_absent_receive
         assert payload["data"]["tenant"] == "acme"
 
         receiver.close()
-        gateway.top_up("acme", "0.01")  # still below: fires again
+        gateway.top_up("acme", "0.40")  # above the trigger: the next call crosses it again
+        phone(LONDON).wait()
         wait_for(lambda: gateway.lines("webhook.failed"), 10, "an attempt that failed")
         gateway.kill()
         gateway.start()

@@ -8,7 +8,20 @@ from gateway.adapters.redis import wire
 from gateway.adapters.redis.functions import LIBRARY
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
-from gateway.ports import AccountTerms, CallKey, Grant, OutboxEvent, Pool, Refused, Settled, StoredCall, TopUp
+from gateway.core.recharge import Answer, Mode, Payment, RechargeRule
+from gateway.ports import (
+    AccountTerms,
+    CallKey,
+    Grant,
+    OutboxEvent,
+    Pool,
+    Recharged,
+    RechargeStatus,
+    Refused,
+    Settled,
+    StoredCall,
+    TopUp,
+)
 from rating import Ladder
 
 from .audit import Audit
@@ -24,6 +37,11 @@ def meta_of(call: str) -> str:
 def asked_of(call: str) -> str:
     """What of it is told without the price: a journal's note, a refusal."""
     return meta_of(call).partition(',"price":')[0] + "}"
+
+
+def fixed(trigger: int, amount: int, **more: int) -> RechargeRule:
+    """A rule that asks for an amount."""
+    return RechargeRule(Mode.FIXED, trigger, amount, **more)
 
 
 def flat(*rungs: tuple[int, int], fee: int = 0) -> Ladder:
@@ -43,9 +61,9 @@ class Bank:
         """Name a call of this tenant."""
         return CallKey(self.tenant, call)
 
-    async def open(self, credit: int = 0, **terms: int) -> None:
+    async def open(self, credit: int = 0, credit_limit_micros: int = 0, recharge: RechargeRule | None = None) -> None:
         """Open the account and put credit into it."""
-        await self.ledger.open_account(AccountTerms(self.tenant, "EUR", **terms))
+        await self.ledger.open_account(AccountTerms(self.tenant, "EUR", credit_limit_micros, recharge))
         if credit:
             await self.top_up(credit)
 
@@ -60,6 +78,14 @@ class Bank:
     async def reverse(self, topup_id: str) -> TopUp:
         """Take a top-up back."""
         return await self.ledger.reverse(self.tenant, topup_id, "chargeback")
+
+    async def answer_recharge(self, number: int, outcome: Payment, reason: str = "") -> Recharged:
+        """Say what became of a recharge."""
+        return await self.ledger.answer_recharge(self.tenant, number, Answer(outcome, reason))
+
+    async def refill(self) -> RechargeStatus:
+        """Where the last recharge is."""
+        return await self.ledger.recharge_status(self.tenant)
 
     async def reserve(
         self,
@@ -189,6 +215,16 @@ class Bank:
         words = f"{free} {held} {at_ms} {expired} {notices}"
         await self.ledger.pipe.call("HSET", account, f"lot:{lot}", words)
         await self.ledger.pipe.call("ZADD", lots, "XX", at_ms, f"{lot:012d}")
+        return True
+
+    async def expire_recharge(self) -> bool:
+        """Let the time of the last recharge be over: its time-out, or its quiet; tell whether it had one."""
+        key = f"cg:{{{self.tenant}}}:account"
+        words = ((await self.ledger.pipe.call("HGET", key, "refill")) or b"armed 0 0 0 0 0 ").decode().split(" ", 6)
+        if words[4] == "0":
+            return False
+        words[4] = "1"
+        await self.ledger.pipe.call("HSET", key, "refill", " ".join(words))
         return True
 
     async def age(self, topup_id: str) -> None:

@@ -16,7 +16,7 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.pipe import Line
 from gateway.ports import Pool
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 from .servers import Server
 
 TENANT = "acme"
@@ -86,7 +86,7 @@ def _pairs(reply: list[Any]) -> dict[str, Any]:
 
 async def write_books(bank: Bank) -> None:
     """Take each step there is, and leave a call in each state."""
-    await bank.open(credit_limit_micros=2_000_000, recharge_trigger_micros=9_000_000, recharge_amount_micros=5_000_000)
+    await bank.open(credit_limit_micros=2_000_000, recharge=fixed(9_000_000, 5_000_000))
     await bank.top_up(5_000_000, "paid-1", expires_at_ms=FAR_MS)
     await bank.top_up(3_000_000, "paid-2")
     await bank.top_up(1_000_000, "charged-back")

@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.core.recharge import Mode, Payment, RechargeRule, recharge_id
 from gateway.ports import AccountTerms
 
 from .asks import ASKS, Asks, Op
 from .audit import Audit
 from .bank import Bank
 from .delivery import CLIENTS, HOW, How, deliver
-from .model import Model, Outcome
+from .model import Model
+from .model import Outcome as Told
 from .model_books import DAY_MS, NEVER
 from .snapshot import Reader, told, wanted
 
@@ -38,7 +40,18 @@ TOPUPS = st.sampled_from([f"paid-{letter}" for letter in "abcdefghijklmnop"])
 AMOUNTS = st.sampled_from([40, 100, 300, 1000])
 DAYS = st.sampled_from([None, None, 400, 400, 200, 20, 5, -1])
 LIMITS = st.sampled_from([0, 0, 50, 200])
-TRIGGERS = st.sampled_from([None, 30, 100])
+RULES = st.sampled_from(
+    [
+        None,
+        RechargeRule(Mode.NONE, 100),
+        RechargeRule(Mode.FIXED, 30, 500),
+        RechargeRule(Mode.FIXED, 100, 500, recharges_a_day=2),
+        RechargeRule(Mode.FIXED, 100, 200, micros_a_day=500, give_up_after=2),
+        RechargeRule(Mode.LEVEL, 100, 300, give_up_after=3),
+        RechargeRule(Mode.TRIGGER_PLUS, 100, 50, micros_a_day=1_000),
+    ]
+)
+OUTCOMES = st.sampled_from([Payment.SUCCEEDED, Payment.SUCCEEDED, Payment.FAILED, Payment.FAILED, Payment.PENDING])
 ONE_CALL = {kind: st.tuples(st.just(kind), asks) for kind, asks in ASKS.items()}
 _numbers = count(1)
 
@@ -73,7 +86,7 @@ class Machine(RuleBasedStateMachine):
         self.note(op.kind, expected[0])
         self.wait(deliver(self.banks, op.on_bank, told, how, expected))
 
-    def note(self, kind: str, outcome: Outcome) -> None:
+    def note(self, kind: str, outcome: Told) -> None:
         """Count what was answered."""
         word = outcome if isinstance(outcome, str) else outcome[0]
         word += f" {outcome[1]}" if word == "refused" else ""
@@ -81,26 +94,55 @@ class Machine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------------------- the account
 
-    @initialize(
-        limit=LIMITS, trigger=TRIGGERS, widths=st.lists(st.integers(0, 30), min_size=1, max_size=6), credit=AMOUNTS
-    )
-    def open(self, limit: int, trigger: int | None, widths: list[int], credit: int) -> None:
+    @initialize(limit=LIMITS, rule_=RULES, widths=st.lists(st.integers(0, 30), min_size=1, max_size=6), credit=AMOUNTS)
+    def open(self, limit: int, rule_: RechargeRule | None, widths: list[int], credit: int) -> None:
         """Open the account, and put something into it."""
         self.widths = widths
         self.is_open = True
-        self.change_terms(limit, trigger, How((0,)))
+        self.change_terms(limit, rule_, How((0,)))
         self.top_up("opening", credit, 400, How((0,)))
 
     def asks(self, model: Model) -> Asks:
         """The asks as this model sees the calls."""
         return Asks.of(model, self.widths)
 
-    @rule(limit=LIMITS, trigger=TRIGGERS, how=HOW)
-    def change_terms(self, limit: int, trigger: int | None, how: How) -> None:
+    @rule(limit=LIMITS, rule_=RULES, how=HOW)
+    def change_terms(self, limit: int, rule_: RechargeRule | None, how: How) -> None:
         """Open again with other terms, or the same."""
-        terms = AccountTerms(self.bank.tenant, "EUR", limit, trigger, 500)
-        on_model = lambda model: model.open(limit, trigger, 500)  # noqa: E731
+        terms = AccountTerms(self.bank.tenant, "EUR", limit, rule_)
+        on_model = lambda model: model.open(limit, rule_)  # noqa: E731
         self.both(Op("open", on_model, lambda bank: bank.ledger.open_account(terms)), how)
+
+    # ------------------------------------------------------------------------------------------- recharges
+
+    @rule(rule_=RULES, how=HOW)
+    def set_recharge(self, rule_: RechargeRule | None, how: How) -> None:
+        """Have a person's rule."""
+        tenant = self.bank.tenant
+        on_bank = lambda bank: bank.ledger.set_recharge(tenant, rule_, is_by_hand=True)  # noqa: E731
+        self.both(Op("set", lambda model: model.set_recharge(rule_), on_bank), how)
+
+    @rule(is_retry=st.booleans(), how=HOW)
+    def ask_for_recharge(self, is_retry: bool, how: How) -> None:
+        """A person wants one."""
+        tenant = self.bank.tenant
+        on_model = lambda model: model.ask_for_recharge(is_retry=is_retry)  # noqa: E731
+        on_bank = lambda bank: bank.ledger.ask_for_recharge(tenant, is_retry=is_retry)  # noqa: E731
+        self.both(Op("retry" if is_retry else "request", on_model, on_bank), how)
+
+    @rule(back=st.sampled_from([0, 0, 0, 0, 1, 2, -1]), outcome=OUTCOMES, how=HOW)
+    def answer_recharge(self, back: int, outcome: Payment, how: How) -> None:
+        """Answer the last recharge, or one before it, or one that was not asked for."""
+        number = max(1, self.model.refill.number - back)
+        on_model = lambda model: model.answer_recharge(number, outcome.value, "card 7")  # noqa: E731
+        self.both(Op(outcome, on_model, lambda bank: bank.answer_recharge(number, outcome, "card 7")), how)
+
+    @rule(how=HOW)
+    def wait_too_long(self, how: How) -> None:
+        """Let the time-out of a recharge, or its quiet, be over; then look at the clock."""
+        if self.wait(self.bank.expire_recharge()):
+            self.model.refill.is_over = True
+        self.account("tend", how)
 
     @rule(what=st.sampled_from(["balance", "close", "reopen", "reopen", "tend", "tend"]), how=HOW)
     def account(self, what: str, how: How) -> None:
@@ -157,7 +199,11 @@ class Machine(RuleBasedStateMachine):
         """Take a top-up back."""
         name = dict(enumerate(self.model.topups)).get(pick % (len(self.model.topups) + 1), "never")
         on_model = lambda model: model.reverse(name, "chargeback")  # noqa: E731
-        self.both(Op("reverse", on_model, lambda bank: bank.reverse(name)), how)
+        self.both(Op("reverse", on_model, lambda bank: bank.reverse(self.topup_id(name))), how)
+
+    def topup_id(self, name: str) -> str:
+        """The id of a top-up; the model calls that of the first recharge #1."""
+        return recharge_id(self.bank.tenant, int(name[1:])) if name[0] == "#" else name
 
     # ---------------------------------------------------------------------------------------------------- time
 
@@ -174,7 +220,7 @@ class Machine(RuleBasedStateMachine):
         """Let a top-up be older than ids are kept; it is forgotten when the account is tended next."""
         name, known = list(self.model.topups.items())[pick % len(self.model.topups)]
         if known.age == "kept":
-            self.wait(self.bank.age(name))
+            self.wait(self.bank.age(self.topup_id(name)))
             known.age = "old"
 
     @rule(call=CALLS)
@@ -289,7 +335,7 @@ class Machine(RuleBasedStateMachine):
             self.model = back
         self.compare(snapshot)
 
-    async def gather(self, *steps: Awaitable[Any]) -> list[Outcome]:
+    async def gather(self, *steps: Awaitable[Any]) -> list[Told]:
         """Send them all before any answer."""
         return list(await asyncio.gather(*(told(step) for step in steps)))
 

@@ -9,11 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.recharge import Mode, RechargeRule
 from rating import Ladder
 
 from .bank import asked_of
 from .model_books import DAY_MS, NEVER, Books, Part
 from .model_offer import Ask, Pool, offer_of
+
+
+def words_of(rule: RechargeRule | None) -> str:
+    """A rule as the journal notes it."""
+    if rule is None:
+        return ""
+    numbers = (rule.trigger_micros, rule.amount_micros, rule.recharges_a_day, rule.micros_a_day or 0)
+    more = (rule.retry_seconds * 1000, rule.give_up_after, rule.timeout_seconds * 1000)
+    return " ".join([rule.mode.value, *map(str, numbers + more)])
+
 
 Outcome = tuple[Any, ...] | str
 NOTICES_DAYS = (30, 7)
@@ -67,7 +78,6 @@ class TopUp:
 class Model(Books):
     """One account with its calls."""
 
-    is_closed: bool = False
     terms_note: str = ""
     topups: dict[str, TopUp] = field(default_factory=dict)
     calls: dict[str, ModelCall] = field(default_factory=dict)
@@ -96,14 +106,17 @@ class Model(Books):
         if has_expired:
             self.announce("")
 
-    def open(self, limit: int, trigger: int | None, recharge: int | None) -> Outcome:
-        """Open, or apply changed terms; those are judged."""
-        note = " ".join(["" if term is None else str(term) for term in (limit, trigger, recharge)])
+    def open(self, limit: int, rule: RechargeRule | None) -> Outcome:
+        """Open, or apply changed terms; those are judged. A rule that is not changed leaves that of a person."""
+        note = f"{limit} {words_of(rule)}"
         if note == self.terms_note:
             return self.balance_reply()
-        is_new, self.terms_note = not self.terms_note, note
+        is_new, before, self.terms_note = not self.terms_note, self.terms_note, note
         self.expire()
-        self.limit, self.trigger = limit, trigger
+        self.limit = limit
+        if is_new or before.partition(" ")[2] != words_of(rule):
+            self.refill.rule, self.refill.is_by_hand = rule, False
+            self.begin_anew()
         self.write("open" if is_new else "terms", note=note)
         if not is_new:
             self.announce("")
@@ -123,9 +136,9 @@ class Model(Books):
         """Close or reopen."""
         if self.is_closed == closed:
             return self.balance_reply()
-        self.is_closed = closed
         with self.quiet():
             self.write(kind)
+        self.is_closed = closed
         return self.balance_reply()
 
     def top_up(self, name: str, amount: int, expires_ms: int, source: str) -> Outcome:
@@ -145,9 +158,11 @@ class Model(Books):
         self.move(number, source=-amount, credit=amount)
         self.write("topup", name, note=source)
         self.pay()
-        self.is_armed = True
+        before = len(self.events)
+        self.lifted()
         self.is_exhausted = self.is_exhausted and self.available <= 0
-        return ("booked", self.balance, False, self.announce(""))
+        self.announce("")
+        return ("booked", self.balance, False, len(self.events) > before)
 
     def reverse(self, name: str, reason: str) -> Outcome:
         """Take a top-up back, once: what is free of its lot, the rest is owed."""
@@ -175,6 +190,11 @@ class Model(Books):
                 self.give_notice(number)
             for known in self.topups.values():
                 known.age = "marked" if known.age == "old" else known.age
+        if self.refill.is_over and self.refill.waits:
+            self.fail("timeout")
+        elif self.refill.is_over:
+            self.refill.enter("armed")
+            self.announce("")
         return ("tended", len(self.events) > before)
 
     def give_notice(self, number: int) -> None:
@@ -185,6 +205,91 @@ class Model(Books):
             lot.notices = len(due)
             facts = {"lot": str(number), "amount": str(lot.free), "days": str(due[-1])}
             self.events.append({"type": "credit.expiring", **facts})
+
+    # ------------------------------------------------------------------------------------------------- recharges
+
+    def _recharged(self, news_from: int, *, is_repeat: bool = False) -> Outcome:
+        return ("recharge", self.refill.state, self.balance, is_repeat, len(self.events) > news_from)
+
+    def set_recharge(self, rule: RechargeRule | None) -> Outcome:
+        """Have a person's rule."""
+        before = len(self.events)
+        if self.refill.rule == rule and self.refill.is_by_hand:
+            with self.quiet():
+                pass
+            return self._recharged(before)
+        self.expire()
+        self.refill.rule, self.refill.is_by_hand = rule, True
+        self.write("terms", note=f"{self.limit} {words_of(rule)}")
+        self.begin_anew()
+        self.announce("")
+        return self._recharged(before)
+
+    def ask_for_recharge(self, *, is_retry: bool) -> Outcome:
+        """A person's wish."""
+        before, refill = len(self.events), self.refill
+        if refill.waits:
+            return "bad_state"
+        if self.is_closed:
+            return "account_closed"
+        if refill.mode is Mode.NONE or (is_retry and refill.state not in ("failed", "exhausted")):
+            return "bad_state"
+        wanted = refill.wanted(self.available)
+        if (wanted < 1 and not is_retry) or refill.bound(wanted):
+            return "bad_state"
+        self.expire()
+        self.begin_anew()
+        if not is_retry:
+            self.request("by_hand")
+        self.announce("")
+        return self._recharged(before)
+
+    def answer_recharge(self, number: int, outcome: str, reason: str) -> Outcome:
+        """A payment system's answer."""
+        before, refill = len(self.events), self.refill
+        name = f"#{number}"
+        if number > refill.number:
+            return "unknown_recharge"
+        if name in self.topups and self.topups[name].age == "marked":
+            return "too_old"
+        is_booked, is_current = name in self.topups, number == refill.number and refill.waits
+        if is_booked and outcome != "succeeded":
+            return "bad_state"
+        is_told = outcome == "pending" and refill.state == "pending"
+        if is_booked or is_told or not (is_current or outcome == "succeeded"):
+            with self.quiet():
+                pass
+            return self._recharged(before, is_repeat=True)
+        if outcome == "succeeded" and self.is_closed:
+            return "account_closed"
+        has_expired = self.expire()
+        if outcome == "succeeded":
+            self._pay_in(number, name, reason)
+        elif outcome == "failed":
+            self.fail(reason)
+        else:
+            refill.enter("pending", reason, has_end=True)
+            if has_expired:
+                self.announce("")
+        return self._recharged(before)
+
+    def _pay_in(self, number: int, name: str, reason: str) -> None:
+        refill = self.refill
+        amount = refill.unpaid.pop(number) if number in refill.unpaid else refill.amount
+        lot = self.new_lot(NEVER)
+        self.topups[name] = TopUp(amount, lot)
+        self.move(lot, source=-amount, credit=amount)
+        self.write("topup", name, note=reason)
+        self.pay()
+        refill.paid.append(amount)
+        self.is_exhausted = self.is_exhausted and self.available <= 0
+        self.tell("succeeded", n=number, amount=amount, reason=reason)
+        if number == refill.number:
+            refill.failures = 0
+            refill.enter("succeeded")
+        else:
+            self.lifted()
+        self.announce("")
 
     # --------------------------------------------------------------------------------------------- what is granted
 

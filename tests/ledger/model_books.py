@@ -6,6 +6,10 @@ Written from the contract, not from the Lua: two texts that agree are better evi
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gateway.core.recharge import Mode
+
+from .model_recharge import Refill
+
 NEVER = 0
 OWED = 0  # the lot number of the credit limit
 DELTAS = ("source", "credit", "held", "debt", "revenue", "expired", "adjustment")
@@ -43,7 +47,6 @@ class Books:
 
     now_ms: int
     limit: int = 0
-    trigger: int | None = None
     credits: int = 0
     charges: int = 0
     adjustments: int = 0
@@ -52,7 +55,8 @@ class Books:
     held: int = 0
     lots: dict[int, Lot] = field(default_factory=dict)
     pools: Counter[str] = field(default_factory=Counter)
-    is_armed: bool = True
+    is_closed: bool = False
+    refill: Refill = field(default_factory=Refill)
     is_exhausted: bool = False
     journal: list[Entry] = field(default_factory=list)  # the reader empties it as it goes
     events: list[Event] = field(default_factory=list)  # likewise
@@ -195,20 +199,94 @@ class Books:
                 self.move(number, credit=-paid, debt=paid)
                 self.write("pay")
 
-    def announce(self, call: str, shortage: str = "") -> bool:
-        """Write the events that are due; tell whether there were any."""
-        before = len(self.events)
+    def tell_lapsed(self) -> None:
+        """Write an event for each lot of which something has expired since."""
         for number, amount in sorted((+self.lapsed).items()):
             self.events.append({"type": "credit.expired", "lot": str(number), "amount": str(amount)})
         self.lapsed.clear()
-        if self.trigger is not None and self.is_armed and (shortage or self.available < self.trigger):
-            self.events.append({"type": "recharge.requested", "reason": shortage or "crossed", "call": call})
-            self.is_armed = False
+
+    def announce(self, call: str, shortage: str = "") -> bool:
+        """Write the events that are due; tell whether there were any."""
+        before = len(self.events)
+        self.tell_lapsed()
+        rule = self.refill.rule
+        if rule is not None and self.refill.is_armed and (shortage or self.available < rule.trigger_micros):
+            self.fire(call, shortage or "crossed")
         if not self.is_exhausted and (shortage == "refused" or self.available <= 0):
             reason = "refused" if shortage == "refused" else "zero"
             self.events.append({"type": "balance.exhausted", "reason": reason, "call": call})
             self.is_exhausted = True
         return len(self.events) > before
+
+    # -------------------------------------------------------------------------------------------- recharges
+
+    def tell(self, kind: str, **facts: str | int) -> None:
+        """Write an event of a recharge."""
+        self.events.append({"type": f"recharge.{kind}", **{name: str(fact) for name, fact in facts.items()}})
+
+    def fire(self, call: str, why: str) -> None:
+        """Ask for a recharge, or only tell that the balance is low."""
+        refill = self.refill
+        if self.is_closed or refill.rule is None:
+            return
+        if refill.mode is Mode.NONE:
+            self.events.append({"type": "balance.low", "reason": why, "call": call})
+            refill.is_told = True
+        elif refill.mode is Mode.FIXED or self.available < refill.rule.trigger_micros:
+            self.request(why, call)
+
+    def request(self, why: str, call: str = "") -> None:
+        """Ask for it, within the day's bounds."""
+        refill = self.refill
+        amount = refill.wanted(self.available)
+        bound = refill.bound(amount)
+        if bound:
+            assert refill.rule is not None
+            most = refill.rule.micros_a_day
+            self.give_up(amount, bound, has_end=bound == "daily_count" or most is None or amount <= most)
+            return
+        refill.number, refill.amount = refill.number + 1, amount
+        refill.enter("requested", has_end=True)
+        self.tell("requested", n=refill.number, amount=amount, reason=why, call=call)
+
+    def give_up(self, amount: int, why: str, *, has_end: bool = False) -> None:
+        """Ask no more, until a time or a person."""
+        self.tell("exhausted", amount=amount, reason=why, failures=self.refill.failures)
+        self.refill.enter("exhausted", why, has_end=has_end)
+
+    def fail(self, why: str) -> None:
+        """The recharge under way is not paid."""
+        refill = self.refill
+        refill.leave()
+        refill.failures += 1
+        self.tell("failed", n=refill.number, amount=refill.amount, reason=why, failures=refill.failures)
+        if refill.rule is None or refill.mode is Mode.NONE:
+            refill.enter("armed", why)
+        elif refill.failures >= refill.rule.give_up_after:
+            self.give_up(refill.amount, "failures")
+        else:
+            refill.enter("failed", why, has_end=True)
+        self.announce("")
+
+    def lifted(self) -> None:
+        """Funds came by another way."""
+        refill = self.refill
+        if refill.rule is not None and self.available < refill.rule.trigger_micros:
+            return
+        if refill.waits:
+            refill.leave()
+        if refill.state == "succeeded":
+            refill.is_told = False
+        else:
+            why = refill.why if refill.state == "armed" and not refill.failures else ""
+            refill.enter("armed", why)
+        refill.failures = 0
+
+    def begin_anew(self) -> None:
+        """A person's word: whatever is not under way is armed."""
+        if not self.refill.waits:
+            self.refill.failures = 0
+            self.refill.enter("armed")
 
     # ---------------------------------------------------------------------------------------------- the journal
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.ports import Balance, Grant, LedgerRejected, Refused, Settled, TopUp
+from gateway.ports import Balance, Grant, LedgerRejected, Recharged, Refused, Settled, TopUp
 
 from .bank import Bank, fields, meta_of
 from .model import Model, ModelCall, Outcome
@@ -21,6 +21,14 @@ return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'W
          redis.call('HGETALL', KEYS[8]) }
 """
 KEYS = ("account", "lots", "journal", "outbox", "live", "call:", "meta:", "prices")
+EVENT_FACTS = {
+    "credit.expiring": ("lot", "amount", "days"),
+    "credit.expired": ("lot", "amount"),
+    "recharge.requested": ("amount", "reason", "call"),
+    "recharge.succeeded": ("amount", "reason"),
+    "recharge.failed": ("amount", "reason", "failures"),
+    "recharge.exhausted": ("amount", "reason", "failures"),
+}
 FIGURES = (
     "balance", "held", "limit", "credits", "charges", "adjustments", "expired", "used", "entries", "lots", "armed",
     "exhausted",
@@ -46,19 +54,25 @@ class Reader:
         self.entries = [fields(pairs) for _, pairs in journal]
         stored = fields(account)
         texts = fields(prices)
+        state, *words = stored.get("refill", "armed 0 0 0 0 0 ").split(" ", 6)
         lots = {name[4:]: row for name, row in stored.items() if name.startswith("lot:")}
         return {
             "figures": {name: int(stored[name]) for name in FIGURES},
             "status": stored["status"],
+            "refill": (state, int(words[0]), int(words[1]), int(words[4]), words[5], words[3] != "0"),
             "lots": {int(number): tuple(map(int, row.split(" "))) for number, row in lots.items()},
             "drawable": {int(n): float(score) for n, score in zip(drawable[::2], drawable[1::2], strict=True)},
             "pools": {name[5:]: int(s) for name, s in stored.items() if name.startswith("pool:") and s != "0"},
             "calls": {name.decode(): _stored_call(fields(row), meta.decode(), texts) for name, row, meta in live},
             "prices": {texts[name[1:]]: int(count) for name, count in texts.items() if name[0] == "#"},
             "price texts": len(texts),
-            "journal": [{name: word for name, word in entry.items() if name != "at_ms"} for entry in self.entries],
+            "journal": [self._entry(entry) for entry in self.entries],
             "events": [_event(fields(pairs)) for _, pairs in outbox],
         }
+
+    def _entry(self, entry: dict[str, str]) -> dict[str, str]:
+        told = {name: word for name, word in entry.items() if name != "at_ms"}
+        return told | {"call": told["call"].replace(f"rch_{self.bank.tenant}_", "#")}
 
 
 def _stored_call(row: dict[str, str], beside: str, prices: dict[str, str]) -> tuple[str | int, ...]:
@@ -70,8 +84,8 @@ def _stored_call(row: dict[str, str], beside: str, prices: dict[str, str]) -> tu
 
 
 def _event(event: dict[str, str]) -> dict[str, str]:
-    of_lots = {"credit.expiring": ("lot", "amount", "days"), "credit.expired": ("lot", "amount")}
-    return {name: event[name] for name in ("type", *of_lots.get(event["type"], ("reason", "call")))}
+    told = {name: event[name] for name in ("type", *EVENT_FACTS.get(event["type"], ("reason", "call")))}
+    return told | ({"n": event["recharge_id"].rpartition("_")[2]} if "recharge_id" in event else {})
 
 
 def wanted(model: Model) -> dict[str, Any]:
@@ -80,14 +94,16 @@ def wanted(model: Model) -> dict[str, Any]:
         "balance": model.balance, "held": model.held, "limit": model.limit, "credits": model.credits,
         "charges": model.charges, "adjustments": model.adjustments, "expired": model.expired,
         "used": model.used, "entries": model.written, "lots": len(model.lots),
-        "armed": int(model.is_armed), "exhausted": int(model.is_exhausted),
+        "armed": int(model.refill.is_armed), "exhausted": int(model.is_exhausted),
     }  # fmt: skip
     lots = {
         number: (lot.free, lot.held, lot.expires_ms, lot.expired, lot.notices)
         for number, lot in model.lots.items()
         if lot.free or lot.held or lot.expired
     }
+    refill = model.refill
     return {
+        "refill": (refill.state, refill.number, refill.amount, refill.failures, refill.why, refill.has_end),
         "figures": figures,
         "status": "closed" if model.is_closed else "open",
         "lots": lots,
@@ -126,6 +142,8 @@ async def told(step: Awaitable[Any]) -> Outcome:  # noqa: PLR0911 - a table
         case Settled():
             figures = (value.charged_micros, value.seconds, value.balance_micros)
             return ("settled", *figures, value.is_estimate, value.has_outbox)
+        case Recharged():
+            return ("recharge", value.state.value, value.balance_micros, value.is_repeat, value.has_outbox)
         case TopUp():
             return ("booked", value.balance_micros, value.is_repeat, value.has_outbox)
         case Balance():

@@ -433,7 +433,7 @@ async def test_a_note_that_is_no_text_stops_nothing(bank: Bank, tmp_path: Path) 
     words = ("n", 3, "type", "terms", "balance", 10_000, "note", b"0 \xff")
     await bank.ledger.pipe.call("XADD", f"cg:{{{bank.tenant}}}:journal", "*", *words)  # type: ignore[arg-type]
     await Worker(bank, tmp_path).walk()
-    assert [entry.note for entry in read_archive(tmp_path / bank.tenant)] == ["0  ", "test", "0 \\xff"]
+    assert [entry.note for entry in read_archive(tmp_path / bank.tenant)] == ["0 ", "test", "0 \\xff"]
 
 
 async def test_an_entry_that_cannot_be_read_stops_its_tenant_alone(bank: Bank, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gateway.cli import app
 from gateway.ports import Grant, LedgerRejected
 from tests.unit.settings.folder import Folder
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 from .cluster import Cluster, Node, until
 from .test_account import rejected
 from .test_faults import until_done
@@ -67,7 +67,7 @@ async def bank_of(ledger: RedisLedger, three: Cluster, node: Node) -> Bank:
 
 async def every_step(bank: Bank) -> None:
     """Take each step there is, once."""
-    await bank.open(credit=10_000, recharge_trigger_micros=9_000, recharge_amount_micros=5_000)
+    await bank.open(credit=10_000, recharge=fixed(9_000, 5_000))
     assert isinstance(await bank.reserve(flat((60, 2_000)), "talk"), Grant)
     assert isinstance(await bank.reserve(flat((60, 100)), "ring"), Grant)
     assert isinstance(await bank.reserve(flat((60, 100)), "lost", validity_ms=1), Grant)

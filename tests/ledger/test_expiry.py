@@ -5,10 +5,12 @@ import json
 
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import payload
+from gateway.core.recharge import Payment
 from gateway.ports import OutboxEvent, Pool
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 
+ZERO = "balance.exhausted"
 YEAR_MS = 365 * 86_400_000
 MONTH_SECONDS = 600
 
@@ -87,6 +89,26 @@ async def test_one_step_tells_of_a_lot_once(bank: Bank) -> None:
     await bank.lapse(1)
     await bank.release()
     assert await amounts_of(bank) == [("1", "1000")]
+
+
+async def test_what_else_a_payments_failure_finds_is_told_with_it(bank: Bank) -> None:
+    """The last recharge fails, and the lot has expired: that is told too, and that nothing is available."""
+    await bank.open(recharge=fixed(1_000, 5_000, give_up_after=1))
+    await paid(bank, 2_000)
+    await bank.reserve(flat((60, 1_500)))
+    await bank.lapse(1)
+    await bank.answer_recharge(1, Payment.FAILED, "card declined")
+    kinds = [kind for kind, _ in await bank.events()]
+    assert kinds == ["recharge.requested", "recharge.failed", "recharge.exhausted", "credit.expired", ZERO]
+
+
+async def test_what_else_a_persons_wish_finds_is_told_with_it(bank: Bank) -> None:
+    """A recharge by hand, and the lot has expired: both are told, and that nothing is available."""
+    await bank.open(recharge=fixed(0, 5_000))
+    await paid(bank, 2_000)
+    await bank.lapse(1)
+    await bank.ledger.ask_for_recharge(bank.tenant, is_retry=False)
+    assert [kind for kind, _ in await bank.events()] == ["recharge.requested", "credit.expired", ZERO]
 
 
 async def test_of_two_gateways_one_tells(bank: Bank, server_url: str) -> None:

@@ -9,7 +9,7 @@ from gateway.core.reasons import Reason
 from gateway.ports import AccountTerms, CreditRanShort, FundsCame, Grant, LedgerRejected, Pool, Refused
 from rating import MAX_MICROS, MICROS, Ladder, Rate, charge_micros, charge_with_included, ladder
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 from .model_books import DAY_MS
 from .test_account import rejected
 
@@ -223,10 +223,10 @@ async def test_a_call_that_ran_short_is_told_of_with_the_end_of_its_grant(bank: 
 
 async def test_an_expiry_is_judged_by_whatever_step_finds_it(bank: Bank) -> None:
     """Opening with the same terms, too, writes what expired, and asks for a recharge when that crossed the trigger."""
-    await bank.open(recharge_trigger_micros=1000)
+    await bank.open(recharge=fixed(1000, 1000))
     await bank.top_up(4000, "lot", expires_at_ms=await bank.ledger.now_ms(bank.tenant) + DAY_MS)
     await bank.lapse(1)
-    await bank.open(recharge_trigger_micros=1000)
+    await bank.open(recharge=fixed(1000, 1000))
     assert [kind for kind, _ in await bank.events()] == ["credit.expired", "recharge.requested", "balance.exhausted"]
     assert (await bank.journal())[-1]["type"] == "expire"
 

@@ -13,7 +13,7 @@ from gateway.core.curbs import Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.reasons import Reason
 from gateway.ports import Grant, LedgerRejected, Refused
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 
 MINUTE = flat((60, 60))
 FAR_MS = 4_000_000_000_000
@@ -186,7 +186,7 @@ async def test_eighty_percent_is_told_again_of_a_bound_that_was_raised(bank: Ban
 
 async def test_a_limit_fires_no_recharge(bank: Bank) -> None:
     """Credit is there: more of it would not help."""
-    await bank.open(credit=1_000, recharge_trigger_micros=100, recharge_amount_micros=1_000)
+    await bank.open(credit=1_000, recharge=fixed(100, 1_000))
     assert await outcomes(bank.reserve(MINUTE, curbs=at_most(Kind.MONEY, 10))) == ["spend_limit"]
     assert await bank.events() == []
 

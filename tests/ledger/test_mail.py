@@ -3,6 +3,7 @@
 import asyncio
 
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.core.recharge import Mode, RechargeRule
 
 from .bank import Bank, flat
 
@@ -12,7 +13,7 @@ MOST_TAKEN, MOST_WAITING = 100, 1000  # of lua/mail.lua
 
 async def cross(bank: Bank) -> None:
     """Have two events written: recharge.requested and balance.exhausted."""
-    await bank.open(recharge_trigger_micros=1000, recharge_amount_micros=5000)
+    await bank.open(recharge=RechargeRule(Mode.FIXED, 1000, 5000))
     await bank.reserve(flat((60, 1)), "a")
 
 

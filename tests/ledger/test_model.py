@@ -30,6 +30,7 @@ MET = {
     *("extend: granted", "extend: refused no_credit", "extend: exceeds_grant", "extend: bad_amount"),
     *("shrink: granted", "settle: settled", "settle: exceeds_grant", "release: settled"),
     *("register: done", "register: bad_state", "close: bad_state", "tend: tended", "archive: done"),
+    *("succeeded: recharge", "failed: recharge", "pending: recharge", "request: recharge", "retry: recharge"),
     *("topup: booked", "topup: id_reused", "topup: bad_amount", "reverse: booked", "race: forth", "race: back"),
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.adapters.redis import wire
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.ports import Later, OutboxEvent, Turn
 
 from .bank import Bank, flat
@@ -14,7 +15,7 @@ ENDPOINT, OTHER = "endpoint-1", "endpoint-2"
 
 async def two_events(bank: Bank) -> list[str]:
     """Have recharge.requested and balance.exhausted wait; their ids."""
-    await bank.open(recharge_trigger_micros=1, recharge_amount_micros=1)
+    await bank.open(recharge=RechargeRule(Mode.FIXED, 1, 1))
     await bank.reserve(flat((60, 1)))
     return [event.event_id for event in await bank.outbox()]
 

@@ -9,7 +9,7 @@ from gateway.adapters import tasks
 from gateway.adapters.webhooks import payload
 from gateway.ports import AccountTerms, FundsCame
 
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 
 CROSSED = ("recharge.requested", "crossed")
 REFUSED = ("recharge.requested", "refused")
@@ -20,7 +20,7 @@ EXHAUSTED = ("balance.exhausted", "refused")
 
 async def open_with_trigger(bank: Bank, credit: int) -> None:
     """Open with a trigger of 1000 and a recharge of 5000."""
-    await bank.open(recharge_trigger_micros=1000, recharge_amount_micros=5000)
+    await bank.open(recharge=fixed(1000, 5000))
     if credit:
         await bank.top_up(credit)
 
@@ -54,6 +54,8 @@ async def test_an_event_says_all_that_a_receiver_needs(bank: Bank) -> None:
         "trigger": "1000",
         "reason": "crossed",
         "call": "pbx/1/n",
+        "recharge_id": f"rch_{bank.tenant}_1",
+        "expires_at_ms": str(event.at_ms + 3_600_000),
     }
 
 
@@ -65,10 +67,12 @@ async def data_of(bank: Bank, kind: str) -> dict[str, Any]:
 
 async def test_a_receiver_reads_amounts_in_units_of_the_currency(bank: Bank) -> None:
     """It is asked for 25.00, and not for 25000000: the ledger's own micro-units have names of their own."""
-    terms = {"recharge_trigger_micros": 10_000_000, "recharge_amount_micros": 25_000_000}
-    await bank.open(12_000_000, **terms)
+    await bank.open(12_000_000, recharge=fixed(10_000_000, 25_000_000))
     await bank.reserve(flat((60, 2_500_000)), "pbx/1/n")
-    assert await data_of(bank, "recharge.requested") == {
+    data = await data_of(bank, "recharge.requested")
+    assert datetime.fromisoformat(data.pop("expires_at")).timestamp() * 1000 == data.pop("expires_at_ms")
+    assert data == {
+        "id": f"rch_{bank.tenant}_1",
         "tenant": bank.tenant,
         "currency": "EUR",
         "balance": "12.00",
@@ -99,14 +103,14 @@ async def test_a_receiver_reads_which_funds_lapse_and_when(bank: Bank) -> None:
 
 
 async def test_a_top_up_arms_the_trigger_again(bank: Bank) -> None:
-    """After a top-up the next crossing writes a second event; a top-up that leaves it below writes one itself."""
+    """After one that lifts it above the trigger the next crossing writes a second event; one that does not, nothing."""
     await open_with_trigger(bank, 1500)
     await bank.reserve(flat((60, 1400)), "a")
-    assert (await bank.top_up(500)).has_outbox
+    assert not (await bank.top_up(500)).has_outbox
     assert not (await bank.top_up(5000)).has_outbox
     await bank.reserve(flat((60, 5000)), "b")
-    assert await bank.events() == [CROSSED, CROSSED, CROSSED]
-    assert [event.event_id[-2:] for event in await bank.outbox()] == ["_1", "_2", "_3"]
+    assert await bank.events() == [CROSSED, CROSSED]
+    assert [event.event_id[-2:] for event in await bank.outbox()] == ["_1", "_2"]
 
 
 async def test_a_repeated_top_up_arms_nothing(bank: Bank) -> None:
@@ -179,8 +183,7 @@ async def test_changed_terms_are_judged(bank: Bank) -> None:
     """A trigger raised above what is available fires at once; opening with the same terms fires nothing."""
     await open_with_trigger(bank, 3000)
     for trigger in (4000, 4000, 5000):
-        terms = AccountTerms(bank.tenant, "EUR", recharge_trigger_micros=trigger, recharge_amount_micros=1)
-        await bank.ledger.open_account(terms)
+        await bank.open(recharge=fixed(trigger, trigger))
     assert await bank.events() == [CROSSED]
 
 

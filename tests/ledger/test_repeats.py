@@ -6,10 +6,11 @@ from itertools import product
 
 import pytest
 
-from gateway.ports import AccountTerms, Balance, LedgerRejected, Pool, TopUp
+from gateway.core.recharge import Payment
+from gateway.ports import AccountTerms, Balance, LedgerRejected, Pool, Recharged, TopUp
 
 from .audit import TYPES
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 from .model_books import DAY_MS
 
 Step = Callable[[Bank], Awaitable[object]]
@@ -22,7 +23,7 @@ COVERED = replace(POOL, covered_micros=2000)
 
 
 async def _terms(bank: Bank, limit: int) -> Balance:
-    return await bank.ledger.open_account(AccountTerms(bank.tenant, "EUR", limit, 1000, 5000))
+    return await bank.ledger.open_account(AccountTerms(bank.tenant, "EUR", limit, fixed(1000, 5000)))
 
 
 async def _end_in(bank: Bank, days: int) -> bool:
@@ -46,6 +47,8 @@ SCENARIO: dict[str, Step] = {
     "open": lambda bank: _terms(bank, 0),
     "top up": lambda bank: bank.top_up(4100, "paid"),
     "refused": lambda bank: bank.reserve(flat((60, 10**9)), "poor"),
+    "recharge pending": lambda bank: bank.answer_recharge(1, Payment.PENDING),
+    "recharge failed": lambda bank: bank.answer_recharge(1, Payment.FAILED, "card declined"),
     "reserve": lambda bank: bank.reserve(FIRST),
     "answer": lambda bank: bank.answer(),
     "extend": lambda bank: bank.extend(1, 1100, NEXT),
@@ -81,6 +84,8 @@ SCENARIO: dict[str, Step] = {
     "known top up": lambda bank: bank.top_up(4100, "paid"),
     "reopen": lambda bank: bank.ledger.reopen_account(bank.tenant),
     "terms": lambda bank: _terms(bank, 500),
+    "rule": lambda bank: bank.ledger.set_recharge(bank.tenant, fixed(2000, 5000), is_by_hand=True),
+    "recharge paid late": lambda bank: bank.answer_recharge(1, Payment.SUCCEEDED, "visa"),
 }
 
 
@@ -92,6 +97,8 @@ async def outcome(step: Step, bank: Bank) -> object:
         return error.code, str(error)
     if isinstance(told, TopUp):
         return told.balance_micros
+    if isinstance(told, Recharged):
+        return told.state, told.balance_micros
     if isinstance(told, Balance):
         return replace(told, tenant="")
     return None if isinstance(told, bool) else told
@@ -112,10 +119,15 @@ async def left(bank: Bank) -> list[object]:
     """All that a run leaves behind, without its times: the account with its lots, the journal, the events."""
     tag = f"cg:{{{bank.tenant}}}:"
     account = await bank.ledger.pipe.call("HGETALL", tag + "account")
-    pairs = sorted(zip(account[::2], account[1::2], strict=True))
+    timed = {b"refill", b"paid"}
+    pairs = sorted(pair for pair in zip(account[::2], account[1::2], strict=True) if pair[0] not in timed)
+    status = await bank.refill()
+    refill = (status.state, status.number, status.failures, [amount for _, amount in status.paid])
     journal = [{name: value for name, value in entry.items() if name != "at_ms"} for entry in await bank.journal()]
+    for entry in journal:
+        entry["call"] = entry["call"].replace(f"rch_{bank.tenant}_", "rch_")
     lots = await bank.ledger.pipe.call("ZRANGE", tag + "lots", 0, -1, "WITHSCORES")
-    return [pairs, journal, lots, await bank.events()]
+    return [pairs, refill, journal, lots, await bank.events()]
 
 
 @pytest.mark.parametrize(("name", "times"), [*product(SCENARIO, (2, 3)), ("all", 2), ("all", 3)])
@@ -132,7 +144,7 @@ async def test_the_scenario_meets_every_kind_of_entry(bank: Bank) -> None:
     await run(bank, {})
     kinds = {entry["type"] for entry in await bank.journal()}
     assert kinds == TYPES
-    assert await bank.figures() == (-100, 0, 400)
+    assert await bank.figures() == (4900, 0, 5400)
 
 
 async def test_a_repeat_in_another_currency_of_time_is_the_same(bank: Bank) -> None:

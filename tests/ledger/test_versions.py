@@ -23,7 +23,7 @@ from gateway.ports import Grant, LedgerRejected, Refused
 from gateway.service.audit import audit_tenant
 
 from . import example
-from .bank import Bank, flat
+from .bank import Bank, fixed, flat
 from .servers import Server
 from .test_account import rejected
 from .test_failover import nothing_archived
@@ -207,9 +207,7 @@ async def test_stored_books_are_read_and_go_on(tmp_path: Path, version: int) -> 
     async with banks(tmp_path, version) as (bank,):
         await example.restore(bank.ledger.pipe, stored)
         assert _without_clocks(await example.dump(bank.ledger.pipe, bank.tenant)) == _without_clocks(stored)
-        await bank.open(
-            credit_limit_micros=2_000_000, recharge_trigger_micros=9_000_000, recharge_amount_micros=5_000_000
-        )
+        await bank.open(credit_limit_micros=2_000_000, recharge=fixed(9_000_000, 5_000_000))
         assert await version_of(bank) == version
         await prove(bank)
         assert await bank.figures() == (8_290_000, 9_790_000, 500_000)

@@ -22,6 +22,7 @@ import uvloop
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
 from gateway.ports import AccountTerms, CallKey
 from gateway.service.accounts import in_slices
@@ -40,7 +41,7 @@ async def open_accounts(ledger: RedisLedger, tenants: Sequence[Tenant]) -> None:
     """Each with money for one call."""
 
     async def one(name: str) -> None:
-        await ledger.open_account(AccountTerms(name, "USD", recharge_trigger_micros=5, recharge_amount_micros=5))
+        await ledger.open_account(AccountTerms(name, "USD", recharge=RechargeRule(Mode.FIXED, 5, 5)))
         await ledger.top_up(name, "one", 10, "USD", "bench")
 
     await in_slices([partial(one, tenant.tenant_id) for tenant in tenants])

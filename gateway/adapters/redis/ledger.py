@@ -1,20 +1,20 @@
 """The ledger on Redis or Valkey: each step is one function call, atomic and idempotent.
 
 The books themselves, with their rules and invariants, are in ``lua/``; ``server`` runs the functions, ``call_steps``
-has the steps of a call, ``outbox`` those of events. This file has the rest of ``gateway.ports``: accounts, limits by
-hand, what is there.
+has the steps of a call, ``recharge_steps`` those of a recharge, ``outbox`` those of events. This file has the rest of
+``gateway.ports``: accounts, limits by hand, what is there.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.mail import MailBoxes
 from gateway.adapters.redis.news import News, follow
 from gateway.adapters.redis.outbox import OutboxSteps
+from gateway.adapters.redis.recharge_steps import RechargeSteps
 from gateway.core.findings import Books
 from gateway.core.journal import Entry
 from gateway.ports import (
@@ -31,10 +31,10 @@ from gateway.ports import (
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-class RedisLedger(CallSteps, OutboxSteps, MailBoxes):
-    """Implements ``Ledger``, ``JournalReader``, ``Restraints``, ``Outbox`` and ``MailBox`` of ``gateway.ports``.
+class RedisLedger(RechargeSteps, OutboxSteps, MailBoxes):
+    """Implements the ledger's side of ``gateway.ports``; see ``Server`` for how it is made.
 
-    See ``Server`` for how it is made.
+    That is ``Ledger``, ``JournalReader``, ``Restraints``, ``RechargeBooks``, ``Outbox`` and ``MailBox``.
     """
 
     # ------------------------------------------------------------------------------------------ the account
@@ -99,7 +99,7 @@ class RedisLedger(CallSteps, OutboxSteps, MailBoxes):
         return wire.read_topup(await self._function("reverse", keys, *words))
 
     async def tend(self, tenant: str) -> bool:
-        """Do what is due by the clock: expiry, notices 30 and 7 days before, ids that are forgotten but for a mark.
+        """Do what is due by the clock: expiry and its notices, recharges, ids that are forgotten but for a mark.
 
         True when the outbox has something. Rejected: ``unknown_account``.
         """

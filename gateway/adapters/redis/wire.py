@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from gateway.adapters.redis import recharge_rule
 from gateway.core.curbs import Curbs, Kind, ShortCall, Trigger
 from gateway.core.guards import TENANT_PAUSE, cli_of, cli_pause
 from gateway.core.reasons import Reason
@@ -121,13 +122,8 @@ def ladder_words(ladder: Ladder) -> list[int]:
 
 def terms_words(terms: AccountTerms) -> list[str | int]:
     """Flatten an account's terms. Rejected: ``bad_amount``, ``wrong_currency``."""
-    trigger, amount = terms.recharge_trigger_micros, terms.recharge_amount_micros
-    return [
-        checked_currency(terms.currency),
-        checked_amount(terms.credit_limit_micros),
-        "" if trigger is None else checked_amount(trigger),
-        "" if amount is None else checked_amount(amount, 1),
-    ]
+    limit = checked_amount(terms.credit_limit_micros)
+    return [checked_currency(terms.currency), limit, recharge_rule.words_of(terms.recharge)]
 
 
 def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool) -> list[str | int]:

@@ -23,13 +23,16 @@ BODIES: dict[str, dict[str, object]] = {
     "top_up": {"amount": "1.00"},
     "reverse_top_up": {"id": "pay-1"},
     "restrict": {"why": "test"},
+    "set_recharge": {"mode": "none", "trigger": "1.00"},
+    "recharge_succeeded": {},
+    "recharge_failed": {"reason": "card declined"},
     "allow_country": {"country": "MC"},
 }
 
 
 def request_of(operation: Operation, tenant: str) -> tuple[str, str, dict[str, Any]]:
     """A request that the operation would serve."""
-    words = {"tenant": tenant, "switch": "pbx1", "uniqueid": "1.1", "nonce": "1"}
+    words = {"recharge": f"rch_{tenant}_1", "tenant": tenant, "switch": "pbx1", "uniqueid": "1.1", "nonce": "1"}
     path = re.sub(r"\{(\w+)\}", lambda word: words[word[1]], operation.path)
     options: dict[str, Any] = {"headers": {"Idempotency-Key": f"key-{operation.name}"}} if operation.has_key else {}
     if operation.body is not None:
@@ -57,8 +60,9 @@ async def test_nothing_answers_without_its_role(api: Caller, office: Office, ope
     for role in Role:
         told = await answered(api, operation, office.mine, role.value)
         if operation.role in {Role.READ, role}:
-            # There is neither such a call nor such a top-up: it was let in, all the same.
-            assert told in {(200, "ok"), (404, "unknown_call"), (404, "unknown_topup")}
+            # There is no such call, top-up or recharge, nor anything to recharge: it was let in, all the same.
+            lacking = {(404, f"unknown_{what}") for what in ("call", "topup", "recharge")}
+            assert told in {(200, "ok"), (409, "bad_state"), *lacking}
         else:
             assert told == (403, "forbidden")
     if operation.is_of_tenant:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from gateway import borrow
 from gateway.cli import app
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.ports import CallKey, Turn
 from gateway.service.notify import mark_of
 from gateway.settings import Settings, load
@@ -26,7 +27,7 @@ async def test_the_read_role_sees_what_waits_and_what_was_given_up(api: Caller, 
     path = f"/v1/tenants/{office.mine}/outbox"
     _, told = await api("GET", path)
     assert (told["waiting"], told["events"], told["dead_events"], told["failing_since"]) == (0, [], [], None)
-    terms = replace(office.house.terms(), recharge_trigger_micros=1, recharge_amount_micros=1)
+    terms = replace(office.house.terms(), recharge=RechargeRule(Mode.FIXED, 1, 1))
     await office.ledger.open_account(terms)
     await office.ledger.reserve(CallKey(office.mine, "a"), Ladder(0, ((60, 1),)), 1, "{}")
     mark = mark_of(office.house.tenant)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.facts import LegAnswered
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.ports import Attempt, LedgerRejected, OutboxEvent, Outcome
 from gateway.service import notify, reap
 from gateway.service.directory import Directory
@@ -35,7 +36,7 @@ class Receiver:
 
 async def exhaust(house: House) -> None:
     """Have two events written: recharge.requested, then balance.exhausted."""
-    await house.books.open_account(replace(house.terms(), recharge_trigger_micros=1, recharge_amount_micros=1))
+    await house.books.open_account(replace(house.terms(), recharge=RechargeRule(Mode.FIXED, 1, 1)))
     house.board.handle(house.ask())
     await until(lambda: bool(house.switch.verdicts))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.notices import Notice, Subscription
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
 from gateway.ports import Attempt, OutboxEvent, Outcome, Posted, WaitingMail
 from gateway.service import notices as service
@@ -173,7 +174,7 @@ async def test_an_address_that_fails_delays_no_other_tenant(house: House) -> Non
     terms = replace(house.terms(), tenant=other.tenant_id)
     await house.books.open_account(terms)
     # Changed terms are judged at once: an empty account is under its new trigger.
-    await house.books.open_account(replace(terms, recharge_trigger_micros=1, recharge_amount_micros=1))
+    await house.books.open_account(replace(terms, recharge=RechargeRule(Mode.FIXED, 1, 1)))
     office.postman.hangs = {NOC}
     await exhaust(house)
     office.notices.wake(office.tenant)

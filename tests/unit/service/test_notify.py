@@ -12,6 +12,7 @@ import pytest
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
 from gateway.ports import AccountTerms, Attempt, CallKey, OutboxEvent, Outcome
 from gateway.service import notify
@@ -55,7 +56,7 @@ async def cross(ledger: RedisLedger, tenants: Sequence[Tenant], *, events: int =
 
     async def one(tenant: Tenant) -> None:
         name = tenant.tenant_id
-        await ledger.open_account(AccountTerms(name, "USD", recharge_trigger_micros=5, recharge_amount_micros=5))
+        await ledger.open_account(AccountTerms(name, "USD", recharge=RechargeRule(Mode.FIXED, 5, 5)))
         await ledger.top_up(name, "one", 10, "USD", "test")
         await ledger.reserve(CallKey(name, "a"), Ladder(0, ((60, 6 if events == 1 else 10),)), 60_000, "{}")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from gateway.core.facts import Ask
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Fairness
 from gateway.ports import Attempt, OutboxEvent, Outcome
 from gateway.service.directory import Directory, Register
@@ -80,7 +81,7 @@ class DeadWebhook:
 
 async def test_an_event_that_waits_goes_to_the_new_webhook(house: House) -> None:
     """One that the old receiver did not acknowledge is not held back by the pause between two attempts at that one."""
-    terms = replace(house.terms(), recharge_trigger_micros=10, recharge_amount_micros=10)
+    terms = replace(house.terms(), recharge=RechargeRule(Mode.FIXED, 10, 10))
     await house.books.open_account(terms)
     old, new = (
         replace(house.tenant, webhook_url=url, webhook_secrets=("s",)) for url in ("https://old", "https://new")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import NEVER_METERED, DialFormat
 from gateway.settings import ConfigErrors, check, load
 from rating import CallClass
@@ -24,7 +25,7 @@ def test_values_arrive(folder: Folder) -> None:
     tenant = settings.tenants["acme"]
     assert (switch.name, switch.host, switch.port, switch.secret) == ("pbx1", "127.0.0.1", 5038, "a secret")
     assert (tenant.tenant_id, tenant.currency, tenant.accountcodes) == ("acme", "USD", ("acme",))
-    assert (tenant.recharge_trigger_micros, tenant.recharge_amount_micros) == (10_000_000, 25_000_000)
+    assert tenant.recharge == RechargeRule(Mode.FIXED, 10_000_000, 25_000_000)
     assert tenant.webhook_secrets == (HOOK_SECRET,)
     assert tenant.tariffs.lookup("+18005551234") is not None
 
@@ -102,9 +103,10 @@ def test_money_is_exact(folder: Folder, text: str) -> None:
 
 def test_a_large_decimal_keeps_every_digit(folder: Folder) -> None:
     """An amount with sixteen digits, which a double cannot hold, is read to the micro-unit."""
-    line = 'tariff = "default.csv"\ncredit_limit = 9007199254.740991'
-    folder.change("tenants/acme.toml", 'tariff = "default.csv"', line)
-    assert load(folder.root, folder.environ).tenants["acme"].credit_limit_micros == 2**53 - 1
+    folder.change("tenants/acme.toml", "amount = 25.00", "amount = 9007199254.740991")
+    rule = load(folder.root, folder.environ).tenants["acme"].recharge
+    assert rule is not None
+    assert rule.amount_micros == 2**53 - 1
 
 
 def test_several_webhook_secrets(folder: Folder) -> None:
@@ -161,7 +163,7 @@ def test_the_examples_work() -> None:
     assert all("secret of the example" in problem.what for problem in problems)
     settings = load(CONFIG, {})
     assert set(settings.tenants) == {"acme", "globex"}
-    assert settings.tenants["acme"].recharge_trigger_micros is not None
+    assert settings.tenants["acme"].recharge is not None
     assert settings.tenants["acme"].webhook_url.startswith("http://127.0.0.1:")
 
 

@@ -13,7 +13,7 @@ from tests.unit.settings.folder import HOOK_SECRET, TENANT, Folder
 
 PLAN = """\
 currency = "USD"
-credit_limit = 500
+credit_limit = 5
 barred_classes = ["premium", "satellite"]
 
 [[included]]
@@ -39,7 +39,7 @@ def test_a_value_of_the_file_a_plans_and_a_default(folder: Folder) -> None:
     folder.write("tenants/acme.toml", 'plan = "p.toml"\nbarred_classes = []\n' + TENANT.format(name="acme"))
     values = of_tenant(folder)
     assert facts(values["recharge.trigger"]) == ("10.00", "tenants/acme.toml:13")
-    assert facts(values["credit_limit"]) == ("500.00", "plans/p.toml:2")
+    assert facts(values["credit_limit"]) == ("5.00", "plans/p.toml:2")
     assert facts(values["barred_classes"]) == ([], "tenants/acme.toml:2")
     assert facts(values["included.home.minutes"]) == (60, "plans/p.toml:7")
     assert facts(values["quota.quantum_seconds"]) == (60, "default")
@@ -55,7 +55,7 @@ def test_the_default_plan_is_that_of_tenants_that_name_none(folder: Folder) -> N
     folder.change("gateway.toml", "[[switch]]", '[rating]\ndefault_plan = "p.toml"\n\n[[switch]]')
     folder.write("tenants/own.toml", 'plan = "q.toml"\n' + TENANT.format(name="own"))
     settings = load(folder.root, folder.environ)
-    assert settings.tenants["acme"].credit_limit_micros == 500_000_000
+    assert settings.tenants["acme"].credit_limit_micros == 5_000_000
     assert settings.tenants["own"].credit_limit_micros == 7_000_000
     assert facts(of_tenant(folder)["plan"]) == ("p.toml", "gateway.toml:5")
     assert facts(of_tenant(folder, "own")["plan"]) == ("q.toml", "tenants/own.toml:1")
@@ -93,7 +93,7 @@ def test_a_plans_own_values(folder: Folder) -> None:
     """A plan shows what it says and what holds where it is silent; it has no key that only tenants have."""
     folder.write("plans/p.toml", PLAN)
     values = {value.key: value for value in InForce(load(folder.root, folder.environ)).plan("p.toml")}
-    assert facts(values["credit_limit"]) == ("500.00", "plans/p.toml:2")
+    assert facts(values["credit_limit"]) == ("5.00", "plans/p.toml:2")
     assert facts(values["charge_unit"]) == ("0.000001", "default")
     assert "numbers.home_country" not in values
 

@@ -9,6 +9,7 @@ from gateway.core.quote import Outcome
 
 CallState = Annotated[str, Field(description="reserved, answered, in_doubt or estimated")]
 Target = Annotated[str, Field(description="tenant, cli:NUMBER or prefix:DIGITS")]
+RechargeState = Annotated[str, Field(description="armed, requested, pending, succeeded, failed or exhausted")]
 Seconds = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -127,6 +128,33 @@ CallFacts = answer(
     included_seconds=Seconds,
 )
 CutFacts = answer("Cut", "The PBX was told to end the call; it settles as usual.", tenant=str, call=str)
+RechargeFacts = answer(
+    "Recharge",
+    "A tenant's rule of recharges, and where the last one is. Where until is null, the clock brings nothing.",
+    amounts="trigger? amount? amount_per_day? last_amount?",
+    times="requested_at? until?",
+    tenant=str,
+    currency=str,
+    mode=Annotated[str, Field(description="none, fixed, level or trigger_plus")],
+    recharges_per_day=int | None,
+    retry_seconds=int | None,
+    give_up_after=int | None,
+    timeout_seconds=int | None,
+    is_by_hand=Annotated[bool, Field(description="The rule was set here, over the config's.")],
+    state=RechargeState,
+    last_id=str | None,
+    failures=Seconds,
+    reason=str,
+)
+RechargedFacts = answer(
+    "Recharged",
+    "The tenant's recharge after this step; is_repeat where it changed nothing.",
+    amounts="balance",
+    tenant=str,
+    currency=str,
+    state=RechargeState,
+    is_repeat=bool,
+)
 RestrictionFacts = answer(
     "Restriction",
     "Asks are refused: all of a tenant, of one caller, or to one prefix; where until is null, until that is lifted.",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.core.recharge import MOST_A_DAY, MOST_FAILURES, MOST_SECONDS, Mode
 from rating import MOST_CALL_SECONDS, parse_amount
 
 DEFAULT_ITEMS: Final = 100
@@ -50,6 +51,10 @@ def _instant_ms(value: object) -> int:
     if not isinstance(value, str) or _TIME.fullmatch(value) is None:
         raise ValueError("write an instant as 2027-12-31T23:00:00Z")
     return round(datetime.fromisoformat(value).timestamp() * 1000)
+
+
+def _mode(value: object) -> object:
+    return Mode(value) if isinstance(value, str) and value in list(Mode) else value
 
 
 def _micros(value: object) -> int:
@@ -162,6 +167,28 @@ class ReversalBody(Ask):
 
     id: Annotated[str, Field(pattern=ID_PATTERN)] = Field(description="The Idempotency-Key of the top-up.")
     reason: Words = "chargeback"
+
+
+class RechargeBody(Ask):
+    """What of a rule of recharges changes; what is left out stays."""
+
+    as_config: bool = Field(False, description="The config's rule again; all else is not looked at.")
+    mode: Annotated[Mode, BeforeValidator(_mode)] | None = Field(None, description="For how much a recharge is.")
+    trigger_micros: Amount | None = Field(None, alias="trigger")
+    amount_micros: Amount | None = Field(None, alias="amount")
+    recharges_a_day: Annotated[int, Field(ge=1, le=MOST_A_DAY), BeforeValidator(_whole)] | None = Field(
+        None, alias="recharges_per_day"
+    )
+    micros_a_day: Amount | None = Field(None, alias="amount_per_day", description="null: no bound.")
+    retry_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = None
+    give_up_after: Annotated[int, Field(ge=1, le=MOST_FAILURES), BeforeValidator(_whole)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = None
+
+
+class RechargeAnswerBody(Ask):
+    """What a payment system says of a recharge."""
+
+    reason: Words | None = Field(None, description="Why it failed, or how it was paid: the journal keeps it.")
 
 
 class RestrictionBody(Ask):

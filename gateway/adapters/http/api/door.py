@@ -19,7 +19,8 @@ from gateway.adapters.http.api.problems import ApiProblem, Wrong
 from gateway.adapters.http.api.shapes import iso
 from gateway.core.access import MOST_TOKEN_CHARACTERS, Keyring, Token
 from gateway.core.tenant import Tenant
-from gateway.service.desk import Desk, DeskError
+from gateway.service.desk import Desk
+from gateway.service.desk_error import DeskError
 
 KEY_HEADER: Final = "Idempotency-Key"
 FAILURES_A_SECOND, FAILURES_AT_ONCE = 0.2, 10
@@ -95,6 +96,7 @@ class Door:
             token,
             tenant,
             call_id,
+            recharge=words.get("recharge", ""),
             query=_query(request, operation.query),
             key=_key(request) if operation.has_key else "",
             body=await _body(request, operation.body),

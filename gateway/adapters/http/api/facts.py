@@ -13,8 +13,9 @@ from gateway.core.guards import Guard
 from gateway.core.journal import ACCOUNTS, Entry
 from gateway.core.limits import Limit
 from gateway.core.quote import Quote
+from gateway.core.recharge import Mode, recharge_id
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance, DeadEvent, Lot, Refusal, Restriction
+from gateway.ports import Balance, DeadEvent, Lot, Recharged, RechargeStatus, Refusal, Restriction
 from gateway.service.desk import Events, LiveCall
 from rating import AmountError, Run, format_rate
 
@@ -64,8 +65,8 @@ def terms(tenant: Tenant) -> Answer:
         included=included,
         credit_limit=tenant.credit_limit_micros,
         credit_months=tenant.credit_months,
-        recharge_trigger=tenant.recharge_trigger_micros,
-        recharge_amount=tenant.recharge_amount_micros,
+        recharge_trigger=None if tenant.recharge is None else tenant.recharge.trigger_micros,
+        recharge_amount=None if tenant.recharge is None else tenant.recharge.amount_micros,
         quantum_seconds=tenant.quantum_seconds,
         fairness=str(tenant.fairness),
         dial_timeout_seconds=tenant.dial_timeout_seconds,
@@ -209,6 +210,42 @@ def lot(one: Lot) -> Answer:
     """What is left of a top-up."""
     return answers.LotFacts.of(
         number=one.number, free=one.free_micros, held=one.held_micros, expires_at=one.expires_at_ms
+    )
+
+
+def recharge(tenant: Tenant, one: RechargeStatus) -> Answer:
+    """A tenant's rule of recharges, and where the last one is."""
+    rule = one.rule
+    return answers.RechargeFacts.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        mode=str(Mode.NONE if rule is None else rule.mode),
+        trigger=rule and rule.trigger_micros,
+        amount=rule and rule.amount_micros,
+        recharges_per_day=rule and rule.recharges_a_day,
+        amount_per_day=rule and rule.micros_a_day,
+        retry_seconds=rule and rule.retry_seconds,
+        give_up_after=rule and rule.give_up_after,
+        timeout_seconds=rule and rule.timeout_seconds,
+        is_by_hand=one.is_by_hand,
+        state=str(one.state),
+        last_id=recharge_id(tenant.tenant_id, one.number) if one.number else None,
+        last_amount=one.amount_micros if one.number else None,
+        requested_at=one.requested_at_ms,
+        until=one.until_ms,
+        failures=one.failures,
+        reason=one.reason,
+    )
+
+
+def recharged(tenant: Tenant, one: Recharged) -> Answer:
+    """What became of a step of a recharge."""
+    return answers.RechargedFacts.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        state=str(one.state),
+        balance=one.balance_micros,
+        is_repeat=one.is_repeat,
     )
 
 

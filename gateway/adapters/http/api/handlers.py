@@ -9,6 +9,8 @@ from gateway.adapters.http.api import answers, asks, facts
 from gateway.adapters.http.api.problems import ApiProblem, Wrong
 from gateway.adapters.http.api.shapes import Answer
 from gateway.core.access import Token
+from gateway.core.recharge import Answer as RechargeAnswer
+from gateway.core.recharge import Payment, read_id
 from gateway.core.tenant import Tenant
 from gateway.service.desk import Desk, LiveCall
 from gateway.service.journal import PageOf
@@ -24,6 +26,7 @@ class Visit:
     token: Token
     tenant: Tenant | None = None
     call_id: str = ""
+    recharge: str = ""  # a recharge's id
     query: Any = None
     body: Any = None
     key: str = ""  # the Idempotency-Key
@@ -191,6 +194,57 @@ async def cut(visit: Visit) -> Answer:
     visit.seen["tenant"] = payer
     await visit.desk.cut(visit.call_id)
     return answers.CutFacts.of(tenant=payer, call=visit.call_id)
+
+
+# ---------------------------------------------------------------------------------------------------- the recharges
+
+
+async def show_recharge(visit: Visit) -> Answer:
+    """The rule, and the last recharge."""
+    return facts.recharge(visit.owner, await visit.desk.recharges.status(visit.tenant_id))
+
+
+async def set_recharge(visit: Visit) -> Answer:
+    """Change the rule over the config's, or go back to that."""
+    asked: asks.RechargeBody = visit.body
+    changes = {name: getattr(asked, name) for name in asked.model_fields_set - {"as_config"}}
+    if asked.as_config:
+        await visit.desk.recharges.as_config(visit.tenant_id)
+    else:
+        await visit.desk.recharges.change(visit.tenant_id, changes)
+    return await show_recharge(visit)
+
+
+async def request_recharge(visit: Visit) -> Answer:
+    """Ask for one now."""
+    return facts.recharged(visit.owner, await visit.desk.recharges.ask(visit.tenant_id, is_retry=False))
+
+
+async def retry_recharge(visit: Visit) -> Answer:
+    """Let the trigger ask again."""
+    return facts.recharged(visit.owner, await visit.desk.recharges.ask(visit.tenant_id, is_retry=True))
+
+
+async def recharge_succeeded(visit: Visit) -> Answer:
+    """It was paid."""
+    return await _answered(visit, Payment.SUCCEEDED)
+
+
+async def recharge_failed(visit: Visit) -> Answer:
+    """It was not."""
+    return await _answered(visit, Payment.FAILED)
+
+
+async def _answered(visit: Visit, outcome: Payment) -> Answer:
+    """Another tenant's recharge is not there."""
+    found = read_id(visit.recharge)
+    if found is None or not visit.token.sees(found[0]):
+        raise ApiProblem("unknown_recharge", "No recharge with this id was requested.")
+    visit.seen["tenant"] = found[0]
+    asked: asks.RechargeAnswerBody = visit.body
+    done = await visit.desk.recharges.answer(visit.recharge, RechargeAnswer(outcome, asked.reason or "api"))
+    visit.seen["is_repeat"] = done.is_repeat
+    return facts.recharged(visit.desk.tenant(found[0]), done)
 
 
 # ----------------------------------------------------------------------------------------- restrictions, refusals

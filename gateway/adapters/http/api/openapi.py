@@ -13,10 +13,11 @@ from gateway.adapters.http.api.problems import KINDS, MEDIA_TYPE, Problem
 
 _REF: Final = "#/components/schemas/{model}"
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
-_PATH_WORDS: Final = {
+_PATH_WORDS: Final[dict[str, dict[str, Any]]] = {
     "tenant": {"type": "string", "pattern": asks.TENANT_PATTERN, "description": "The tenant's id."},
     "switch": {"type": "string", "description": "Of a call's id: the switch."},
     "uniqueid": {"type": "string", "description": "Of a call's id: the uniqueid of the channel that asked."},
+    "recharge": {"type": "string", "maxLength": 84, "description": "A recharge's id, as its event has it."},
     "nonce": {"type": "string", "description": "Of a call's id: the ask's own number."},
 }
 _ABOUT: Final = (
@@ -75,7 +76,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {**_PATH_WORDS[name], "maxLength": 64, "minLength": 1}}
+        {"name": name, "in": "path", "required": True, "schema": {"maxLength": 64, "minLength": 1, **_PATH_WORDS[name]}}
         for name in _IN_PATH.findall(operation.path)
     ]
 

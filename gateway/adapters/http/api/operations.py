@@ -14,6 +14,7 @@ from gateway.core.access import Role
 
 TENANT: Final = "/v1/tenants/{tenant}"
 CALL: Final = "/v1/calls/{switch}/{uniqueid}/{nonce}"  # a call's id is these three
+RECHARGE: Final = "/v1/recharges/{recharge}"
 READ: Final = "GET"
 
 
@@ -46,6 +47,7 @@ class Operation:
 
 
 _BOOKS: Final = ("ledger_unavailable", "unknown_account")
+_ANSWERED: Final = (*_BOOKS, "unknown_recharge", "bad_state", "bad_amount", "too_old", "account_closed")
 _LIMITS: Final = ("ledger_unavailable", "unknown_account", "bad_amount", "bad_state", "not_available")
 _read, _operate, _bill = Role.READ, Role.OPERATE, Role.BILL
 
@@ -77,7 +79,7 @@ OPERATIONS: Final = (
     Operation(
         "top_up", "POST", f"{TENANT}/topups", _bill, "Add funds, once for an Idempotency-Key",
         handlers.top_up, answers.TopUpFacts,
-        (*_BOOKS, "account_closed", "bad_amount", "id_reused", "too_old", "wrong_currency"),
+        (*_BOOKS, "account_closed", "bad_amount", "bad_id", "id_reused", "too_old", "wrong_currency"),
         body=asks.TopUpBody, has_key=True,
     ),
     Operation(
@@ -91,6 +93,30 @@ OPERATIONS: Final = (
     Operation(
         "reopen_account", "POST", f"{TENANT}/reopen", _operate, "Open a closed account again",
         handlers.reopen, answers.BalanceFacts, _BOOKS,
+    ),
+    Operation(
+        "show_recharge", READ, f"{TENANT}/recharge", _read, "The rule of recharges, and where the last one is",
+        handlers.show_recharge, answers.RechargeFacts, _BOOKS,
+    ),
+    Operation(
+        "set_recharge", "PATCH", f"{TENANT}/recharge", _bill, "Change the rule of recharges, over the config's",
+        handlers.set_recharge, answers.RechargeFacts, (*_BOOKS, "bad_recharge"), body=asks.RechargeBody,
+    ),
+    Operation(
+        "request_recharge", "POST", f"{TENANT}/recharge/request", _bill, "Ask for a recharge now",
+        handlers.request_recharge, answers.RechargedFacts, (*_BOOKS, "bad_state", "account_closed"),
+    ),
+    Operation(
+        "retry_recharge", "POST", f"{TENANT}/recharge/retry", _bill, "After failures, let the trigger ask again",
+        handlers.retry_recharge, answers.RechargedFacts, (*_BOOKS, "bad_state", "account_closed"),
+    ),
+    Operation(
+        "recharge_succeeded", "POST", f"{RECHARGE}/succeeded", _bill, "A recharge was paid: its funds are booked, once",
+        handlers.recharge_succeeded, answers.RechargedFacts, _ANSWERED, body=asks.RechargeAnswerBody,
+    ),
+    Operation(
+        "recharge_failed", "POST", f"{RECHARGE}/failed", _bill, "A recharge was not paid",
+        handlers.recharge_failed, answers.RechargedFacts, _ANSWERED, body=asks.RechargeAnswerBody,
     ),
     Operation(
         "list_calls", READ, "/v1/calls", _read, "Calls whose books are open, by tenant and id",

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.ports import LedgerRejected
-from gateway.service.desk import DeskError
+from gateway.service.desk_error import DeskError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:callgate:problem:"
@@ -37,9 +37,12 @@ KINDS: Final = {
     "unknown_call": Kind(404, "There is no such call"),
     "unknown_topup": Kind(404, "There is no such top-up"),
     "unknown_country": Kind(404, "There is no such country"),
+    "unknown_recharge": Kind(404, "There is no such recharge"),
     "method_not_allowed": Kind(405, "The page does not know this method"),
     "account_closed": Kind(409, "The account is closed"),
     "bad_amount": Kind(409, "The books cannot take this amount or time"),
+    "bad_id": Kind(409, "This id cannot be used"),
+    "bad_recharge": Kind(409, "Such a rule of recharges cannot be"),
     "bad_state": Kind(409, "Not in this state"),
     "call_ended": Kind(409, "The call has ended"),
     "config_refused": Kind(409, "The config is not right: the old one is in force"),

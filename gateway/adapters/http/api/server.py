@@ -27,7 +27,8 @@ from gateway.adapters.http.server import (
 )
 from gateway.core.access import Keyring, Token
 from gateway.ports import ArchiveBrokenError, LedgerRejected, LedgerUnavailable
-from gateway.service.desk import Desk, DeskError
+from gateway.service.desk import Desk
+from gateway.service.desk_error import DeskError
 
 TIMEOUT_SECONDS: Final = 15.0  # beyond the five seconds that a top-up may wait for the disk
 KEEP_ALIVE_SECONDS: Final = 15.0

@@ -17,12 +17,11 @@ local function balance(keys)
   return balance_of(books, keys[2])
 end
 
--- currency, credit limit, trigger or '', recharge amount or ''
+-- currency, credit limit, rule of recharges (see recharge.lua) or ''. A rule that a person set by hand stays until that
+-- of the config is another: a restart is not to undo it, and who edits the file means it.
 local function open(keys, args)
-  local currency, limit = args[1], whole(args[2], 0)
-  local trigger = args[3] ~= '' and text(whole(args[3], 0)) or ''
-  local recharge = args[4] ~= '' and text(whole(args[4], 1)) or ''
-  local terms = reply(limit, trigger, recharge)
+  local currency, limit, rule = args[1], whole(args[2], 0), args[3]
+  local terms = reply(limit, rule)
   local is_new = redis.call('EXISTS', keys[1]) == 0
   if is_new then
     redis.call('HSET', keys[1], 'version', text(VERSION), 'currency', currency, 'status', 'open', 'balance', 0,
@@ -35,11 +34,10 @@ local function open(keys, args)
     reject('wrong_currency', 'the account is kept in ' .. account.currency .. ', not in ' .. currency)
   end
   account.version = math.max(account.version, VERSION)
-  if is_new or redis.call('HGET', keys[1], 'terms') ~= terms then
-    account.limit, account.trigger = limit, tonumber(trigger)
-    table.insert(books.changed, 'trigger')
-    table.insert(books.changed, trigger)
-    change(books, 'recharge', recharge)
+  local before = redis.call('HGET', keys[1], 'terms') or ''
+  if is_new or before ~= terms then
+    account.limit = limit
+    if is_new or before:match('^%d+ (.*)$') ~= rule then Recharge.take_rule(books, rule, false) end
     change(books, 'terms', terms)
     enter(books, is_new and 'open' or 'terms', '', '', { note = terms })
     if not is_new then announce(books, '') end
@@ -104,8 +102,14 @@ local function topup(keys, args)
     reject('wrong_currency', 'the account is kept in ' .. account.currency .. ', not in ' .. currency)
   end
   local known = known_topup(keys, id)
+  if not known and id:sub(1, 4) == 'rch_' then
+    reject('bad_id', 'ids that begin with rch_ are those of recharges; answer the recharge, or use another id')
+  end
   if known and known.amount ~= amount then
     reject('id_reused', 'this id was booked before with ' .. text(known.amount) .. ' micro-units; use a new id')
+  end
+  if known and known.lot == 0 then
+    reject('bad_id', 'this is the id of a recharge that was not paid; answer the recharge, or use another id')
   end
   if known then return booked_reply(books, true) end
   if account.status == 'closed' then reject('account_closed', 'the account is closed; reopen it first') end
@@ -115,11 +119,12 @@ local function topup(keys, args)
   local number = new_lot(books, amount, expires == 0 and NEVER or expires)
   move(books, number, { source = -amount, credit = amount })
   pay(books)
-  change(books, 'armed', '1')
+  Recharge.lifted(books)
   if available(account) > 0 then change(books, 'exhausted', '0') end
   announce(books, '')
   local words = booked_reply(books, false)
   write(books)
+  Recharge.write_unpaid(books, keys)
   redis.call('HSET', keys[6], id, reply(amount, number, 0))
   redis.call('ZADD', keys[7], books.now, id)
   -- pcall: it only wakes calls in their final grant, and the money is booked whether or not anyone may hear it.
@@ -131,6 +136,7 @@ end
 local function reverse(keys, args)
   local books, id = open_books(keys), args[1]
   local known = known_topup(keys, id) or reject('unknown_topup', 'no top-up was booked with this id')
+  if known.lot == 0 then reject('unknown_topup', 'this recharge was not paid: there is nothing to take back') end
   if known.is_reversed then return booked_reply(books, true) end
   local lot = changed_lot(books, known.lot)
   local amount = math.max(0, known.amount - lot.expired)
@@ -190,13 +196,15 @@ local function sweep_limits(books, key)
   if found[1] == '0' then redis.call('HDEL', key, 'cursor') else redis.call('HSET', key, 'cursor', found[1]) end
 end
 
--- ids kept in ms. What is due by the clock alone: expiry and its notices, limits that are over, and ids that are
--- forgotten but for a mark. KEYS[9]: limits.
+-- ids kept in ms. What is due by the clock alone: expiry and its notices, recharges that nobody answered or that may be
+-- tried again, limits that are over, and ids that are forgotten but for a mark. KEYS[9]: limits.
 local function tend(keys, args)
   local books, kept_ms = open_books(keys), whole(args[1], 1)
   notify_expiry(books)
   announce_expiry(books)
+  Recharge.tend(books)
   write(books)
+  Recharge.write_unpaid(books, keys)
   sweep_limits(books, keys[9])
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys[7], '-inf', text(books.now - kept_ms), 'LIMIT', 0, 100)) do
     redis.call('SADD', keys[8], mark_of(id))

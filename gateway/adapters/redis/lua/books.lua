@@ -121,21 +121,19 @@ local function announce_lapsed(books)
   books.lapsed = {}
 end
 
+local Recharge = {} -- filled by recharge.lua
+
 -- Judges what is available after a step; `shortage` is 'refused' or 'short' when credit did not reach for all that
--- was asked. Each event is sent once until a top-up (see topup()).
+-- was asked. Each event is sent once until funds come (see topup() and recharge.lua).
 local function announce(books, call, shortage)
   local account, left = books.account, available(books.account)
-  local function facts(reason)
-    return { 'amount', account.recharge or '', 'trigger', account.trigger and text(account.trigger) or '',
-      'reason', reason, 'call', call }
-  end
   announce_lapsed(books)
   if account.trigger and account.armed == '1' and (shortage or left < account.trigger) then
-    emit(books, 'recharge.requested', facts(shortage or 'crossed'))
-    change(books, 'armed', '0')
+    Recharge.fire(books, call, shortage or 'crossed')
   end
   if account.exhausted == '0' and (shortage == 'refused' or left <= 0) then
-    emit(books, 'balance.exhausted', facts(shortage == 'refused' and 'refused' or 'zero'))
+    emit(books, 'balance.exhausted', { 'trigger', account.trigger and text(account.trigger) or '',
+      'reason', shortage == 'refused' and 'refused' or 'zero', 'call', call })
     change(books, 'exhausted', '1')
   end
   return #books.events > 0

@@ -1,8 +1,8 @@
 #!lua name=callgate_2
 --[[
 The books of callgate, version 2: one function a step, each of them atomic. The files of this folder are one library,
-in the order words, books, lots, limits, offers, calls, steps, account, outbox, mail, register. The README beside
-them has the rules in prose.
+in the order words, books, lots, limits, offers, calls, steps, account, recharge, outbox, mail, register. The README
+beside them has the rules in prose.
 
 Rules
   * Money is a whole number of micro-units. Lua's numbers are doubles, so nothing beyond 2^53 - 1 is let in, neither
@@ -13,8 +13,9 @@ Rules
   * A step is known by its call and its name ("reserve", "extend:3", "settle:4"). The call keeps the name of its last
     step and the reply to it; a repeat gets that reply and changes nothing, an older step is `stale_step`.
   * move() is the only place where money moves, between accounts that always add up to 0, and each move is journalled.
+  * Lua allows a chunk 200 local variables, and these files are one chunk: a new file puts its functions into one table
+    (Recharge). So a step may also call what stands in a later file.
   * All keys are in KEYS and carry the tenant's hash tag. TIME is the only clock.
-  * Lua allows 200 local variables in a chunk, and most are used: the functions of a new file are in one local table.
   * A change to this library that a gateway can see changes the number in its name, here and in VERSION.
 
 Replies of the steps are words in one string: what happened first, then its figures. "rejected CODE SENTENCE" is a

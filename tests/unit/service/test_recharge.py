@@ -1,0 +1,273 @@
+"""What payment systems answer, at once or later, by a webhook or by a program: booked once. On the real ledger."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.webhooks import WebhookNotifier
+from gateway.core.recharge import (
+    MOST_ANSWER_BYTES,
+    Answer,
+    Mode,
+    Payment,
+    RechargeRule,
+    State,
+    read_answer,
+    recharge_id,
+)
+from gateway.ports import OutboxEvent, Outcome
+from gateway.service import notify
+from gateway.service.desk_error import DeskError
+from gateway.service.directory import Directory
+from gateway.service.notify import Deliverer
+from gateway.service.recharge import Payments, Recharges
+from tests.unit.webhooks.receiver import Receiver, serving
+
+from .house import House, until
+
+SECRET = "whsec_" + "A" * 32
+RULE = RechargeRule(Mode.FIXED, 10_000_000, 25_000_000)
+EXAMPLE = Path(__file__).parents[3] / "config/payments/example.py"
+
+
+class Till:
+    """A house whose tenant has asked for a recharge of 25.00, and all that delivers it."""
+
+    def __init__(self, house: House, webhooks: WebhookNotifier, url: str, command: tuple[str, ...]) -> None:
+        self.tenant = replace(
+            house.tenant,
+            webhook_url=url,
+            webhook_secrets=(SECRET,),
+            recharge=RULE,
+            payment_command=command,
+            payment_timeout_seconds=1,
+        )
+        self.house, directory = house, Directory([self.tenant])
+        self.recharges = Recharges(house.books, directory, lambda _: None)
+        webhooks._heard = self.recharges.heard
+        payments = Payments(self.recharges, directory, webhooks, CommandPayments())
+        self.deliverer = Deliverer(house.books, directory, payments, house.tally)
+
+    async def deliver(self) -> None:
+        """Until the outbox is empty."""
+        self.deliverer.wake(self.tenant.tenant_id)
+        async with asyncio.timeout(10):
+            while await self.house.books.outbox(self.tenant.tenant_id, 1):
+                await asyncio.sleep(0.01)
+
+    async def state(self) -> State:
+        """Of the recharge."""
+        return (await self.recharges.status(self.tenant.tenant_id)).state
+
+    async def balance(self) -> int:
+        """Of the tenant, in micro-units."""
+        return int((await self.house.books.balance(self.tenant.tenant_id)).balance_micros)
+
+
+@pytest.fixture
+async def webhooks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookNotifier]:
+    """The webhooks' adapter; what failed is sent again at once."""
+    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.01)
+    async with WebhookNotifier(timeout_seconds=2) as webhooks:
+        yield webhooks
+
+
+async def till(house: House, webhooks: WebhookNotifier, url: str = "", command: tuple[str, ...] = ()) -> Till:
+    """One whose recharge is requested."""
+    made = Till(house, webhooks, url, command)
+    await house.books.open_account(replace(house.terms(), recharge=RULE))
+    assert await made.state() is State.REQUESTED
+    return made
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (b'{"status": "succeeded"}', State.SUCCEEDED),
+        (b'{"status": "failed", "reason": "no"}', State.FAILED),
+        (b'{"status": "pending"}', State.PENDING),
+        (b"", State.REQUESTED),
+        (b"OK", State.REQUESTED),
+        (b'{"status": "paid"}', State.REQUESTED),
+        (b'["succeeded"]', State.REQUESTED),
+        (b'{"status": "succeeded", "more": "' + b"x" * MOST_ANSWER_BYTES + b'"}', State.REQUESTED),
+    ],
+)
+async def test_a_webhook_may_answer_in_its_body(
+    house: House, webhooks: WebhookNotifier, body: bytes, state: State
+) -> None:
+    """What is no answer is taken for none, and the answer is waited for."""
+    async with serving(Receiver(body=body)) as url:
+        one = await till(house, webhooks, url)
+        await one.deliver()
+    assert await one.state() is state
+    assert await one.balance() == 25_000_000 * (state is State.SUCCEEDED)
+
+
+async def test_an_answer_that_could_not_be_booked_is_asked_for_again(house: House, webhooks: WebhookNotifier) -> None:
+    """The ledger is away after the payment was made: the same event comes again, and one lot is booked."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        house.books.down.add("answer_recharge")
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: len(receiver.seen) == 3)
+        house.books.down.clear()
+        await one.deliver()
+    requests = [headers["webhook-id"] for headers, body in receiver.seen if b"recharge.requested" in body]
+    assert len(requests) >= 3
+    assert len(set(requests)) == 1
+    assert await one.balance() == 25_000_000
+
+
+async def test_what_is_not_wanted_any_more_is_not_asked_for(house: House, webhooks: WebhookNotifier) -> None:
+    """Funds came by hand before the payment system was reached: it hears of no request, and takes no money."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        await house.top_up(25_000_000)
+        await one.deliver()
+    assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+    assert await one.balance() == 25_000_000
+
+
+async def test_the_same_answer_by_all_ways_is_one_payment(house: House, webhooks: WebhookNotifier) -> None:
+    """In the body, and later by the API, twice."""
+    async with serving(Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        await one.deliver()
+    number = recharge_id(one.tenant.tenant_id, 1)
+    for _ in "ab":
+        assert (await one.recharges.answer(number, Answer(Payment.SUCCEEDED))).is_repeat
+    assert await one.balance() == 25_000_000
+
+
+@pytest.mark.parametrize("number", ["rch_nobody_1", "rch_acme_0", "evt_acme_1", "rch_acme_1;", ""])
+async def test_an_id_of_nothing(house: House, webhooks: WebhookNotifier, number: str) -> None:
+    """An id that no recharge can have is told so."""
+    one = await till(house, webhooks)
+    with pytest.raises(DeskError) as caught:
+        await one.recharges.answer(number, Answer(Payment.SUCCEEDED))
+    assert caught.value.code == "unknown_recharge"
+
+
+def test_a_reason_is_one_line_of_what_can_be_printed() -> None:
+    """Whatever a payment system writes, the journal and a terminal stay whole."""
+    answer = read_answer(json.dumps({"status": "failed", "reason": "a\nb\x1b[2J\ud800" + "x" * 500}).encode())
+    assert answer is not None
+    assert answer.reason.startswith("a b [2J xxx")
+    assert len(answer.reason) <= 200
+
+
+# -------------------------------------------------------------------------------------------------------- a program
+
+
+def program(folder: Path, text: str) -> tuple[str, ...]:
+    """A program of the admin's."""
+    file = folder / "pay"
+    file.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n{text}\n")
+    file.chmod(0o700)
+    return (str(file), "$HOME;`id`")
+
+
+async def test_a_program_is_asked_in_the_webhooks_place(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the event, hears its arguments as they are and no secret, and its answer is booked."""
+    seen = tmp_path / "seen.json"
+    text = f"""
+told = json.load(sys.stdin)
+json.dump([told, sys.argv[1:], sorted(os.environ)], open({str(seen)!r}, "w"))
+print(json.dumps({{"status": "succeeded", "reason": "visa 4711"}}))"""
+    monkeypatch.setenv("CALLGATE_TEST_SECRET", "a secret")
+    one = await till(house, webhooks, command=program(tmp_path, text))
+    await one.deliver()
+    told, arguments, environment = json.loads(seen.read_text())
+    assert (told["type"], told["data"]["id"]) == ("recharge.requested", recharge_id(one.tenant.tenant_id, 1))
+    assert (told["data"]["amount"], told["data"]["reason"]) == ("25.00", "crossed")
+    assert arguments == ["$HOME;`id`"]
+    assert "CALLGATE_TEST_SECRET" not in environment
+    assert await one.balance() == 25_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        ("sys.exit('no card')", "payment.failed"),
+        ("time.sleep(60)", "payment.timed_out"),
+        ("os.close(0); os.close(1); time.sleep(60)", "payment.timed_out"),
+        ("os.kill(os.getpid(), 9)", "payment.failed"),
+    ],
+)
+async def test_a_program_that_fails_is_told_and_asked_again(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path, text: str, event: str
+) -> None:
+    """Nothing is booked on it, and nothing of it is left."""
+    one = await till(house, webhooks, command=program(tmp_path, text))
+    with capture_logs() as logs:
+        attempt = await one.deliverer._notifier.deliver("", "", await first_event(one))
+    assert attempt.outcome is Outcome.FAILED
+    assert [line["event"] for line in logs if line["event"].startswith("payment.")] == [event]
+    assert await one.state() is State.REQUESTED
+
+
+async def test_a_program_that_floods_is_no_answer(house: House, webhooks: WebhookNotifier, tmp_path: Path) -> None:
+    """Of what it prints some kilobytes are kept."""
+    one = await till(house, webhooks, command=program(tmp_path, "print('x' * 50_000_000)"))
+    found = await CommandPayments().ask(one.tenant.payment_command, 10, await first_event(one))
+    assert found == b"x" * (MOST_ANSWER_BYTES + 1)
+
+
+async def test_a_program_that_is_not_there(house: House, webhooks: WebhookNotifier, tmp_path: Path) -> None:
+    """The log says so, and it is asked again later."""
+    one = await till(house, webhooks)
+    assert await CommandPayments().ask([str(tmp_path / "none")], 1, await first_event(one)) is None
+
+
+async def first_event(one: Till) -> OutboxEvent:
+    """The request."""
+    event: OutboxEvent = (await one.house.books.outbox(one.tenant.tenant_id, 1))[0]
+    return event
+
+
+# --------------------------------------------------------------------------------------------------- the example
+
+
+async def test_the_example_takes_a_test_payment_as_a_program(house: House, webhooks: WebhookNotifier) -> None:
+    """config/payments/example.py, run as the config names it."""
+    one = await till(house, webhooks, command=(sys.executable, str(EXAMPLE)))
+    await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+async def test_the_example_takes_a_test_payment_as_a_receiver(house: House, webhooks: WebhookNotifier) -> None:
+    """It checks the signature, and pays."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    environment = {**os.environ, "CALLGATE_WEBHOOK_SECRET": SECRET}
+    example = subprocess.Popen([sys.executable, str(EXAMPLE), "--port", str(port)], env=environment)
+    try:
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        one = await till(house, webhooks, f"http://127.0.0.1:{port}/")
+        forged = replace(one.tenant, webhook_secrets=("whsec_" + "B" * 32,))
+        attempt = await webhooks.deliver(forged.webhook_url, forged.webhook_secrets[0], await first_event(one))
+        assert attempt.outcome is Outcome.FAILED
+        await one.deliver()
+    finally:
+        example.kill()
+        example.wait()
+    assert await one.balance() == 25_000_000
