@@ -52,6 +52,23 @@ async def test_a_crossing_is_told_by_mail_though_the_webhook_is_dead(tmp_path: P
     assert office.addressed == ["acme@example.com"]
 
 
+async def test_a_quarantine_by_hand_is_told_by_mail(tmp_path: Path) -> None:
+    """Once, however often it is said, with the person's words."""
+    office = PostOffice()
+    async with office.open() as port:
+        folder = folder_for(tmp_path, port, "acme")
+        async with Gateway(load(folder.root, folder.environ)) as gateway:
+            for _ in range(2):
+                await gateway.desk.restrict("acme", "", "calls at night", None)
+            gateway.deliverer.wake("acme")
+            await until(lambda: bool(office.received))
+            assert [event.type for event in await gateway.ledger.outbox("acme", 9)].count("guard.tripped") == 1
+    assert office.subjects().count("acme\u00a0: en quarantaine") == 1
+    text = office.mail().get_body(("plain",))
+    assert text is not None
+    assert "calls at night" in text.get_content()
+
+
 async def test_a_server_that_hangs_at_one_address_delays_nobody_else(tmp_path: Path) -> None:
     """The other tenant's mail is there, and the gateway is ready all the while."""
     office = PostOffice()
