@@ -111,6 +111,7 @@ end
 
 -- What left by expiry in this step: of each lot once, also what a call gave back too late.
 local function announce_lapsed(books)
+  if not next(books.lapsed) then return end
   local numbers = {}
   for number in pairs(books.lapsed) do table.insert(numbers, number) end
   table.sort(numbers)
