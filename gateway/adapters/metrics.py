@@ -39,7 +39,7 @@ _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
 EVENT_TYPES: Final = (
     *("recharge.requested", "recharge.succeeded", "recharge.failed", "recharge.exhausted"),
-    *("balance.low", "balance.exhausted", "credit.expiring"),
+    *("balance.low", "balance.exhausted", "credit.expiring", "credit.expired"),
 )
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "recharge_answer", "recharge_ask", "recharge_set",

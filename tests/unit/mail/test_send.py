@@ -1,19 +1,22 @@
 """A notice on its way to a real SMTP server: private, refused, late, or not there."""
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.adapters.mail import server as mail_server
-from gateway.adapters.mail.examples import example
+from gateway.adapters.mail.examples import EXAMPLES, example
 from gateway.adapters.mail.postman import SmtpPostman
 from gateway.adapters.mail.server import MailServer, Tls
+from gateway.core.notices import LANGUAGES
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
 
@@ -41,7 +44,7 @@ async def test_it_arrives_as_text_and_html(tenant_of: TenantOf) -> None:
     async with office.open() as port:
         assert await post(server(port), tenant_of("fr", "EUR")) == (Posted.SENT, "")
     mail = office.mail()
-    assert mail["Subject"] == "acme : crédit faible, il reste 8,79 €"
+    assert mail["Subject"] == "acme\u00a0: crédit faible, il reste 8,79\u00a0€"
     assert (mail["From"], mail["To"]) == ("callgate <callgate@example.com>", "noc@example.com")
     assert (mail["Auto-Submitted"], mail["Content-Language"]) == ("auto-generated", "fr")
     text, html = mail.get_body(("plain",)), mail.get_body(("html",))
@@ -50,6 +53,30 @@ async def test_it_arrives_as_text_and_html(tenant_of: TenantOf) -> None:
     assert html is not None
     assert "10,00\u00a0€</td>" in html.get_content()
     assert office.received[0].mail_from == "callgate@example.com"
+
+
+def figures_of(text: str) -> list[str]:
+    """The values of a plain text's table."""
+    return [" ".join(line.split("  ")[-1].split()) for line in text.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_both_forms_of_each_notice_have_the_same_figures(tenant_of: TenantOf, language: str) -> None:
+    """What a real server received of every case: a text and its HTML, with the same rows in the same order."""
+    office = PostOffice()
+    async with office.open() as port:
+        for case in EXAMPLES:
+            told = example(case, "acme", "EUR", EVENT.at_ms)
+            assert await post(server(port), tenant_of(language, "EUR"), event=told) == (Posted.SENT, "")
+    for number, case in enumerate(EXAMPLES):
+        mail = office.mail(number)
+        assert mail.get_content_type() == "multipart/alternative"
+        text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+        assert text is not None
+        assert html is not None
+        cells = [" ".join(unescape(cell).split()) for cell in re.findall(r"<td[^>]*>(.*?)</td>", html.get_content())]
+        assert figures_of(text.get_content()) == cells, case
+        assert cells, case
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.TLS])
