@@ -286,3 +286,17 @@ async def test_very_many_are_handled_in_parts(bank: Bank) -> None:
     assert [event.event_id for event in waiting] == [f"evt_{number}" for number in range(many - 1)]
     assert await bank.ledger.outbox_drop(bank.tenant, [event.event_id for event in waiting]) == many - 1
     assert await bank.outbox() == []
+
+
+async def test_an_event_that_a_fail_over_lost_lends_its_id_to_no_other(bank: Bank) -> None:
+    """It may have been delivered: a receiver that keeps ids would drop the other one as a repeat."""
+    await bank.open(recharge=RechargeRule(Mode.FIXED, 1, 1))
+    account, outbox = wire.account_keys(bank.tenant)[0], wire.outbox_keys(bank.tenant)[0]
+    before = await bank.ledger.pipe.call("DUMP", account)
+    await bank.reserve(flat((60, 1)), "a")
+    lost = {event.event_id for event in await bank.outbox()}
+    await bank.ledger.pipe.call("DEL", outbox)
+    await bank.ledger.pipe.call("RESTORE", account, 0, before, "REPLACE")
+    await bank.reserve(flat((60, 1)), "b")
+    assert lost
+    assert not lost & {event.event_id for event in await bank.outbox()}

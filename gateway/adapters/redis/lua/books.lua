@@ -98,9 +98,11 @@ end
 
 -- ---------------------------------------------------------------------------------------------- the outbox
 
+-- An event's number is a time, so that one that a fail-over lost, and that was delivered, lends its number to no other:
+-- a receiver would take that for a repeat.
 local function emit(books, kind, facts)
   local account = books.account
-  account.events = account.events + 1
+  account.events = math.max(account.events + 1, books.now)
   local tenant = tenant_of(books)
   local event = { 'id', 'evt_' .. tenant .. '_' .. text(account.events), 'type', kind, 'at_ms', text(books.now),
     'tenant', tenant, 'currency', account.currency, 'balance', text(account.balance),
