@@ -23,14 +23,14 @@ return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'W
 KEYS = ("account", "lots", "journal", "outbox", "live", "call:", "meta:", "prices")
 EVENT_FACTS = {
     "credit.expiring": ("lot", "amount", "days"),
-    "recharge.requested": ("amount", "reason", "call"),
+    "recharge.requested": ("amount", "reason", "call", "forecast"),
     "recharge.succeeded": ("amount", "reason"),
     "recharge.failed": ("amount", "reason", "failures"),
     "recharge.exhausted": ("amount", "reason", "failures"),
 }
 FIGURES = (
     "balance", "held", "limit", "credits", "charges", "adjustments", "expired", "used", "entries", "lots", "armed",
-    "exhausted",
+    "exhausted", "rate",
 )  # fmt: skip
 
 
@@ -94,6 +94,7 @@ def wanted(model: Model) -> dict[str, Any]:
         "charges": model.charges, "adjustments": model.adjustments, "expired": model.expired,
         "used": model.used, "entries": model.written, "lots": len(model.lots),
         "armed": int(model.refill.is_armed), "exhausted": int(model.is_exhausted),
+        "rate": model.rate,
     }  # fmt: skip
     lots = {
         number: (lot.free, lot.held, lot.expires_ms, lot.expired, lot.notices)

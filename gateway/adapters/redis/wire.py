@@ -269,6 +269,11 @@ def topup_keys(tenant: str) -> list[str]:
     return [*account_keys(tenant), tag + "topups", tag + "ids", tag + "old"]
 
 
+def tend_keys(tenant: str) -> list[str]:
+    """Name the keys of what the clock brings: those of top-ups, what limits count, charges by the hour."""
+    return [*topup_keys(tenant), limits_key(tenant), f"cg:{{{tenant}}}:hours"]
+
+
 def prices_key(tenant: str) -> str:
     """Name the key of what the metas of a tenant's calls have in common."""
     return f"cg:{{{tenant}}}:prices"

@@ -128,6 +128,12 @@ CallFacts = answer(
     included_seconds=Seconds,
 )
 CutFacts = answer("Cut", "The PBX was told to end the call; it settles as usual.", tenant=str, call=str)
+ForecastFacts = answer(
+    "Forecast",
+    "When nothing is available any more, and what is spent a minute then.",
+    amounts="rate_per_minute",
+    seconds_to_zero=Seconds,
+)
 RechargeFacts = answer(
     "Recharge",
     "A tenant's rule of recharges, and where the last one is. Where until is null, the clock brings nothing.",
@@ -140,6 +146,8 @@ RechargeFacts = answer(
     retry_seconds=int | None,
     give_up_after=int | None,
     timeout_seconds=int | None,
+    forecast_minutes=int | None,
+    forecast=Annotated[ForecastFacts | None, Field(description="null: nothing is spent")],
     is_by_hand=Annotated[bool, Field(description="The rule was set here, over the config's.")],
     state=RechargeState,
     last_id=str | None,
