@@ -42,7 +42,9 @@ async def hours(bank: Bank) -> list[int]:
 async def set_ahead(bank: Bank, hours_ago: int, charges: int, this: int = 0, after: int = 0) -> int:
     """Let the account have been looked at so many hours ago; the hour in which it is now."""
     hour = await bank.ledger.now_ms(bank.tenant) // HOUR_MS
-    await bank.ledger.pipe.call("HSET", account(bank), "ahead", f"{hour - hours_ago} {charges} {this} {after}")
+    await bank.ledger.pipe.call(
+        "HSET", account(bank), "ahead", f"{(hour - hours_ago) * HOUR_MS} {charges} {this} {after}"
+    )
     return hour
 
 
@@ -186,7 +188,7 @@ async def test_an_hour_that_is_over_goes_into_its_place(bank: Bank) -> None:
     assert len(found) == WEEK_HOURS
     assert {place: cents for place, cents in enumerate(found) if cents} == {(hour - 3) % WEEK_HOURS: 4}
     ahead = await bank.ledger.pipe.call("HGET", account(bank), "ahead")
-    assert ahead.decode() == f"{hour} {5 * CENTS + 1} 0 0"
+    assert ahead.decode() == f"{hour * HOUR_MS} {5 * CENTS + 1} 0 0"
     await bank.tend()
     assert await hours(bank) == found
 
@@ -200,7 +202,7 @@ async def test_the_pattern_is_that_of_a_week_ago(bank: Bank) -> None:
     await bank.ledger.pipe.call("SET", f"cg:{{{bank.tenant}}}:hours", " ".join(map(str, week)))
     await bank.tend()
     ahead = await bank.ledger.pipe.call("HGET", account(bank), "ahead")
-    assert ahead.decode() == f"{hour} 0 {6000 * CENTS} {12000 * CENTS}"
+    assert ahead.decode() == f"{hour * HOUR_MS} 0 {6000 * CENTS} {12000 * CENTS}"
     await set_ahead(bank, 3 * WEEK_HOURS, 0)
     await bank.tend()
     assert set(await hours(bank)) == {0}

@@ -71,8 +71,8 @@ class RechargeSteps(CallSteps):
 def _forecast_of(figures: list[str], now_ms: int) -> Forecast | None:
     """Of an account's figures, see ``lua/forecast.lua``; the pattern is that of the hour it was made in."""
     balance, held, limit, rate, ahead = figures
-    hour, _, this_hour, next_hour = map(int, (ahead or "0 0 0 0").split(" "))
-    pattern = (this_hour, next_hour) if hour == now_ms // HOUR_MS else (0, 0)
+    began_ms, _, this_hour, next_hour = map(int, (ahead or "0 0 0 0").split(" "))
+    pattern = (this_hour, next_hour) if began_ms == now_ms - now_ms % HOUR_MS else (0, 0)
     return forecast(int(balance) - int(held) + int(limit), Spending(now_ms, int(rate or 0), *pattern))
 
 

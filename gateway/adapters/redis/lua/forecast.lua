@@ -4,8 +4,8 @@ When nothing will be available any more, at the present rate of spending; gatewa
 the same arithmetic. Fields of the account:
 
   rate    micro-units a minute that the answered calls cost; each step of a call keeps it (see calls.lua)
-  ahead   "HOUR CHARGES THIS NEXT": the hour in which we are, since the epoch; the account's charges when it began; what
-          was charged in the same hour of the week before, and in the one after that (micro-units)
+  ahead   "BEGAN CHARGES THIS NEXT": when the hour began in which we are (ms); the account's charges then; what was
+          charged in the same hour of the week before, and in the one after that (micro-units)
 
 The key `hours` has the charges of the last 168 hours, one word each, hour 0 of the epoch first: hundredths of a unit,
 rounded up. They are written when the clock passes into another hour, so no step of a call touches them.
@@ -15,8 +15,8 @@ Forecast = { HOUR_MS = 3600000, HOURS = 168, HUNDREDTH = 10000, AHEAD = '^(%d+) 
 
 function Forecast.ahead(books)
   local stored = redis.call('HGET', books.account_key, 'ahead') or ''
-  local hour, charges, this, next = stored:match(Forecast.AHEAD)
-  return tonumber(hour), tonumber(charges), tonumber(this or 0), tonumber(next or 0)
+  local began, charges, this, next = stored:match(Forecast.AHEAD)
+  return began and tonumber(began) / Forecast.HOUR_MS, tonumber(charges), tonumber(this or 0), tonumber(next or 0)
 end
 
 -- Seconds until nothing is available, and micro-units a minute then; nil where nothing is spent.
@@ -52,5 +52,6 @@ function Forecast.turn(books, key)
     redis.call('SET', key, table.concat(hours, ' '))
   end
   local function micros(of) return tonumber(hours[place(of)]) * Forecast.HUNDREDTH end
-  change(books, 'ahead', reply(now_hour, books.account.charges, micros(now_hour), micros(now_hour + 1)))
+  change(books, 'ahead', reply(now_hour * Forecast.HOUR_MS, books.account.charges,
+    micros(now_hour), micros(now_hour + 1)))
 end
