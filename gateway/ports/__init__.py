@@ -27,6 +27,7 @@ from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.outbox import (
     Attempt,
     DeadEvent,
+    Lane,
     Later,
     Outbox,
     OutboxDesk,
@@ -55,6 +56,7 @@ __all__ = [
     "FundsCame",
     "Grant",
     "JournalReader",
+    "Lane",
     "Later",
     "Ledger",
     "LedgerRejected",

@@ -20,6 +20,7 @@ from gateway.ports import (
     Balance,
     DeadEvent,
     DeskLedger,
+    Lane,
     Lot,
     OutboxDesk,
     OutboxEvent,
@@ -63,6 +64,7 @@ class Events:
     """A tenant's events: how their delivery goes, the oldest of those that wait, the oldest of those given up."""
 
     state: OutboxState
+    payments: OutboxState | None  # of requests for a recharge, where a program has these; else they are as all others
     waiting: Sequence[OutboxEvent]
     dead: Sequence[DeadEvent]
 
@@ -250,9 +252,9 @@ class Desk:
     async def events(self, tenant_id: str, most: int) -> Events:
         """Those that wait for the webhook, and those that were given up. Error: ``unknown_tenant``."""
         tenant = self.tenant(tenant_id)
-        state = await self._outbox.outbox_state(tenant_id, mark_of(tenant))
+        state, payments = await self._outbox_states(tenant)
         waiting = await self._outbox.outbox(tenant_id, most)
-        return Events(state, waiting, await self._outbox.dead_events(tenant_id, most))
+        return Events(state, payments, waiting, await self._outbox.dead_events(tenant_id, most))
 
     async def retry_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
         """Let dead letters wait again, all where none is named, and the webhook be tried at once; how many there were.
@@ -264,6 +266,11 @@ class Desk:
     async def drop_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
         """Forget events that wait or were given up; all of the latter where none is named; how many there were."""
         return await self._outbox.outbox_drop(self.tenant(tenant_id).tenant_id, event_ids)
+
+    async def _outbox_states(self, tenant: Tenant) -> tuple[OutboxState, OutboxState | None]:
+        lanes = (Lane.EVENTS, Lane.PAYMENTS) if tenant.payment_command else (Lane.ALL,)
+        states = [await self._outbox.outbox_state(tenant.tenant_id, mark_of(tenant, lane), lane) for lane in lanes]
+        return states[0], states[1] if len(states) > 1 else None
 
     @property
     def _outbox(self) -> OutboxDesk:

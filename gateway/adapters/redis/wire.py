@@ -20,6 +20,7 @@ from gateway.ports import (
     CallKey,
     DeadEvent,
     Grant,
+    Lane,
     LedgerRejected,
     OutboxEvent,
     OutboxState,
@@ -257,10 +258,10 @@ def _log_key(tenant: str, name: str) -> str:
     return f"cg:{{{tenant}}}:log:{name}"
 
 
-def outbox_keys(tenant: str) -> list[str]:
-    """Name the keys of events: those that wait, how their delivery goes, those that were given up."""
+def outbox_keys(tenant: str, lane: Lane = Lane.ALL) -> list[str]:
+    """Name the keys of events: those that wait, how the delivery of a lane goes, those that were given up."""
     tag = f"cg:{{{tenant}}}:"
-    return [tag + "outbox", tag + "delivery", tag + "dead"]
+    return [tag + "outbox", tag + ("paying" if lane is Lane.PAYMENTS else "delivery"), tag + "dead"]
 
 
 def topup_keys(tenant: str) -> list[str]:

@@ -188,6 +188,16 @@ EventFacts = answer("Event", "An event that waits.", times="at", event=str, type
 DeadEventFacts = answer(
     "DeadEvent", "An event that was given up.", times="at given_up_at", event=str, type=str, why=str
 )
+PaymentLaneFacts = answer(
+    "PaymentLane",
+    "Requests for a recharge, where a payment program has them.",
+    times="failing_since?",
+    waiting=Count,
+    oldest_seconds=Seconds,
+    failed_attempts=int,
+    next_attempt_seconds=Seconds,
+    why=str,
+)
 OutboxFacts = answer(
     "Outbox",
     "A tenant's events. Where disabled_since is there, the webhook said 410 and gets nothing.",
@@ -199,6 +209,7 @@ OutboxFacts = answer(
     failed_attempts=Annotated[int, Field(ge=0, description="Since the last that was acknowledged.")],
     next_attempt_seconds=Seconds,
     why=Annotated[str, Field(description="What came of the last attempt that failed.")],
+    payments=Annotated[PaymentLaneFacts | None, Field(description="null: the webhook has these, too")],
     events=list[EventFacts],  # type: ignore[valid-type]
     dead_events=list[DeadEventFacts],  # type: ignore[valid-type]
 )

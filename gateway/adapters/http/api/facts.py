@@ -16,7 +16,7 @@ from gateway.core.limits import Limit
 from gateway.core.quote import Quote
 from gateway.core.recharge import Mode, recharge_id
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance, DeadEvent, Lot, Recharged, RechargeStatus, Refusal, Restriction
+from gateway.ports import Balance, DeadEvent, Lot, OutboxState, Recharged, RechargeStatus, Refusal, Restriction
 from gateway.service.desk import Events, LiveCall
 from rating import AmountError, Run, format_rate
 
@@ -290,8 +290,20 @@ def events(tenant: str, found: Events) -> Answer:
         failing_since=state.failing_since_ms or None,
         disabled_since=state.disabled_since_ms or None,
         why=state.why,
+        payments=found.payments and _payments(found.payments),
         events=waiting,
         dead_events=[_dead(one) for one in found.dead],
+    )
+
+
+def _payments(state: OutboxState) -> Answer:
+    return answers.PaymentLaneFacts.of(
+        waiting=state.waiting,
+        oldest_seconds=int(state.oldest_seconds),
+        failed_attempts=state.tries,
+        next_attempt_seconds=math.ceil(state.next_seconds),
+        failing_since=state.failing_since_ms or None,
+        why=state.why,
     )
 
 

@@ -3,7 +3,11 @@
 A tenant's events wait in a stream and leave it, the oldest first, when its webhook has acknowledged them. Several
 gateways may deliver from it: who makes an attempt has a lease for as long as one lasts, and nobody else begins one.
 
-KEYS of each step: outbox, delivery, dead. `delivery` is a hash, there only while something waits:
+Where requests for a recharge go to a program, they have a turn of their own, so that neither receiver waits for the
+other: `lane`, the last word of a step, says which events are meant. '' is all of them; 'payments' the requests;
+'events' all else.
+
+KEYS of each step: outbox, delivery, dead, and of retry the other lane's delivery. `delivery` is a hash, there only while something waits:
   holder, till       whose attempt is under way, and when that is over in any case
   endpoint           a mark of the URL and its secrets: with another one all below begins anew
   tries, since       attempts that failed since the last that did not, and when the first of them did
@@ -34,6 +38,29 @@ function Outbox.at_ms(fields)
   return 0
 end
 
+function Outbox.is_of(entry, lane)
+  return lane == '' or (entry[2][4] == 'recharge.requested') == (lane == 'payments')
+end
+
+-- The first event of a lane, and how many it has; of all lanes together that is known without a look.
+function Outbox.oldest(key, lane, counts)
+  if lane == '' then
+    return redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1], counts and redis.call('XLEN', key) or 0
+  end
+  local after, found, count = '-', nil, 0
+  while counts or not found do
+    local page = redis.call('XRANGE', key, after, '+', 'COUNT', 100)
+    if #page == 0 then break end
+    for _, entry in ipairs(page) do
+      if Outbox.is_of(entry, lane) then
+        found, count = found or entry, count + 1
+      end
+    end
+    after = '(' .. page[#page][1]
+  end
+  return found, count
+end
+
 function Outbox.bury(keys, entry, now, why)
   local fields = entry[2]
   for _, word in ipairs({ 'why', why, 'dead_at_ms', text(now) }) do table.insert(fields, word) end
@@ -42,13 +69,15 @@ function Outbox.bury(keys, entry, now, why)
 end
 
 -- Events are given up that are as old as an endpoint has failed, when that is long: each had its time.
-function Outbox.bury_old(keys, since, now, give_up_ms, why)
+function Outbox.bury_old(keys, since, now, give_up_ms, why, lane)
   local buried = 0
   if since == 0 or now - since < give_up_ms then return buried end
   for _, entry in ipairs(redis.call('XRANGE', keys[1], '-', '+', 'COUNT', Outbox.AT_ONCE)) do
     if now - Outbox.at_ms(entry[2]) < give_up_ms then break end
-    Outbox.bury(keys, entry, now, why)
-    buried = buried + 1
+    if Outbox.is_of(entry, lane) then
+      Outbox.bury(keys, entry, now, why)
+      buried = buried + 1
+    end
   end
   return buried
 end
@@ -61,17 +90,17 @@ function Outbox.is_held_by(keys, holder)
   return redis.call('HGET', keys[2], 'holder') == holder
 end
 
--- holder, lease in ms, endpoint, ms after which to give up. { 'turn', tries, entry }: make the attempt, then say what
+-- holder, lease in ms, endpoint, ms after which to give up, lane. { 'turn', tries, entry }: make the attempt, then say what
 -- came of it; { 'wait', ms }; { 'gone', buried }; { 'empty' }.
 function Outbox.claim(keys, args)
   local lease_ms, give_up_ms, now = whole(args[2], 1), whole(args[4], 1), now_ms()
-  local entry = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+  local entry = Outbox.oldest(keys[1], args[5])
   if not entry then return { 'empty' } end
   local state = Outbox.state(keys[2], args[3])
   if state.holder and state.holder ~= args[1] and state.till > now then return { 'wait', text(state.till - now) } end
   if state.is_other then redis.call('DEL', keys[2]) end
   if state.gone > 0 then
-    return { 'gone', text(Outbox.bury_old(keys, state.since, now, give_up_ms, state.why or '')) }
+    return { 'gone', text(Outbox.bury_old(keys, state.since, now, give_up_ms, state.why or '', args[5])) }
   end
   if state.due > now then return { 'wait', text(state.due - now) } end
   redis.call('HSET', keys[2], 'holder', args[1], 'till', now + lease_ms, 'endpoint', args[3])
@@ -85,7 +114,7 @@ function Outbox.done(keys, args)
   return reply('done')
 end
 
--- holder, wait in ms, ms after which to give up, why: the attempt failed.
+-- holder, wait in ms, ms after which to give up, why, lane: the attempt failed.
 function Outbox.failed(keys, args)
   local wait_ms, give_up_ms, now = whole(args[2], 0), whole(args[3], 1), now_ms()
   if not Outbox.is_held_by(keys, args[1]) then return reply('failed', 0) end
@@ -93,7 +122,8 @@ function Outbox.failed(keys, args)
   redis.call('HINCRBY', keys[2], 'tries', 1)
   redis.call('HSET', keys[2], 'due', now + wait_ms, 'why', args[4])
   Outbox.let_go(keys)
-  return reply('failed', Outbox.bury_old(keys, tonumber(redis.call('HGET', keys[2], 'since')), now, give_up_ms, args[4]))
+  local since = tonumber(redis.call('HGET', keys[2], 'since'))
+  return reply('failed', Outbox.bury_old(keys, since, now, give_up_ms, args[4], args[5]))
 end
 
 -- holder, why: the endpoint wants nothing more.
@@ -114,13 +144,13 @@ function Outbox.give_up(keys, args)
   return reply('done')
 end
 
--- endpoint. How it goes: waiting, age of the oldest in ms, dead, tries, ms until the next attempt, since, gone, why.
+-- endpoint, lane. How it goes: waiting, age of the oldest in ms, dead, tries, ms until the next attempt, since, gone, why.
 function Outbox.look(keys, args)
-  local entry = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+  local entry, waiting = Outbox.oldest(keys[1], args[2], true)
   local state, now = Outbox.state(keys[2], args[1]), now_ms()
   local age = entry and math.max(0, now - Outbox.at_ms(entry[2])) or 0
   local next_ms = math.max(0, state.due - now, state.holder and state.till - now or 0)
-  return reply('outbox', redis.call('XLEN', keys[1]), age, redis.call('XLEN', keys[3]), state.tries, next_ms,
+  return reply('outbox', waiting, age, redis.call('XLEN', keys[3]), state.tries, next_ms,
     state.since, state.gone, state.why or '')
 end
 
@@ -144,7 +174,7 @@ function Outbox.retry(keys, args)
     redis.call('XDEL', keys[3], entry[1])
     count = count + 1
   end
-  redis.call('HDEL', keys[2], 'tries', 'since', 'due', 'why', 'gone')
+  for _, key in ipairs({ keys[2], keys[4] }) do redis.call('HDEL', key, 'tries', 'since', 'due', 'why', 'gone') end
   return reply('done', count)
 end
 
