@@ -213,6 +213,7 @@ async def test_stored_books_are_read_and_go_on(tmp_path: Path, version: int) -> 
         assert await bank.figures() == (8_290_000, 9_790_000, 500_000)
         assert [event.type for event in await bank.outbox()] == [
             "credit.expiring",
+            "credit.expired",
             "recharge.requested",
             "balance.exhausted",
         ]

@@ -94,3 +94,29 @@ def test_the_command_line_lists_retries_and_drops(folder: Folder) -> None:
     assert "1 of 2 were found" in callgate("drop", "acme", "evt_acme_1", "evt_acme_9").stderr
     assert json.loads(callgate("drop", "acme", "evt_acme_2", "--json").stdout) == {"tenant": "acme", "events": 1}
     assert callgate("list").stdout == "No event waits, and none was given up.\n"
+
+
+def append(file: Path, text: str) -> None:
+    """One section more."""
+    file.write_text(f"{file.read_text()}\n{text}")
+
+
+def test_an_event_that_is_dropped_is_still_told_by_mail(folder: Folder) -> None:
+    """The webhook alone does without it: its copy for the mail is taken first, once, where mail is sent at all."""
+    append(folder.root / "tenants/acme.toml", '[notices]\naddresses = ["noc@example.com"]\n')
+
+    async def mails() -> list[str]:
+        settings = load(folder.root, folder.environ)
+        async with borrow.borrowed_ledger(settings) as ledger:
+            return [mail.event.event_id for mail in await ledger.waiting_mail("acme")]
+
+    def drop(*words: str) -> str:
+        command = ["outbox", "drop", "acme", *words, "--config", str(folder.root)]
+        return CliRunner(env=ENVIRON).invoke(app, command).stdout
+
+    asyncio.run(shape(load(folder.root, folder.environ)))
+    assert drop("--all") == "acme: events dropped: 1\n"
+    assert asyncio.run(mails()) == []
+    append(folder.root / "gateway.toml", '[mail]\nhost = "127.0.0.1"\ntls = "none"\nsender = "callgate@example.com"\n')
+    assert drop("evt_acme_2") == "acme: events dropped: 1; who is told by mail is told of them all the same\n"
+    assert asyncio.run(mails()) == ["evt_acme_2"]

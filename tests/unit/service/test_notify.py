@@ -6,18 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
+from standardwebhooks import WebhookVerificationError
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
-from gateway.ports import AccountTerms, Attempt, CallKey, OutboxEvent, Outcome
+from gateway.ports import AccountTerms, Attempt, CallKey, Later, OutboxEvent, Outcome, Turn
 from gateway.service import notify
 from gateway.service.accounts import in_slices
-from gateway.service.directory import Directory
+from gateway.service.directory import Directory, Register
 from gateway.service.notify import Deliverer, wait_after
 from rating import Ladder
 from tests.unit.core import build
@@ -25,7 +27,7 @@ from tests.unit.webhooks.receiver import Receiver, serving
 
 from .house import House, Tally, settled_down, until
 
-SECRET = "whsec_" + "A" * 32
+SECRET, NEW_SECRET = "whsec_" + "A" * 32, "whsec_" + "B" * 32
 URL = "https://billing.example.com/"
 ACKNOWLEDGED, FAILED = Attempt(Outcome.ACKNOWLEDGED), Attempt(Outcome.FAILED, "it answered 500")
 
@@ -260,7 +262,7 @@ async def test_after_days_an_event_is_a_dead_letter_and_a_person_is_told(
 ) -> None:
     """The next event has its own time."""
     monkeypatch.setattr(notify, "GIVE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.0)
     tenants = [webhook("days")]
     await cross(house.books.real, tenants)
     post = Post(FAILED)
@@ -307,3 +309,71 @@ def test_the_waits_double_up_to_an_hour() -> None:
     assert waits[:4] == [1, 2, 4, 8]
     assert waits == sorted(waits)
     assert waits[12] == waits[-1] == 3600
+
+
+async def test_a_fault_of_the_gateways_own_blocks_nothing_for_ever(house: House) -> None:
+    """An attempt that raises what nobody thought of is one that failed: it is counted, and waits as any other."""
+    tenants = [webhook("fault")]
+    await cross(house.books.real, tenants)
+
+    async def broken() -> None:
+        raise RuntimeError("T0KEN")
+
+    post = Post()
+    post.gate = broken
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    deliverer.wake("fault")
+    await until(lambda: "outbox_failed" in house.books.sent)
+    deliverer.stop()
+    state = await house.books.real.outbox_state("fault", notify.mark_of(tenants[0]))
+    assert (state.tries, state.why) == (1, "a fault of the gateway's own: RuntimeError")
+    assert house.tally.faults == ["deliver"]
+
+
+async def test_a_wake_is_heard_as_an_errand_ends(house: House) -> None:
+    """What was written just after the last look is delivered now, and not at the next sweep."""
+    tenants = [webhook("ending")]
+    await cross(house.books.real, tenants)
+    post = Post()
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    looks = 0
+
+    async def empty_at_first(*words: Any) -> Turn | Later:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return await house.books.real.outbox_claim(*words)
+        errand = deliverer._errands["ending"]
+        asyncio.get_running_loop().call_soon(lambda: errand.done() and deliverer.wake("ending"))
+        return Later(None)
+
+    house.books.outbox_claim = empty_at_first
+    deliverer.wake("ending")
+    await until(lambda: post.sent == ["evt_ending_1"])
+    deliverer.stop()
+
+
+async def test_an_old_secret_verifies_until_it_leaves_the_config(house: House) -> None:
+    """By the public package: the old one and the new one while both are there, then the new one alone."""
+    receiver = Receiver()
+    async with serving(receiver) as url, WebhookNotifier() as notifier:
+        before = webhook("rotating", url)
+        both = replace(before, webhook_secrets=(NEW_SECRET, SECRET))
+        after = replace(before, webhook_secrets=(NEW_SECRET,))
+        await cross(house.books.real, [before], events=2)
+        directory = Directory([both])
+        deliverer = Deliverer(house.books, directory, notifier, house.tally)
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [both])
+        directory.take(Register([after]))
+        await house.books.real.top_up("rotating", "two", 10, "USD", "test")
+        await house.books.real.reserve(CallKey("rotating", "b"), Ladder(0, ((60, 10),)), 60_000, "{}")
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [after])
+        await deliverer.drain(1)
+    ids = [headers["webhook-id"] for headers, _ in receiver.seen]
+    assert ids == [f"evt_rotating_{number}" for number in range(1, len(ids) + 1)]
+    assert receiver.verified(SECRET, 0) == receiver.verified(NEW_SECRET, 0)
+    assert receiver.verified(NEW_SECRET, -1)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(SECRET, -1)
