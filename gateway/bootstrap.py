@@ -31,10 +31,10 @@ from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service import memo
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
+from gateway.service.deliveries import Deliveries
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.notices import Notices
-from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
 from gateway.service.recharge import Payments, Recharges
 from gateway.service.resync import Resync
@@ -90,7 +90,7 @@ class Gateway:
         self.ledger = await self._open_ledger()
         self.notices = self._notices()
         notifier = await self._open_notifier()
-        self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch, self.notices)
+        self.deliverer = Deliveries(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
         self._stack.push_async_callback(self._drain)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)

@@ -21,8 +21,8 @@ import structlog
 from gateway.core.tenant import Tenant
 from gateway.ports import Ledger, LedgerRejected, LedgerUnavailable
 from gateway.service.accounts import in_slices, open_account, terms_of
+from gateway.service.deliveries import Deliveries
 from gateway.service.directory import Directory, Register
-from gateway.service.notify import Deliverer
 from gateway.service.switchboard import Switchboard
 from gateway.settings import ConfigErrors, Settings, load
 from gateway.settings.changes import Change, Difference, difference
@@ -74,7 +74,7 @@ class Reloader:
         ledger: Ledger,
         directory: Directory,
         boards: Mapping[str, Switchboard],
-        deliverer: Deliverer,
+        deliverer: Deliveries,
         watch: ReloadWatch,
         on_taken: Callable[[Settings], None],
     ) -> None:

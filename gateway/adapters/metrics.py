@@ -185,6 +185,13 @@ class PrometheusWatch:
                 ("webhooks_disabled", "Tenants whose webhook said 410, and gets nothing."),
             )
         }
+        self._payments = {
+            name: Gauge(f"callgate_{name}", about, registry=registry)
+            for name, about in (
+                ("payments_waiting", "Requests for a recharge that wait for a payment program."),
+                ("payments_oldest_age_seconds", "Age of the oldest of them; 0: there is none."),
+            )
+        }
         self._faults = Counter(
             "callgate_faults",
             "Things that went wrong and want a person's look.",
@@ -332,6 +339,11 @@ class PrometheusWatch:
     def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
         """All tenants' events, as a sweep has found them."""
         for gauge, value in zip(self._outbox.values(), (waiting, oldest_seconds, dead, disabled), strict=True):
+            gauge.set(value)
+
+    def payments_wait(self, waiting: int, oldest_seconds: float) -> None:
+        """What waits for payment programs, as a sweep has found it."""
+        for gauge, value in zip(self._payments.values(), (waiting, oldest_seconds), strict=True):
             gauge.set(value)
 
     def fault(self, where: str) -> None:

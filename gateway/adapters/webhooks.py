@@ -172,8 +172,8 @@ def payload(event: OutboxEvent) -> bytes:
 
     An amount stands twice: ``trigger`` as a string in units of the currency and ``trigger_micros`` as an integer of
     micro-units; both are null where the tenant has none. So does a time: ``expires_at`` and ``expires_at_ms``.
-    ``lot``, ``days``, ``failures``, ``count``, ``window_ms`` and seconds are integers, all other facts strings. Raises
-    ValueError for a figure that is no integer.
+    ``lot``, ``days``, ``failures``, ``count``, ``window_ms`` and seconds are integers, all other facts strings but
+    ``forecast``: an object, or null where nothing is spent. Raises ValueError for a figure that is no integer.
     """
     data: dict[str, object] = {"tenant": event.tenant}
     amounts = _AMOUNTS | _BOUNDS if event.facts.get("unit") == "money" else _AMOUNTS
@@ -184,6 +184,8 @@ def payload(event: OutboxEvent) -> bytes:
         elif name in _TIMES_MS:
             at_ms = int(value or 0) or None
             data |= {name.removesuffix("_ms"): None if at_ms is None else _iso(at_ms), name: at_ms}
+        elif name == "forecast":
+            data[name] = _forecast(value)
         elif name in _TRUTHS:
             data[name] = value == "1"
         else:
@@ -192,6 +194,18 @@ def payload(event: OutboxEvent) -> bytes:
         data["is_paused"] = event.facts["paused_until_ms"] != ""
     body = {"type": event.type, "timestamp": _iso(event.at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _forecast(words: str) -> dict[str, object] | None:
+    """What the ledger tells as SECONDS RATE."""
+    if not words:
+        return None
+    seconds, rate = map(int, words.split(" "))
+    return {
+        "seconds_to_zero": seconds,
+        "rate_per_minute": format_amount(rate),
+        "rate_per_minute_micros": rate,
+    }
 
 
 def _iso(at_ms: int) -> str:

@@ -14,7 +14,9 @@ from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
 from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
+from gateway.ports import OutboxState
 from gateway.service.desk import Desk, Events
+from gateway.service.recharge import REQUESTED
 from gateway.settings import Settings
 
 outbox = typer.Typer(help="Events for webhooks: what waits, what was given up.", no_args_is_help=True)
@@ -52,18 +54,22 @@ def list_events(
 
 
 def _rows(owner: Tenant, events: Events) -> Iterator[tuple[str, ...]]:
-    state = events.state
-    for number, event in enumerate(events.waiting):
-        how, why = (_how(owner, events), state.why) if number == 0 else ("waits for the one before", "")
+    begun: set[int] = set()  # of the lanes: the first event of each is the one that is tried
+    for event in events.waiting:
+        state = events.payments if events.payments and event.type == REQUESTED else events.state
+        is_first = id(state) not in begun
+        begun.add(id(state))
+        is_paying = state is events.payments
+        how = _how(owner, state, is_paying=is_paying) if is_first else "waits for the one before"
+        why = state.why if is_first else ""
         yield owner.tenant_id, event.event_id, event.type, _when(event.at_ms, owner), how, why
     for dead in events.dead:
         event, how = dead.event, f"given up {_when(dead.dead_at_ms, owner)}"
         yield owner.tenant_id, event.event_id, event.type, _when(event.at_ms, owner), how, dead.why
 
 
-def _how(owner: Tenant, events: Events) -> str:
-    state = events.state
-    if not owner.webhook_url:
+def _how(owner: Tenant, state: OutboxState, *, is_paying: bool) -> str:
+    if not (owner.webhook_url or is_paying):
         return "has no webhook"
     if state.disabled_since_ms:
         return f"webhook disabled {_when(state.disabled_since_ms, owner)}"

@@ -13,6 +13,7 @@ from rich.table import Table
 from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
 from gateway.cli.tables import show
+from gateway.core.forecast import MOST_MINUTES, Forecast
 from gateway.core.recharge import Answer, Mode, Payment, RechargeRule, read_id, readable, recharge_id
 from gateway.core.tenant import Tenant
 from gateway.ports import Recharged, RechargeStatus
@@ -82,6 +83,9 @@ def set_rule(
     retry_seconds: Annotated[int | None, typer.Option(min=1, max=86_400, help="Quiet after a failure.")] = None,
     give_up_after: Annotated[int | None, typer.Option(min=1, max=100, help="Failures in a row.")] = None,
     timeout_seconds: Annotated[int | None, typer.Option(min=1, max=86_400, help="To wait for an answer.")] = None,
+    forecast_minutes: Annotated[
+        int | None, typer.Option(min=0, max=MOST_MINUTES, help="Ask, too, when zero is so near; 0: do not look.")
+    ] = None,
     as_config: Annotated[bool, typer.Option("--as-config", help="The rule of the tenant's file again.")] = False,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
@@ -96,6 +100,7 @@ def set_rule(
         "retry_seconds": retry_seconds,
         "give_up_after": give_up_after,
         "timeout_seconds": timeout_seconds,
+        "forecast_minutes": forecast_minutes,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     changes |= {"micros_a_day": None} if amount_per_day == NO_BOUND else {}
@@ -159,6 +164,7 @@ def _rows(owner: Tenant, status: RechargeStatus) -> list[tuple[str, str]]:
     if status.until_ms is not None:
         rows.append(("until", _when(status.until_ms, owner)))
     rows.append(("failures in a row", str(status.failures)))
+    rows.append(("forecast", _zero_at(status.forecast, owner)))
     return [*rows, *_rule_rows(owner, status.rule), ("rule from", "by hand" if status.is_by_hand else "config")]
 
 
@@ -173,7 +179,15 @@ def _rule_rows(owner: Tenant, rule: RechargeRule | None) -> list[tuple[str, str]
         ("retry_seconds", str(rule.retry_seconds)),
         ("give_up_after", str(rule.give_up_after)),
         ("timeout_seconds", str(rule.timeout_seconds)),
+        ("forecast_minutes", str(rule.forecast_minutes or "off")),
     ]
+
+
+def _zero_at(found: Forecast | None, owner: Tenant) -> str:
+    if found is None:
+        return "nothing is spent"
+    rate = format_amount(found.micros_a_minute, owner.currency)
+    return f"nothing is available in {found.seconds_to_zero // 60} minutes, at {rate} a minute"
 
 
 def _when(at_ms: int, owner: Tenant) -> str:

@@ -72,6 +72,7 @@ class RechargeRule:
     retry_seconds: int = RETRY_SECONDS  # quiet after the first failure; then twice as long each time
     give_up_after: int = GIVE_UP_AFTER  # failures in a row
     timeout_seconds: int = TIMEOUT_SECONDS  # without an answer a recharge has failed
+    forecast_minutes: int = 0  # ask, too, when nothing will be available so soon (core/forecast.py); 0: not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ _QUIET = (State.FAILED, State.EXHAUSTED)
 
 TRANSITIONS = (
     Transition(_RESTS, "below the trigger, or short of credit", State.REQUESTED, ("recharge.requested",)),
-    Transition(_RESTS, "the same, beyond the day's bounds", State.EXHAUSTED, ("recharge.exhausted",)),
+    Transition(_RESTS, "the forecast says that zero is near", State.REQUESTED, ("recharge.requested",)),
+    Transition(_RESTS, "one of these, beyond the day's bounds", State.EXHAUSTED, ("recharge.exhausted",)),
     Transition(_WAITS, "answered pending", State.PENDING),
     Transition(tuple(State), "answered succeeded, once", State.SUCCEEDED, ("recharge.succeeded",)),
     Transition(_WAITS, "answered failed", State.FAILED, ("recharge.failed",)),

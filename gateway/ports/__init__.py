@@ -28,6 +28,7 @@ from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.outbox import (
     Attempt,
     DeadEvent,
+    Lane,
     Later,
     Outbox,
     OutboxDesk,
@@ -56,6 +57,7 @@ __all__ = [
     "FundsCame",
     "Grant",
     "JournalReader",
+    "Lane",
     "Later",
     "Ledger",
     "LedgerRejected",

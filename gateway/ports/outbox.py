@@ -8,6 +8,14 @@ from typing import Protocol
 from gateway.ports.books import OutboxEvent
 
 
+class Lane(StrEnum):
+    """Which of a tenant's events are meant: each lane has one receiver, an order and a turn of its own."""
+
+    ALL = ""  # one receiver has all of them
+    EVENTS = "events"  # all but the requests for a recharge
+    PAYMENTS = "payments"  # these alone: a program has them
+
+
 class Outcome(StrEnum):
     """What became of one attempt to deliver."""
 
@@ -71,19 +79,21 @@ class Outbox(Protocol):
     delivery goes is forgotten.
     """
 
-    async def outbox_claim(self, tenant: str, holder: str, mark: str, give_up_seconds: float) -> Turn | Later:
+    async def outbox_claim(
+        self, tenant: str, holder: str, mark: str, give_up_seconds: float, lane: Lane = Lane.ALL
+    ) -> Turn | Later:
         """Take the turn to deliver the oldest event for some seconds, or keep it where it is this holder's.
 
         Where the endpoint is disabled, events become dead letters when they have waited for too long.
         """
         ...
 
-    async def outbox_done(self, tenant: str, entry_id: str, holder: str = "") -> None:
+    async def outbox_done(self, tenant: str, entry_id: str, holder: str = "", lane: Lane = Lane.ALL) -> None:
         """Forget an event that was acknowledged; the next one's turn is free."""
         ...
 
     async def outbox_failed(
-        self, tenant: str, holder: str, wait_seconds: float, give_up_seconds: float, why: str
+        self, tenant: str, holder: str, wait_seconds: float, give_up_seconds: float, why: str, lane: Lane = Lane.ALL
     ) -> int:
         """Give the turn back: no attempt for some seconds.
 
@@ -92,15 +102,15 @@ class Outbox(Protocol):
         """
         ...
 
-    async def outbox_gone(self, tenant: str, holder: str, why: str) -> None:
+    async def outbox_gone(self, tenant: str, holder: str, why: str, lane: Lane = Lane.ALL) -> None:
         """Make no attempt until a person acts (``outbox_retry``) or the endpoint's mark is another one."""
         ...
 
-    async def outbox_give_up(self, tenant: str, entry_id: str, holder: str, why: str) -> None:
+    async def outbox_give_up(self, tenant: str, entry_id: str, holder: str, why: str, lane: Lane = Lane.ALL) -> None:
         """Make a dead letter of one event; the next one's turn is free."""
         ...
 
-    async def outbox_state(self, tenant: str, mark: str) -> OutboxState:
+    async def outbox_state(self, tenant: str, mark: str, lane: Lane = Lane.ALL) -> OutboxState:
         """How it goes."""
         ...
 
@@ -112,7 +122,7 @@ class OutboxDesk(Protocol):
         """The oldest undelivered events of a tenant, in order."""
         ...
 
-    async def outbox_state(self, tenant: str, mark: str) -> OutboxState:
+    async def outbox_state(self, tenant: str, mark: str, lane: Lane = Lane.ALL) -> OutboxState:
         """How it goes."""
         ...
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.forecast import Forecast
 from gateway.core.recharge import Answer, RechargeRule, State
 
 
@@ -30,6 +31,7 @@ class RechargeStatus:
     failures: int  # in a row
     reason: str  # why it failed, or was given up
     paid: tuple[tuple[int, int], ...]  # at ms, micro-units: of about the last 24 hours
+    forecast: Forecast | None  # when nothing is available any more; None: nothing is spent
 
 
 class RechargeBooks(Protocol):

@@ -55,6 +55,10 @@ class Watch(Protocol):
         """All tenants' events: how many wait, the age of the oldest, dead letters, and endpoints that are disabled."""
         ...
 
+    def payments_wait(self, waiting: int, oldest_seconds: float) -> None:
+        """Requests for a recharge that wait for payment programs: how many, and the age of the oldest."""
+        ...
+
     def fault(self, where: str) -> None:
         """Something went wrong that a person should look at."""
         ...

@@ -20,6 +20,7 @@ from gateway.ports import (
     Balance,
     DeadEvent,
     DeskLedger,
+    Lane,
     Lot,
     MailBox,
     OutboxDesk,
@@ -64,6 +65,7 @@ class Events:
     """A tenant's events: how their delivery goes, the oldest of those that wait, the oldest of those given up."""
 
     state: OutboxState
+    payments: OutboxState | None  # of requests for a recharge, where a program has these; else they are as all others
     waiting: Sequence[OutboxEvent]
     dead: Sequence[DeadEvent]
 
@@ -254,9 +256,9 @@ class Desk:
     async def events(self, tenant_id: str, most: int) -> Events:
         """Those that wait for the webhook, and those that were given up. Error: ``unknown_tenant``."""
         tenant = self.tenant(tenant_id)
-        state = await self._outbox.outbox_state(tenant_id, mark_of(tenant))
+        state, payments = await self._outbox_states(tenant)
         waiting = await self._outbox.outbox(tenant_id, most)
-        return Events(state, waiting, await self._outbox.dead_events(tenant_id, most))
+        return Events(state, payments, waiting, await self._outbox.dead_events(tenant_id, most))
 
     async def retry_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
         """Let dead letters wait again, all where none is named, and the webhook be tried at once; how many there were.
@@ -274,6 +276,11 @@ class Desk:
         if self._mail is not None and tenant.notices.addresses:
             await self._mail.take_mail(tenant_id, tenant.notices.addresses)
         return await self._outbox.outbox_drop(tenant_id, event_ids)
+
+    async def _outbox_states(self, tenant: Tenant) -> tuple[OutboxState, OutboxState | None]:
+        lanes = (Lane.EVENTS, Lane.PAYMENTS) if tenant.payment_command else (Lane.ALL,)
+        states = [await self._outbox.outbox_state(tenant.tenant_id, mark_of(tenant, lane), lane) for lane in lanes]
+        return states[0], states[1] if len(states) > 1 else None
 
     @property
     def _outbox(self) -> OutboxDesk:

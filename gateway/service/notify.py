@@ -1,5 +1,7 @@
 """Delivers each tenant's outbox to its webhook: in order, one at a time, until it is acknowledged.
 
+Requests for a recharge that go to a program are of another lane: another ``Deliverer`` has these (see ``deliveries``).
+
 An event leaves the outbox only after its receiver acknowledged it, so a restart loses none. How it goes is kept in the
 ledger, too: when the next attempt is due, and whose turn it is where several gateways are on the same books. So none
 is sent twice but the one that was under way when a process died, or when the ledger was away as the answer came.
@@ -18,6 +20,7 @@ import structlog
 from gateway.core.tenant import Tenant
 from gateway.ports import (
     Attempt,
+    Lane,
     Later,
     LedgerUnavailable,
     Notifier,
@@ -54,13 +57,21 @@ class Deliverer:
     """One errand for each tenant that has something to deliver."""
 
     def __init__(
-        self, ledger: Outbox, directory: Directory, notifier: Notifier, watch: Watch, notices: Notices | None = None
+        self,
+        ledger: Outbox,
+        directory: Directory,
+        notifier: Notifier,
+        watch: Watch,
+        notices: Notices | None = None,
+        *,
+        is_for_programs: bool = False,
     ) -> None:
         self._ledger = ledger
         self._directory = directory
         self._notifier = notifier
         self._watch = watch
         self._notices = notices  # None: nobody is told by mail
+        self._is_for_programs = is_for_programs
         self._holder = secrets.token_hex(8)  # this process, and no other before or after
         self._slots = Slots(ATTEMPTS_AT_ONCE, ATTEMPTS_AT_A_HOST)
         self._errands: dict[str, asyncio.Task[None]] = {}
@@ -71,7 +82,7 @@ class Deliverer:
     def wake(self, tenant_id: str) -> None:
         """Look into a tenant's outbox now, or once more when its errand is under way."""
         tenant = self._directory.get(tenant_id)
-        if self._is_stopping or tenant is None:
+        if self._is_stopping or tenant is None or not self._has_lane(tenant):
             return
         if self._notices is not None:
             self._notices.wake(tenant)
@@ -103,21 +114,37 @@ class Deliverer:
         Raises LedgerUnavailable.
         """
         states: list[OutboxState] = []
-        tenants = list(self._directory)
+        tenants = [tenant for tenant in self._directory if self._has_lane(tenant)]
         for start in range(0, len(tenants), LOOKS_AT_ONCE):  # their looks go through the pipe of the verdicts
             some = tenants[start : start + LOOKS_AT_ONCE]
-            found = await asyncio.gather(*(self._ledger.outbox_state(one.tenant_id, mark_of(one)) for one in some))
+            looks = (
+                self._ledger.outbox_state(one.tenant_id, mark_of(one, self._lane(one)), self._lane(one)) for one in some
+            )
+            found = await asyncio.gather(*looks)
             for tenant, state in zip(some, found, strict=True):
                 if state.waiting and not state.next_seconds:
                     self.wake(tenant.tenant_id)
             states += found
             await asyncio.sleep(PAUSE_SECONDS)
+        waiting = sum(state.waiting for state in states)
+        oldest_seconds = max((state.oldest_seconds for state in states), default=0.0)
+        if self._is_for_programs:
+            self._watch.payments_wait(waiting, oldest_seconds)
+            return
         self._watch.outbox_waits(
-            waiting=sum(state.waiting for state in states),
-            oldest_seconds=max((state.oldest_seconds for state in states), default=0.0),
+            waiting=waiting,
+            oldest_seconds=oldest_seconds,
             dead=sum(state.dead for state in states),
             disabled=sum(state.disabled_since_ms > 0 for state in states),
         )
+
+    def _has_lane(self, tenant: Tenant) -> bool:
+        return bool(tenant.payment_command) or not self._is_for_programs
+
+    def _lane(self, tenant: Tenant) -> Lane:
+        if self._is_for_programs:
+            return Lane.PAYMENTS
+        return Lane.EVENTS if tenant.payment_command else Lane.ALL
 
     def rules_changed(self, tenant_id: str) -> None:
         """Look anew at a tenant's webhook. An attempt that is under way goes on: its receiver may have it already."""
@@ -161,43 +188,46 @@ class Deliverer:
     async def _deliver_next(self, tenant_id: str) -> float | None:
         """Make one attempt; seconds until the next one, None where there is none to make. Raises LedgerUnavailable."""
         tenant = self._directory.get(tenant_id)
-        if tenant is None:
+        if tenant is None or not self._has_lane(tenant):
             return None
-        async with self._slots.at(_host(tenant.webhook_url)):
+        lane = self._lane(tenant)
+        async with self._slots.at("" if self._is_for_programs else _host(tenant.webhook_url)):
             if self._is_stopping:
                 return None
-            turn = await self._ledger.outbox_claim(tenant_id, self._holder, mark_of(tenant), GIVE_UP_SECONDS)
+            mark = mark_of(tenant, lane)
+            turn = await self._ledger.outbox_claim(tenant_id, self._holder, mark, GIVE_UP_SECONDS, lane)
             if isinstance(turn, Later):
                 self._tell_buried(tenant_id, turn.buried, "its endpoint is disabled")
                 return turn.seconds
             if self._notices is not None:
                 # Before it leaves, and not before the claim: it may have been written in between.
                 await self._notices.take(tenant)
-            return await self._attempt(tenant, turn)
+            return await self._attempt(tenant, turn, lane)
 
-    async def _attempt(self, tenant: Tenant, turn: Turn) -> float | None:
+    async def _attempt(self, tenant: Tenant, turn: Turn, lane: Lane) -> float | None:
         event = turn.event
         if not has_receiver(tenant, event):
             # Kept, it would reach a webhook of later days, and a request of long ago would be paid then.
             log.info("event.has_no_receiver", tenant=tenant.tenant_id, type=event.type, facts=event.facts)
-            await self._ledger.outbox_done(tenant.tenant_id, event.entry_id, self._holder)
+            await self._ledger.outbox_done(tenant.tenant_id, event.entry_id, self._holder, lane)
             return 0.0
         if self._acknowledged.get(tenant.tenant_id) == event.entry_id:
-            return await self._done(tenant.tenant_id, event)
-        attempt = await self._deliver(tenant, event)
+            return await self._done(tenant.tenant_id, event, lane)
+        attempt = await self._deliver(tenant, event, lane)
         self._watch.delivered(event.type, is_acknowledged=attempt.outcome is Outcome.ACKNOWLEDGED)
         if attempt.outcome is Outcome.ACKNOWLEDGED:
-            return await self._done(tenant.tenant_id, event)
-        return await self._not_done(tenant.tenant_id, turn, attempt)
+            return await self._done(tenant.tenant_id, event, lane)
+        return await self._not_done(tenant.tenant_id, turn, attempt, lane)
 
-    async def _deliver(self, tenant: Tenant, event: OutboxEvent) -> Attempt:
+    async def _deliver(self, tenant: Tenant, event: OutboxEvent, lane: Lane) -> Attempt:
         """Make the attempt, and keep the turn for as long as it lasts."""
         secret = " ".join(tenant.webhook_secrets)
         attempt = asyncio.ensure_future(self._notifier.deliver(tenant.webhook_url, secret, event))
         try:
             while not (await asyncio.wait({attempt}, timeout=RENEW_SECONDS))[0]:
                 with contextlib.suppress(LedgerUnavailable):  # it ends by itself then
-                    await self._ledger.outbox_claim(tenant.tenant_id, self._holder, mark_of(tenant), GIVE_UP_SECONDS)
+                    mark = mark_of(tenant, lane)
+                    await self._ledger.outbox_claim(tenant.tenant_id, self._holder, mark, GIVE_UP_SECONDS, lane)
             return attempt.result()
         except Exception as error:
             # Counted as any failure: else this event would be tried for ever, and those behind it never.
@@ -207,26 +237,26 @@ class Deliverer:
         finally:
             attempt.cancel()
 
-    async def _done(self, tenant_id: str, event: OutboxEvent) -> float:
+    async def _done(self, tenant_id: str, event: OutboxEvent, lane: Lane) -> float:
         self._acknowledged[tenant_id] = event.entry_id
-        await self._ledger.outbox_done(tenant_id, event.entry_id, self._holder)
+        await self._ledger.outbox_done(tenant_id, event.entry_id, self._holder, lane)
         del self._acknowledged[tenant_id]
         log.info("event.delivered", tenant=tenant_id, type=event.type, event_id=event.event_id)
         return 0.0
 
-    async def _not_done(self, tenant_id: str, turn: Turn, attempt: Attempt) -> float | None:
+    async def _not_done(self, tenant_id: str, turn: Turn, attempt: Attempt, lane: Lane) -> float | None:
         if attempt.outcome is Outcome.UNSENDABLE:
-            await self._ledger.outbox_give_up(tenant_id, turn.event.entry_id, self._holder, attempt.why)
+            await self._ledger.outbox_give_up(tenant_id, turn.event.entry_id, self._holder, attempt.why, lane)
             self._tell_buried(tenant_id, 1, attempt.why)
             return 0.0
         if attempt.outcome is Outcome.GONE:
-            await self._ledger.outbox_gone(tenant_id, self._holder, attempt.why)
+            await self._ledger.outbox_gone(tenant_id, self._holder, attempt.why, lane)
             self._watch.fault("webhook_gone")
             remedy = f"give the tenant another webhook, or: callgate outbox retry {tenant_id}"
             log.error("webhook.disabled", tenant=tenant_id, problem=attempt.why, remedy=remedy)
             return None
         wait_seconds = wait_after(turn.tries) * random.uniform(*JITTER)  # noqa: S311 - jitter
-        told = (wait_seconds, GIVE_UP_SECONDS, attempt.why)
+        told = (wait_seconds, GIVE_UP_SECONDS, attempt.why, lane)
         buried = await self._ledger.outbox_failed(tenant_id, self._holder, *told)
         self._tell_buried(tenant_id, buried, attempt.why)
         return min(wait_seconds, RETRY_FIRST_SECONDS) if buried else wait_seconds
@@ -243,10 +273,10 @@ def wait_after(tries: int) -> float:
     return min(RETRY_FIRST_SECONDS * 2.0 ** min(tries, _MOST_DOUBLINGS), RETRY_LONGEST_SECONDS)
 
 
-def mark_of(tenant: Tenant) -> str:
-    """A word that is another one for each endpoint, and tells nothing of it: of URL, secrets, payment program."""
-    words = "\n".join((tenant.webhook_url, *tenant.webhook_secrets, *tenant.payment_command))
-    return hashlib.blake2b(words.encode(), digest_size=12).hexdigest()
+def mark_of(tenant: Tenant, lane: Lane = Lane.ALL) -> str:
+    """A word that is another one for each endpoint, and tells nothing of it: of URL and secrets, or of the program."""
+    words = tenant.payment_command if lane is Lane.PAYMENTS else (tenant.webhook_url, *tenant.webhook_secrets)
+    return hashlib.blake2b("\n".join(words).encode(), digest_size=12).hexdigest()
 
 
 def _host(url: str) -> str:

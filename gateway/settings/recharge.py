@@ -29,6 +29,7 @@ def recharge_of(document: Document[TenantFile], credit_limit_micros: int) -> Rec
         retry_seconds=section.retry_seconds,
         give_up_after=section.give_up_after,
         timeout_seconds=section.timeout_seconds,
+        forecast_minutes=section.forecast_minutes,
     )
     fault = fault_of(rule, credit_limit_micros)
     if fault is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PlainSerializer, StrictBool, StrictInt, StringConstraints
 
+from gateway.core.forecast import MOST_MINUTES
 from gateway.core.notices import DEFAULT_LANGUAGE, Notice
 from gateway.core.recharge import (
     GIVE_UP_AFTER,
@@ -157,6 +158,12 @@ class RechargeSection(Section):
     )
     timeout_seconds: Annotated[StrictInt, Field(ge=1, le=MOST_SECONDS)] = key(
         f"seconds after which a recharge that nobody answered has failed, 1 to {MOST_SECONDS}", "3600", TIMEOUT_SECONDS
+    )
+    forecast_minutes: Annotated[StrictInt, Field(ge=0, le=MOST_MINUTES)] = key(
+        "minutes: a recharge is asked for, too, when at the present rate of spending nothing would be available after "
+        f"so many, up to {MOST_MINUTES}; 0: only the trigger asks",
+        "30",
+        0,
     )
     command: tuple[FileName, ...] = key(
         "a program that takes payments, by its full path, and its arguments, in a list: it is asked instead of the "

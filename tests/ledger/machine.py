@@ -49,6 +49,10 @@ RULES = st.sampled_from(
         RechargeRule(Mode.FIXED, 100, 200, micros_a_day=500, give_up_after=2),
         RechargeRule(Mode.LEVEL, 100, 300, give_up_after=3),
         RechargeRule(Mode.TRIGGER_PLUS, 100, 50, micros_a_day=1_000),
+        RechargeRule(Mode.NONE, 30, forecast_minutes=5),
+        RechargeRule(Mode.FIXED, 30, 200, forecast_minutes=60),
+        RechargeRule(Mode.LEVEL, 30, 300, forecast_minutes=60),
+        RechargeRule(Mode.TRIGGER_PLUS, 30, 300, recharges_a_day=2, forecast_minutes=60),
     ]
 )
 OUTCOMES = st.sampled_from([Payment.SUCCEEDED, Payment.SUCCEEDED, Payment.FAILED, Payment.FAILED, Payment.PENDING])
@@ -356,6 +360,7 @@ class Machine(RuleBasedStateMachine):
         for entry in self.reader.entries:
             self.audit.add(entry)
         self.reader.entries.clear()
+        self.seen["event: forecast"] += sum(event.get("reason") == "forecast" for event in snapshot["events"])
         self.audit.check_charges()
         assert (self.audit.balance, self.audit.sums["held"]) == (self.model.balance, self.model.held)
         self.model.journal.clear()

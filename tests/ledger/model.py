@@ -22,7 +22,7 @@ def words_of(rule: RechargeRule | None) -> str:
     if rule is None:
         return ""
     numbers = (rule.trigger_micros, rule.amount_micros, rule.recharges_a_day, rule.micros_a_day or 0)
-    more = (rule.retry_seconds * 1000, rule.give_up_after, rule.timeout_seconds * 1000)
+    more = (rule.retry_seconds * 1000, rule.give_up_after, rule.timeout_seconds * 1000, rule.forecast_minutes * 60)
     return " ".join([rule.mode.value, *map(str, numbers + more)])
 
 
@@ -86,6 +86,11 @@ class Model(Books):
     def live(self) -> dict[str, ModelCall]:
         """The calls that are neither settled nor released."""
         return {name: call for name, call in self.calls.items() if call.is_open}
+
+    @property
+    def rate(self) -> int:
+        """What the answered calls cost a minute."""
+        return sum(-(-call.paid * 60 // call.granted) for call in self.live.values() if call.state == "answered")
 
     # ---------------------------------------------------------------------------------------------- the account
 
@@ -195,6 +200,7 @@ class Model(Books):
         elif self.refill.is_over:
             self.refill.enter("armed")
             self.announce("")
+        self.foresee()
         return ("tended", len(self.events) > before)
 
     def give_notice(self, number: int) -> None:

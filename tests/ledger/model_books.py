@@ -6,7 +6,8 @@ Written from the contract, not from the Lua: two texts that agree are better evi
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gateway.core.recharge import Mode
+from gateway.core.forecast import Forecast, Spending, forecast
+from gateway.core.recharge import Mode, from_empty
 
 from .model_recharge import Refill
 
@@ -235,6 +236,27 @@ class Books:
         elif refill.mode is Mode.FIXED or self.available < refill.rule.trigger_micros:
             self.request(why, call)
 
+    @property
+    def rate(self) -> int:
+        """What is spent a minute: nothing, without calls."""
+        return 0
+
+    def forecast(self) -> Forecast | None:
+        """When nothing is available any more. No clock moves here, so there is no week before."""
+        return forecast(self.available, Spending(0, self.rate))
+
+    def foresee(self) -> None:
+        """Ask for a recharge where that is soon; where a level is meant, not before it is half empty."""
+        rule, found = self.refill.rule, self.forecast()
+        if rule is None or found is None or self.is_closed or not self.refill.is_armed:
+            return
+        if not rule.forecast_minutes or found.seconds_to_zero > rule.forecast_minutes * 60:
+            return
+        if rule.mode is Mode.NONE:
+            self.fire("", "forecast")
+        elif rule.mode is Mode.FIXED or 2 * self.refill.wanted(self.available) >= from_empty(rule):
+            self.request("forecast")
+
     def request(self, why: str, call: str = "") -> None:
         """Ask for it, within the day's bounds."""
         refill = self.refill
@@ -247,7 +269,9 @@ class Books:
             return
         refill.number, refill.amount = refill.number + 1, amount
         refill.enter("requested", has_end=True)
-        self.tell("requested", n=refill.number, amount=amount, reason=why, call=call)
+        found = self.forecast()
+        words = "" if found is None else f"{found.seconds_to_zero} {found.micros_a_minute}"
+        self.tell("requested", n=refill.number, amount=amount, reason=why, call=call, forecast=words)
 
     def give_up(self, amount: int, why: str, *, has_end: bool = False) -> None:
         """Ask no more, until a time or a person."""

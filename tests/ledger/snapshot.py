@@ -24,14 +24,14 @@ KEYS = ("account", "lots", "journal", "outbox", "live", "call:", "meta:", "price
 EVENT_FACTS = {
     "credit.expiring": ("lot", "amount", "days"),
     "credit.expired": ("lot", "amount"),
-    "recharge.requested": ("amount", "reason", "call"),
+    "recharge.requested": ("amount", "reason", "call", "forecast"),
     "recharge.succeeded": ("amount", "reason"),
     "recharge.failed": ("amount", "reason", "failures"),
     "recharge.exhausted": ("amount", "reason", "failures"),
 }
 FIGURES = (
     "balance", "held", "limit", "credits", "charges", "adjustments", "expired", "used", "entries", "lots", "armed",
-    "exhausted",
+    "exhausted", "rate",
 )  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def wanted(model: Model) -> dict[str, Any]:
         "charges": model.charges, "adjustments": model.adjustments, "expired": model.expired,
         "used": model.used, "entries": model.written, "lots": len(model.lots),
         "armed": int(model.refill.is_armed), "exhausted": int(model.is_exhausted),
+        "rate": model.rate,
     }  # fmt: skip
     lots = {
         number: (lot.free, lot.held, lot.expires_ms, lot.expired, lot.notices)

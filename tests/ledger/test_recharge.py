@@ -55,6 +55,7 @@ async def test_an_event_says_all_that_a_receiver_needs(bank: Bank) -> None:
         "trigger": "1000",
         "reason": "crossed",
         "call": "pbx/1/n",
+        "forecast": "",
         "recharge_id": f"rch_{bank.tenant}_1",
         "expires_at_ms": str(event.at_ms + 3_600_000),
     }
@@ -69,6 +70,8 @@ async def data_of(bank: Bank, kind: str) -> dict[str, Any]:
 async def test_a_receiver_reads_amounts_in_units_of_the_currency(bank: Bank) -> None:
     """It is asked for 25.00, and not for 25000000: the ledger's own micro-units have names of their own."""
     await bank.open(12_000_000, recharge=fixed(10_000_000, 25_000_000))
+    await bank.reserve(flat((120, 400_000)), "talks")
+    await bank.answer("talks")
     await bank.reserve(flat((60, 2_500_000)), "pbx/1/n")
     data = await data_of(bank, "recharge.requested")
     assert datetime.fromisoformat(data.pop("expires_at")).timestamp() * 1000 == data.pop("expires_at_ms")
@@ -78,16 +81,17 @@ async def test_a_receiver_reads_amounts_in_units_of_the_currency(bank: Bank) -> 
         "currency": "EUR",
         "balance": "12.00",
         "balance_micros": 12_000_000,
-        "held": "2.50",
-        "held_micros": 2_500_000,
-        "available": "9.50",
-        "available_micros": 9_500_000,
+        "held": "2.90",
+        "held_micros": 2_900_000,
+        "available": "9.10",
+        "available_micros": 9_100_000,
         "amount": "25.00",
         "amount_micros": 25_000_000,
         "trigger": "10.00",
         "trigger_micros": 10_000_000,
         "reason": "crossed",
         "call": "pbx/1/n",
+        "forecast": {"seconds_to_zero": 2730, "rate_per_minute": "0.20", "rate_per_minute_micros": 200_000},
     }
 
 

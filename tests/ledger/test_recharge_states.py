@@ -49,6 +49,12 @@ async def fill_the_day(bank: Bank) -> None:
     await bank.ledger.pipe.call("HSET", f"cg:{{{bank.tenant}}}:account", "paid", f"{now_ms}:1 {now_ms}:1 {now_ms}:1")
 
 
+async def spends(bank: Bank) -> None:
+    """A call costs 1000 a minute: a few minutes, and nothing is left."""
+    await bank.reserve(flat((60, 1000)), "b")
+    await bank.answer("b")
+
+
 async def empty_the_day(bank: Bank) -> None:
     """A day has gone by."""
     await bank.ledger.pipe.call("HDEL", f"cg:{{{bank.tenant}}}:account", "paid")
@@ -96,7 +102,8 @@ def answered(outcome: Payment) -> OnBank:
 
 CAUSES = {
     "below the trigger, or short of credit": Cause(nothing, crossed),
-    "the same, beyond the day's bounds": Cause(fill_the_day, crossed),
+    "the forecast says that zero is near": Cause(spends, lambda bank: bank.tend()),
+    "one of these, beyond the day's bounds": Cause(fill_the_day, crossed),
     "answered pending": Cause(nothing, answered(Payment.PENDING)),
     "answered succeeded, once": Cause(nothing, answered(Payment.SUCCEEDED)),
     "answered failed": Cause(nothing, answered(Payment.FAILED)),
@@ -112,7 +119,7 @@ CAUSES = {
 
 async def bring_to(bank: Bank, state: State) -> None:
     """An account of 7000 with a trigger of 1000 in a state; but for armed and succeeded, call "a" holds 6500 of it."""
-    await bank.open(7000, recharge=fixed(1000, 5000, recharges_a_day=3))
+    await bank.open(7000, recharge=fixed(1000, 5000, recharges_a_day=3, forecast_minutes=60))
     await bank.reserve(flat((60, 6500)), "a")
     match state:
         case State.ARMED:

@@ -18,6 +18,7 @@ _PARTS: Final = (
     "calls",
     "steps",
     "account",
+    "forecast",
     "recharge",
     "outbox",
     "mail",

@@ -99,11 +99,11 @@ class RedisLedger(RechargeSteps, OutboxSteps, MailBoxes):
         return wire.read_topup(await self._function("reverse", keys, *words))
 
     async def tend(self, tenant: str) -> bool:
-        """Do what is due by the clock: expiry and its notices, recharges, ids that are forgotten but for a mark.
+        """Do what is due by the clock: expiry and its notices, recharges, forecasts, ids that become a mark.
 
         True when the outbox has something. Rejected: ``unknown_account``.
         """
-        keys = [*wire.topup_keys(wire.checked_tenant(tenant)), wire.limits_key(tenant)]
+        keys = wire.tend_keys(wire.checked_tenant(tenant))
         return bool((await self._function("tend", keys, self._kept_ms)).endswith(b" 1"))
 
     # -------------------------------------------------------------------------------------- limits, by hand

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.server import Server
-from gateway.ports import DeadEvent, Later, OutboxEvent, OutboxState, Turn
+from gateway.ports import DeadEvent, Lane, Later, OutboxEvent, OutboxState, Turn
 
 # Kept up while an attempt lasts. After a crash in the midst of one its event waits for so long.
 LEASE_MS: Final = 15_000
@@ -16,38 +16,40 @@ AT_ONCE: Final = 200
 class OutboxSteps(Server):
     """Implements ``gateway.ports.Outbox`` and ``OutboxDesk``."""
 
-    async def outbox_claim(self, tenant: str, holder: str, mark: str, give_up_seconds: float) -> Turn | Later:
+    async def outbox_claim(
+        self, tenant: str, holder: str, mark: str, give_up_seconds: float, lane: Lane = Lane.ALL
+    ) -> Turn | Later:
         """Take the turn to deliver the oldest event, or keep it, for 15 s from now."""
-        words = (holder, LEASE_MS, mark, _ms(give_up_seconds))
-        what, *rest = await self._function("outbox_claim", _keys(tenant), *words)
+        words = (holder, LEASE_MS, mark, _ms(give_up_seconds), lane)
+        what, *rest = await self._function("outbox_claim", _keys(tenant, lane), *words)
         if what == b"turn":
             return Turn(wire.read_event(rest[1]), int(rest[0]))
         if what == b"wait":
             return Later(int(rest[0]) / 1000)
         return Later(None, int(rest[0]) if rest else 0)
 
-    async def outbox_done(self, tenant: str, entry_id: str, holder: str = "") -> None:
+    async def outbox_done(self, tenant: str, entry_id: str, holder: str = "", lane: Lane = Lane.ALL) -> None:
         """Forget an event that was acknowledged by its receiver. Forgetting it again does nothing."""
-        await self._function("outbox_done", _keys(tenant), holder, entry_id)
+        await self._function("outbox_done", _keys(tenant, lane), holder, entry_id)
 
     async def outbox_failed(
-        self, tenant: str, holder: str, wait_seconds: float, give_up_seconds: float, why: str
+        self, tenant: str, holder: str, wait_seconds: float, give_up_seconds: float, why: str, lane: Lane = Lane.ALL
     ) -> int:
         """Give the turn back; returns how many events were given up."""
-        words = (holder, _ms(wait_seconds), _ms(give_up_seconds), why[:_MOST_WHY])
-        return int((await self._function("outbox_failed", _keys(tenant), *words)).split(b" ")[1])
+        words = (holder, _ms(wait_seconds), _ms(give_up_seconds), why[:_MOST_WHY], lane)
+        return int((await self._function("outbox_failed", _keys(tenant, lane), *words)).split(b" ")[1])
 
-    async def outbox_gone(self, tenant: str, holder: str, why: str) -> None:
+    async def outbox_gone(self, tenant: str, holder: str, why: str, lane: Lane = Lane.ALL) -> None:
         """Make no attempt until a person acts, or the endpoint's mark is another one."""
-        await self._function("outbox_gone", _keys(tenant), holder, why[:_MOST_WHY])
+        await self._function("outbox_gone", _keys(tenant, lane), holder, why[:_MOST_WHY])
 
-    async def outbox_give_up(self, tenant: str, entry_id: str, holder: str, why: str) -> None:
+    async def outbox_give_up(self, tenant: str, entry_id: str, holder: str, why: str, lane: Lane = Lane.ALL) -> None:
         """Make a dead letter of one event; doing so again does nothing."""
-        await self._function("outbox_give_up", _keys(tenant), holder, entry_id, why[:_MOST_WHY])
+        await self._function("outbox_give_up", _keys(tenant, lane), holder, entry_id, why[:_MOST_WHY])
 
-    async def outbox_state(self, tenant: str, mark: str) -> OutboxState:
+    async def outbox_state(self, tenant: str, mark: str, lane: Lane = Lane.ALL) -> OutboxState:
         """How it goes."""
-        return wire.read_outbox_state(await self._function("outbox_look", _keys(tenant), mark))
+        return wire.read_outbox_state(await self._function("outbox_look", _keys(tenant, lane), mark, lane))
 
     # ---------------------------------------------------------------------------------------------- by hand
 
@@ -61,7 +63,7 @@ class OutboxSteps(Server):
 
     async def outbox_retry(self, tenant: str, event_ids: Sequence[str] = ()) -> int:
         """Let dead letters wait again; try the endpoint at once. Rejected: ``bad_id``."""
-        keys = _keys(tenant)
+        keys = [*_keys(tenant), _keys(tenant, Lane.PAYMENTS)[1]]
         entries = await self._entries(keys[2], event_ids)
         count = 0
         for some in _parts(entries) or [[]]:
@@ -95,8 +97,8 @@ class OutboxSteps(Server):
         return entries
 
 
-def _keys(tenant: str) -> list[str]:
-    return wire.outbox_keys(wire.checked_tenant(tenant))
+def _keys(tenant: str, lane: Lane = Lane.ALL) -> list[str]:
+    return wire.outbox_keys(wire.checked_tenant(tenant), lane)
 
 
 def _parts(entries: list[bytes]) -> list[list[bytes]]:

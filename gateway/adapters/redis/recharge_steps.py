@@ -1,14 +1,17 @@
 """The steps of a recharge; ``lua/recharge.lua`` has their rules."""
 
+import asyncio
 from typing import Final
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.recharge_rule import rule_of, words_of
+from gateway.core.forecast import HOUR_MS, Forecast, Spending, forecast
 from gateway.core.recharge import Answer, RechargeRule, State
 from gateway.ports import LedgerRejected, Recharged, RechargeStatus
 
 _FIELDS: Final = ("currency", "trigger", "recharge", "by_hand", "refill", "paid")
+_FIGURES: Final = ("balance", "held", "limit", "rate", "ahead")
 _YES: Final = b"1"
 
 
@@ -16,10 +19,13 @@ class RechargeSteps(CallSteps):
     """Implements ``gateway.ports.RechargeBooks``."""
 
     async def recharge_status(self, tenant: str) -> RechargeStatus:
-        """Where the last recharge is, and by which rule. Rejected: ``unknown_account``."""
+        """Where the last recharge is, by which rule; when nothing will be available. Rejected: ``unknown_account``."""
         account_key = wire.account_keys(wire.checked_tenant(tenant))[0]
-        found = [(value or b"").decode() for value in await self._told("HMGET", account_key, *_FIELDS)]
-        currency, trigger, rule, by_hand, refill, paid = found
+        fields, (seconds, micros) = await asyncio.gather(
+            self._told("HMGET", account_key, *_FIELDS, *_FIGURES), self._told("TIME")
+        )
+        found = [(value or b"").decode() for value in fields]
+        currency, trigger, rule, by_hand, refill, paid = found[: len(_FIELDS)]
         if not currency:
             raise LedgerRejected("unknown_account", "The tenant has no account; open it first.")
         state, *words = (refill or f"{State.ARMED} 0 0 0 0 0 ").split(" ", 6)
@@ -35,6 +41,7 @@ class RechargeSteps(CallSteps):
             failures=failures,
             reason=words[5],
             paid=tuple((int(at), int(micros)) for at, micros in (pair.split(":") for pair in paid.split())),
+            forecast=_forecast_of(found[len(_FIELDS) :], int(seconds) * 1000 + int(micros) // 1000),
         )
 
     async def set_recharge(self, tenant: str, rule: RechargeRule | None, *, is_by_hand: bool) -> Recharged:
@@ -59,6 +66,14 @@ class RechargeSteps(CallSteps):
         expires = 0 if expires_at_ms is None else wire.checked_amount(expires_at_ms, 1)
         words = (wire.checked_amount(number, 1), answer.outcome, wire.checked_text(answer.reason), expires)
         return read_recharged(await self._function("recharge_answer", keys, *words))
+
+
+def _forecast_of(figures: list[str], now_ms: int) -> Forecast | None:
+    """Of an account's figures, see ``lua/forecast.lua``; the pattern is that of the hour it was made in."""
+    balance, held, limit, rate, ahead = figures
+    began_ms, _, this_hour, next_hour = map(int, (ahead or "0 0 0 0").split(" "))
+    pattern = (this_hour, next_hour) if began_ms == now_ms - now_ms % HOUR_MS else (0, 0)
+    return forecast(int(balance) - int(held) + int(limit), Spending(now_ms, int(rate or 0), *pattern))
 
 
 def read_recharged(reply: bytes) -> Recharged:

@@ -20,6 +20,7 @@ from gateway.ports import (
     CallKey,
     DeadEvent,
     Grant,
+    Lane,
     LedgerRejected,
     OutboxEvent,
     OutboxState,
@@ -257,16 +258,21 @@ def _log_key(tenant: str, name: str) -> str:
     return f"cg:{{{tenant}}}:log:{name}"
 
 
-def outbox_keys(tenant: str) -> list[str]:
-    """Name the keys of events: those that wait, how their delivery goes, those that were given up."""
+def outbox_keys(tenant: str, lane: Lane = Lane.ALL) -> list[str]:
+    """Name the keys of events: those that wait, how the delivery of a lane goes, those that were given up."""
     tag = f"cg:{{{tenant}}}:"
-    return [tag + "outbox", tag + "delivery", tag + "dead"]
+    return [tag + "outbox", tag + ("paying" if lane is Lane.PAYMENTS else "delivery"), tag + "dead"]
 
 
 def topup_keys(tenant: str) -> list[str]:
     """Name the keys of a top-up, its reversal, and of what becomes of their ids."""
     tag = f"cg:{{{tenant}}}:"
     return [*account_keys(tenant), tag + "topups", tag + "ids", tag + "old"]
+
+
+def tend_keys(tenant: str) -> list[str]:
+    """Name the keys of what the clock brings: those of top-ups, what limits count, charges by the hour."""
+    return [*topup_keys(tenant), limits_key(tenant), f"cg:{{{tenant}}}:hours"]
 
 
 def prices_key(tenant: str) -> str:

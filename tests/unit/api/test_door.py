@@ -26,6 +26,7 @@ BODIES: dict[str, dict[str, object]] = {
     "set_recharge": {"mode": "none", "trigger": "1.00"},
     "recharge_succeeded": {},
     "recharge_failed": {"reason": "card declined"},
+    "recharge_pending": {"reason": "3-D Secure"},
     "allow_country": {"country": "MC"},
 }
 

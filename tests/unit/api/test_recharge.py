@@ -34,6 +34,17 @@ async def test_a_rule_is_changed_in_part_and_taken_back(api: Caller, path: str) 
     assert (told["mode"], told["trigger"], told["is_by_hand"]) == ("none", None, False)
 
 
+async def test_a_forecast_is_set_and_shown(api: Caller, office: Office, path: str) -> None:
+    """Its minutes are part of the rule, and 0 ends it; without calls and without a week before, nothing is spent."""
+    _, told = await api("PATCH", path, "bill", json={**RULE, "forecast_minutes": 30})
+    assert (told["forecast_minutes"], told["forecast"]) == (30, None)
+    assert (await api("PATCH", path, "bill", json={"forecast_minutes": 1441}))[0] == 422
+    assert (await api("PATCH", path, "bill", json={"forecast_minutes": 0}))[1]["forecast_minutes"] == 0
+    await office.ledger.pipe.call("HSET", f"cg:{{{office.mine}}}:account", "rate", 200_000, "balance", 8_000_000)
+    told = (await api("GET", path, "read"))[1]["forecast"]
+    assert told == {"seconds_to_zero": 2400, "rate_per_minute": "0.20", "rate_per_minute_micros": 200_000}
+
+
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
@@ -56,6 +67,9 @@ async def test_a_payment_systems_answers(api: Caller, office: Office, path: str)
     """Failed, asked for again by a person, paid: the funds are there, once; the audit log has who said so."""
     await api("PATCH", path, "bill", json=RULE)
     first, second = (f"/v1/recharges/{recharge_id(office.mine, number)}" for number in (1, 2))
+    _, told = await api("POST", f"{first}/pending", "bill", json={"reason": "3-D Secure"})
+    assert (told["state"], told["is_repeat"]) == ("pending", False)
+    assert (await api("POST", f"{first}/pending", "bill", json={}))[1]["is_repeat"]
     _, told = await api("POST", f"{first}/failed", "bill", json={"reason": "card declined"})
     assert (told["state"], told["is_repeat"]) == ("failed", False)
     assert (await api("GET", path, "read"))[1]["reason"] == "card declined"

@@ -15,6 +15,9 @@ def test_from_the_rule_to_the_payment(config: Path) -> None:
     assert "armed" in done(config, "recharge", "show", "acme")
     told = json.loads(done(config, "recharge", "set", "acme", "--mode", "level", "--amount", "50.00", "--json"))
     assert (told["rule"]["mode"], told["rule"]["amount_micros"], told["is_by_hand"]) == ("level", 50_000_000, True)
+    told = json.loads(done(config, "recharge", "set", "acme", "--forecast-minutes", "30", "--json"))
+    assert (told["rule"]["forecast_minutes"], told["rule"]["mode"], told["forecast"]) == (30, "level", None)
+    assert "nothing is spent" in done(config, "recharge", "show", "acme")
     # The account is empty: a rule that is changed is judged at once.
     assert "rch_acme_1 of 50.00" in done(config, "recharge", "show", "acme")
     assert done(config, "recharge", "answer", "rch_acme_1", "failed").startswith("acme: failed; balance 0.00")

@@ -326,3 +326,12 @@ def test_what_waits_for_webhooks_is_shown() -> None:
     assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [0, 0, 0, 0]
     watch.outbox_waits(waiting=3, oldest_seconds=7.5, dead=2, disabled=1)
     assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [3, 7.5, 2, 1]
+
+
+def test_what_waits_for_payment_programs_is_shown() -> None:
+    """From the start, and beside what waits for webhooks."""
+    watch = PrometheusWatch()
+    names = ("payments_waiting", "payments_oldest_age_seconds", "outbox_events")
+    assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [0, 0, 0]
+    watch.payments_wait(2, 7.5)
+    assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [2, 7.5, 0]

@@ -178,6 +178,7 @@ class Tally:
         self.records: list[CallRecord] = []
         self.sink_fault: Exception | None = None
         self.waits: tuple[float, ...] = ()
+        self.payments: tuple[float, ...] = ()
 
     def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
         """Keep it."""
@@ -195,6 +196,10 @@ class Tally:
     def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
         """Keep the last."""
         self.waits = (waiting, oldest_seconds, dead, disabled)
+
+    def payments_wait(self, waiting: int, oldest_seconds: float) -> None:
+        """Keep the last."""
+        self.payments = (waiting, oldest_seconds)
 
     def fault(self, where: str) -> None:
         """Keep it."""

@@ -28,9 +28,9 @@ from gateway.core.recharge import (
 )
 from gateway.ports import OutboxEvent, Outcome
 from gateway.service import notify
+from gateway.service.deliveries import Deliveries
 from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
-from gateway.service.notify import Deliverer
 from gateway.service.recharge import Payments, Recharges
 from tests.unit.webhooks.receiver import Receiver, serving
 
@@ -53,11 +53,11 @@ class Till:
             payment_command=command,
             payment_timeout_seconds=1,
         )
-        self.house, directory = house, Directory([self.tenant])
-        self.recharges = Recharges(house.books, directory, lambda _: None)
+        self.house, self.directory = house, (directory := Directory([self.tenant]))
+        self.recharges = Recharges(house.books, directory, lambda tenant: self.deliverer.wake(tenant))  # noqa: PLW0108
         webhooks._heard = self.recharges.heard
-        payments = Payments(self.recharges, directory, webhooks, CommandPayments())
-        self.deliverer = Deliverer(house.books, directory, payments, house.tally)
+        self.payments = Payments(self.recharges, directory, webhooks, CommandPayments())
+        self.deliverer = Deliveries(house.books, directory, self.payments, house.tally)
 
     async def deliver(self) -> None:
         """Until the outbox is empty."""
@@ -214,7 +214,7 @@ async def test_a_program_that_fails_is_told_and_asked_again(
     """Nothing is booked on it, and nothing of it is left."""
     one = await till(house, webhooks, command=program(tmp_path, text))
     with capture_logs() as logs:
-        attempt = await one.deliverer._notifier.deliver("", "", await first_event(one))
+        attempt = await one.payments.deliver("", "", await first_event(one))
     assert attempt.outcome is Outcome.FAILED
     assert [line["event"] for line in logs if line["event"].startswith("payment.")] == [event]
     assert await one.state() is State.REQUESTED

@@ -128,6 +128,12 @@ CallFacts = answer(
     included_seconds=Seconds,
 )
 CutFacts = answer("Cut", "The PBX was told to end the call; it settles as usual.", tenant=str, call=str)
+ForecastFacts = answer(
+    "Forecast",
+    "When nothing is available any more, and what is spent a minute then.",
+    amounts="rate_per_minute",
+    seconds_to_zero=Seconds,
+)
 RechargeFacts = answer(
     "Recharge",
     "A tenant's rule of recharges, and where the last one is. Where until is null, the clock brings nothing.",
@@ -140,6 +146,8 @@ RechargeFacts = answer(
     retry_seconds=int | None,
     give_up_after=int | None,
     timeout_seconds=int | None,
+    forecast_minutes=int | None,
+    forecast=Annotated[ForecastFacts | None, Field(description="null: nothing is spent")],
     is_by_hand=Annotated[bool, Field(description="The rule was set here, over the config's.")],
     state=RechargeState,
     last_id=str | None,
@@ -180,6 +188,16 @@ EventFacts = answer("Event", "An event that waits.", times="at", event=str, type
 DeadEventFacts = answer(
     "DeadEvent", "An event that was given up.", times="at given_up_at", event=str, type=str, why=str
 )
+PaymentLaneFacts = answer(
+    "PaymentLane",
+    "Requests for a recharge, where a payment program has them.",
+    times="failing_since?",
+    waiting=Count,
+    oldest_seconds=Seconds,
+    failed_attempts=int,
+    next_attempt_seconds=Seconds,
+    why=str,
+)
 OutboxFacts = answer(
     "Outbox",
     "A tenant's events. Where disabled_since is there, the webhook said 410 and gets nothing.",
@@ -191,6 +209,7 @@ OutboxFacts = answer(
     failed_attempts=Annotated[int, Field(ge=0, description="Since the last that was acknowledged.")],
     next_attempt_seconds=Seconds,
     why=Annotated[str, Field(description="What came of the last attempt that failed.")],
+    payments=Annotated[PaymentLaneFacts | None, Field(description="null: the webhook has these, too")],
     events=list[EventFacts],  # type: ignore[valid-type]
     dead_events=list[DeadEventFacts],  # type: ignore[valid-type]
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.core.forecast import MOST_MINUTES
 from gateway.core.recharge import MOST_A_DAY, MOST_FAILURES, MOST_SECONDS, Mode
 from rating import MOST_CALL_SECONDS, parse_amount
 
@@ -183,12 +184,17 @@ class RechargeBody(Ask):
     retry_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = None
     give_up_after: Annotated[int, Field(ge=1, le=MOST_FAILURES), BeforeValidator(_whole)] | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = None
+    forecast_minutes: Annotated[int, Field(ge=0, le=MOST_MINUTES), BeforeValidator(_whole)] | None = Field(
+        None, description="Ask, too, when zero is so near; 0: do not look."
+    )
 
 
 class RechargeAnswerBody(Ask):
     """What a payment system says of a recharge."""
 
-    reason: Words | None = Field(None, description="Why it failed, or how it was paid: the journal keeps it.")
+    reason: Words | None = Field(
+        None, description="Why it failed or takes time, or how it was paid: the journal keeps it."
+    )
 
 
 class RestrictionBody(Ask):

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from gateway.adapters.http.api import answers
 from gateway.adapters.http.api.problems import ApiProblem
 from gateway.adapters.http.api.shapes import Answer
+from gateway.core.forecast import Forecast
 from gateway.core.guards import Guard
 from gateway.core.journal import ACCOUNTS, Entry
 from gateway.core.limits import Limit
 from gateway.core.quote import Quote
 from gateway.core.recharge import Mode, recharge_id
 from gateway.core.tenant import Tenant
-from gateway.ports import Balance, DeadEvent, Lot, Recharged, RechargeStatus, Refusal, Restriction
+from gateway.ports import Balance, DeadEvent, Lot, OutboxState, Recharged, RechargeStatus, Refusal, Restriction
 from gateway.service.desk import Events, LiveCall
 from rating import AmountError, Run, format_rate
 
@@ -227,6 +228,8 @@ def recharge(tenant: Tenant, one: RechargeStatus) -> Answer:
         retry_seconds=rule and rule.retry_seconds,
         give_up_after=rule and rule.give_up_after,
         timeout_seconds=rule and rule.timeout_seconds,
+        forecast_minutes=rule and rule.forecast_minutes,
+        forecast=one.forecast and _forecast(one.forecast),
         is_by_hand=one.is_by_hand,
         state=str(one.state),
         last_id=recharge_id(tenant.tenant_id, one.number) if one.number else None,
@@ -236,6 +239,10 @@ def recharge(tenant: Tenant, one: RechargeStatus) -> Answer:
         failures=one.failures,
         reason=one.reason,
     )
+
+
+def _forecast(one: Forecast) -> Answer:
+    return answers.ForecastFacts.of(seconds_to_zero=one.seconds_to_zero, rate_per_minute=one.micros_a_minute)
 
 
 def recharged(tenant: Tenant, one: Recharged) -> Answer:
@@ -283,8 +290,20 @@ def events(tenant: str, found: Events) -> Answer:
         failing_since=state.failing_since_ms or None,
         disabled_since=state.disabled_since_ms or None,
         why=state.why,
+        payments=found.payments and _payments(found.payments),
         events=waiting,
         dead_events=[_dead(one) for one in found.dead],
+    )
+
+
+def _payments(state: OutboxState) -> Answer:
+    return answers.PaymentLaneFacts.of(
+        waiting=state.waiting,
+        oldest_seconds=int(state.oldest_seconds),
+        failed_attempts=state.tries,
+        next_attempt_seconds=math.ceil(state.next_seconds),
+        failing_since=state.failing_since_ms or None,
+        why=state.why,
     )
 
 

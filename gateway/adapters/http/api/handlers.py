@@ -235,6 +235,11 @@ async def recharge_failed(visit: Visit) -> Answer:
     return await _answered(visit, Payment.FAILED)
 
 
+async def recharge_pending(visit: Visit) -> Answer:
+    """It takes time."""
+    return await _answered(visit, Payment.PENDING)
+
+
 async def _answered(visit: Visit, outcome: Payment) -> Answer:
     """Another tenant's recharge is not there."""
     found = read_id(visit.recharge)

@@ -119,6 +119,10 @@ OPERATIONS: Final = (
         handlers.recharge_failed, answers.RechargedFacts, _ANSWERED, body=asks.RechargeAnswerBody,
     ),
     Operation(
+        "recharge_pending", "POST", f"{RECHARGE}/pending", _bill, "A recharge is being paid: wait on for an answer",
+        handlers.recharge_pending, answers.RechargedFacts, _ANSWERED, body=asks.RechargeAnswerBody,
+    ),
+    Operation(
         "list_calls", READ, "/v1/calls", _read, "Calls whose books are open, by tenant and id",
         handlers.list_calls, answers.CallPage, _BOOKS, query=asks.CallsQuery,
     ),

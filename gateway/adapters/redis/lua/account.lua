@@ -26,7 +26,7 @@ local function open(keys, args)
   if is_new then
     redis.call('HSET', keys[1], 'version', text(VERSION), 'currency', currency, 'status', 'open', 'balance', 0,
       'held', 0, 'limit', 0, 'credits', 0, 'charges', 0, 'adjustments', 0, 'expired', 0, 'used', 0, 'entries', 0,
-      'lots', 0, 'events', 0, 'trigger', '', 'recharge', '', 'armed', 1, 'exhausted', 0, 'terms', '')
+      'lots', 0, 'events', 0, 'rate', 0, 'trigger', '', 'recharge', '', 'armed', 1, 'exhausted', 0, 'terms', '')
   end
   local books = open_books(keys)
   local account = books.account
@@ -197,11 +197,12 @@ local function sweep_limits(books, key)
 end
 
 -- ids kept in ms. What is due by the clock alone: expiry and its notices, recharges that nobody answered or that may be
--- tried again, limits that are over, and ids that are forgotten but for a mark. KEYS[9]: limits.
+-- tried again, forecasts, limits that are over, and ids that are forgotten but for a mark. KEYS[9]: limits; KEYS[10]: hours.
 local function tend(keys, args)
   local books, kept_ms = open_books(keys), whole(args[1], 1)
   notify_expiry(books)
   announce_expiry(books)
+  Forecast.turn(books, keys[10])
   Recharge.tend(books)
   write(books)
   Recharge.write_unpaid(books, keys)

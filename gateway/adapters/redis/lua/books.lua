@@ -7,6 +7,7 @@ Six accounts and the source of funds; each journal entry's deltas add up to 0:
 Invariants, after every step
   credits - charges + adjustments - expired = balance
   account.held = sum of held over the live calls, each >= 0
+  account.rate = sum of what the answered calls cost a minute (see calls.lua)
   held <= balance + limit                  after a reserve or an extend that granted
   used > 0 only while no lot has free money that can be drawn
   the journal, added up, is the account
@@ -16,8 +17,8 @@ new grant.
 
 local SUMS = { 'balance', 'held', 'credits', 'charges', 'adjustments', 'expired', 'used' }
 local ACCOUNT = { 'version', 'currency', 'status', 'balance', 'held', 'credits', 'charges', 'adjustments', 'expired',
-                  'used', 'limit', 'entries', 'lots', 'events', 'trigger', 'recharge', 'armed', 'exhausted' }
-local COUNTS = { 'version', 'limit', 'entries', 'lots', 'events' }
+                  'used', 'limit', 'entries', 'lots', 'events', 'rate', 'trigger', 'recharge', 'armed', 'exhausted' }
+local COUNTS = { 'version', 'limit', 'entries', 'lots', 'events', 'rate' }
 
 local function read_account(key)
   local account = read(key, ACCOUNT)
@@ -26,6 +27,7 @@ local function read_account(key)
     reject('version', 'these books were written before version 2; begin new ones in another folder or database')
   end
   for _, field in ipairs(SUMS) do account[field] = tonumber(account[field]) end
+  account.rate = account.rate or 0
   for _, field in ipairs(COUNTS) do account[field] = tonumber(account[field]) end
   account.trigger = tonumber(account.trigger)
   if math.abs(account.version - VERSION) > 1 then
@@ -124,7 +126,7 @@ local function announce_lapsed(books)
   books.lapsed = {}
 end
 
-local Recharge = {} -- filled by recharge.lua
+local Recharge, Forecast = {}, nil -- filled by recharge.lua and forecast.lua
 
 -- Judges what is available after a step; `shortage` is 'refused' or 'short' when credit did not reach for all that
 -- was asked. Each event is sent once until funds come (see topup() and recharge.lua).

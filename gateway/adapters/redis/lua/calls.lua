@@ -38,9 +38,25 @@ local function tags_of_call(books, call)
   return tags or ''
 end
 
+-- What an answered call costs a minute: its grant's price over its seconds, up to a whole micro-unit. What is beyond
+-- 2^40 counts as so much, so that their sum stays exact.
+local MOST_RATE = 2 ^ 40
+
+local function rate_of(call)
+  return math.min(MOST_RATE, math.ceil((call.charged + call.held) * 60 / call.granted))
+end
+
+-- Before a step announces: the account's rate, where this call's has changed.
+local function count_rate(books, call, is_talking)
+  local rate = is_talking and rate_of(call) or 0
+  books.account.rate = math.max(0, books.account.rate + rate - call.rate)
+  call.rate = rate
+end
+
 local function read_call(books)
   local call = read(books.call_key, CALL)
   for _, field in ipairs(FIGURES) do call[field] = tonumber(call[field] or 0) end
+  call.rate = call.state == 'answered' and rate_of(call) or 0
   if call.parts == LONG then call.parts, call.tags, call.meta = read_beside(books.meta_key) end
   call.parts = parts_of(call.parts)
   call.pool, call.price = call.pool or '', call.price or ''

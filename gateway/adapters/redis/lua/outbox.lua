@@ -3,7 +3,11 @@
 A tenant's events wait in a stream and leave it, the oldest first, when its webhook has acknowledged them. Several
 gateways may deliver from it: who makes an attempt has a lease for as long as one lasts, and nobody else begins one.
 
-KEYS of each step: outbox, delivery, dead. `delivery` is a hash, there only while something waits:
+Where requests for a recharge go to a program, they have a turn of their own, so that neither receiver waits for the
+other: `lane`, the last word of a step, says which events are meant. '' is all of them; 'payments' the requests;
+'events' all else.
+
+KEYS of each step: outbox, delivery, dead, and of retry the other lane's delivery. `delivery` is a hash, there only while something waits:
   holder, till       whose attempt is under way, and when that is over in any case
   endpoint           a mark of the URL and its secrets: with another one all below begins anew
   tries, since       attempts that failed since the last that did not, and when the first of them did
@@ -40,6 +44,29 @@ function Outbox.at_ms(fields)
   return 0
 end
 
+function Outbox.is_of(entry, lane)
+  return lane == '' or (entry[2][4] == 'recharge.requested') == (lane == 'payments')
+end
+
+-- The first event of a lane, and how many it has; of all lanes together that is known without a look.
+function Outbox.oldest(key, lane, counts)
+  if lane == '' then
+    return redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1], counts and redis.call('XLEN', key) or 0
+  end
+  local after, found, count = '-', nil, 0
+  while counts or not found do
+    local page = redis.call('XRANGE', key, after, '+', 'COUNT', 100)
+    if #page == 0 then break end
+    for _, entry in ipairs(page) do
+      if Outbox.is_of(entry, lane) then
+        found, count = found or entry, count + 1
+      end
+    end
+    after = '(' .. page[#page][1]
+  end
+  return found, count
+end
+
 function Outbox.bury(keys, entry, now, why)
   local fields = entry[2]
   for _, word in ipairs({ 'why', why, 'dead_at_ms', text(now) }) do table.insert(fields, word) end
@@ -47,12 +74,13 @@ function Outbox.bury(keys, entry, now, why)
   redis.call('XDEL', keys[1], entry[1])
 end
 
--- Events that have waited for as long as an endpoint has failed, or wanted nothing, when that is long; `most` of them.
-function Outbox.bury_old(keys, since, now, give_up_ms, why, most)
+-- Events that have waited for as long as an endpoint has failed, or wanted nothing, when that is long; `most` of a lane's.
+function Outbox.bury_old(keys, since, now, give_up_ms, why, most, lane)
   local buried = 0
   if since == 0 or now - since < give_up_ms then return buried end
-  for _, entry in ipairs(redis.call('XRANGE', keys[1], '-', '+', 'COUNT', most)) do
-    if now - Outbox.at_ms(entry[2]) < give_up_ms then break end
+  while buried < most do
+    local entry = Outbox.oldest(keys[1], lane)
+    if not entry or now - Outbox.at_ms(entry[2]) < give_up_ms then break end
     Outbox.bury(keys, entry, now, why)
     buried = buried + 1
   end
@@ -67,17 +95,17 @@ function Outbox.is_held_by(keys, holder)
   return redis.call('HGET', keys[2], 'holder') == holder
 end
 
--- holder, lease in ms, endpoint, ms after which to give up. { 'turn', tries, entry }: make the attempt, then say what
+-- holder, lease in ms, endpoint, ms after which to give up, lane. { 'turn', tries, entry }: make the attempt, then say what
 -- came of it; { 'wait', ms }; { 'gone', buried }; { 'empty' }.
 function Outbox.claim(keys, args)
   local lease_ms, give_up_ms, now = whole(args[2], 1), whole(args[4], 1), now_ms()
-  local entry = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+  local entry = Outbox.oldest(keys[1], args[5])
   if not entry then return { 'empty' } end
   local state = Outbox.state(keys[2], args[3], now)
   if state.holder and state.holder ~= args[1] and state.till > now then return { 'wait', text(state.till - now) } end
   if state.is_other then redis.call('DEL', keys[2]) end
   if state.gone > 0 then
-    local buried = Outbox.bury_old(keys, state.since, now, give_up_ms, state.why or '', Outbox.AT_ONCE)
+    local buried = Outbox.bury_old(keys, state.since, now, give_up_ms, state.why or '', Outbox.AT_ONCE, args[5])
     return { 'gone', text(buried) }
   end
   if state.due > now then return { 'wait', text(state.due - now) } end
@@ -92,7 +120,7 @@ function Outbox.done(keys, args)
   return reply('done')
 end
 
--- holder, wait in ms, ms after which to give up, why: the attempt failed. The event alone is given up: one that its
+-- holder, wait in ms, ms after which to give up, why, lane: the attempt failed. The event alone is given up: one that its
 -- receiver cannot take must not drag those behind it along. The next one's turn is then soon.
 function Outbox.failed(keys, args)
   local wait_ms, give_up_ms, now = whole(args[2], 0), whole(args[3], 1), now_ms()
@@ -100,7 +128,7 @@ function Outbox.failed(keys, args)
   redis.call('HSETNX', keys[2], 'since', now)
   local tries = redis.call('HINCRBY', keys[2], 'tries', 1)
   local since, buried = tonumber(redis.call('HGET', keys[2], 'since')), 0
-  if tries >= Outbox.LEAST_TRIES then buried = Outbox.bury_old(keys, since, now, give_up_ms, args[4], 1) end
+  if tries >= Outbox.LEAST_TRIES then buried = Outbox.bury_old(keys, since, now, give_up_ms, args[4], 1, args[5]) end
   if buried > 0 then wait_ms = math.min(wait_ms, Outbox.PACE_MS) end
   redis.call('HSET', keys[2], 'due', now + wait_ms, 'why', args[4])
   Outbox.let_go(keys)
@@ -125,14 +153,14 @@ function Outbox.give_up(keys, args)
   return reply('done')
 end
 
--- endpoint. How it goes: waiting, age of the oldest in ms, dead, tries, ms until the next attempt, since, gone, why.
+-- endpoint, lane. How it goes: waiting, age of the oldest in ms, dead, tries, ms until the next attempt, since, gone, why.
 function Outbox.look(keys, args)
-  local entry = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+  local entry, waiting = Outbox.oldest(keys[1], args[2], true)
   local now = now_ms()
   local state = Outbox.state(keys[2], args[1], now)
   local age = entry and math.max(0, now - Outbox.at_ms(entry[2])) or 0
   local next_ms = math.max(0, state.due - now, state.holder and state.till - now or 0)
-  return reply('outbox', redis.call('XLEN', keys[1]), age, redis.call('XLEN', keys[3]), state.tries, next_ms,
+  return reply('outbox', waiting, age, redis.call('XLEN', keys[3]), state.tries, next_ms,
     state.since, state.gone, state.why or '')
 end
 
@@ -148,7 +176,7 @@ function Outbox.retry(keys, args)
       count = count + 1
     end
   end
-  redis.call('HDEL', keys[2], 'tries', 'since', 'due', 'why', 'gone')
+  for _, key in ipairs({ keys[2], keys[4] }) do redis.call('HDEL', key, 'tries', 'since', 'due', 'why', 'gone') end
   return reply('done', count)
 end
 

@@ -5,7 +5,8 @@ gateway/core/recharge.py; the README has it too. Fields of the account:
 
   trigger   below it (of what is available) a recharge is asked for; '' none
   armed     may a crossing ask? The one flag that each step looks at
-  recharge  the rule: "MODE AMOUNT MOST MOST_MICROS RETRY_MS GIVE_UP TIMEOUT_MS" (MOST_MICROS 0: no bound); '' none
+  recharge  the rule: "MODE AMOUNT MOST MOST_MICROS RETRY_MS GIVE_UP TIMEOUT_MS FORECAST_SECONDS" (MOST_MICROS 0: no
+            bound; FORECAST_SECONDS 0: none is looked at); '' none
   by_hand   1: the rule is a person's, and stays until the config's own changes
   refill    "STATE NUMBER AMOUNT SINCE UNTIL FAILURES WHY": the last recharge. UNTIL (ms): the time-out, or when the
             quiet ends; 0: never, a person must act
@@ -16,7 +17,7 @@ any. One that ended otherwise is among the top-ups too, with lot 0: where its pa
 that is booked.
 ]]
 
-Recharge.RULE = '^(%a[%a_]*) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
+Recharge.RULE = '^(%a[%a_]*) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$'
 Recharge.MODES = { none = true, fixed = true, level = true, trigger_plus = true }
 Recharge.REFILL = '^(%a+) (%d+) (%d+) (%d+) (%d+) (%d+) ?(.*)$'
 
@@ -32,9 +33,10 @@ function Recharge.checked(words)
 end
 
 function Recharge.rule(account)
-  local mode, amount, most, most_micros, retry, give_up, timeout = (account.recharge or ''):match(Recharge.RULE)
+  local mode, amount, most, most_micros, retry, give_up, timeout, forecast =
+    (account.recharge or ''):match(Recharge.RULE)
   return { mode = mode or 'none', amount = tonumber(amount), most = tonumber(most), most_micros = tonumber(most_micros),
-           retry = tonumber(retry), give_up = tonumber(give_up), timeout = tonumber(timeout) }
+           retry = tonumber(retry), give_up = tonumber(give_up), timeout = tonumber(timeout), forecast = tonumber(forecast or 0) }
 end
 
 function Recharge.refill(books)
@@ -135,7 +137,8 @@ function Recharge.request(books, rule, amount, why, call)
   local ends = books.now + rule.timeout
   refill.number, refill.amount, refill.since = refill.number + 1, amount, books.now
   emit(books, 'recharge.requested', Recharge.facts(Recharge.id(books, refill.number), amount,
-    { 'trigger', text(books.account.trigger), 'reason', why, 'call', call, 'expires_at_ms', text(ends) }))
+    { 'trigger', text(books.account.trigger), 'reason', why, 'call', call, 'forecast', Forecast.words(books),
+      'expires_at_ms', text(ends) }))
   Recharge.enter(books, 'requested', ends)
 end
 
@@ -321,14 +324,30 @@ function Recharge.answer(keys, args)
   return words
 end
 
+-- Armed, and what is available would be gone within the rule's time. The figures are those of this step, so it does not
+-- matter who asks, nor how often: a request that is under way is not armed. An account of which the level is half full
+-- or better waits: else the forecast would fill it up by a cent each minute.
+function Recharge.foresee(books)
+  local account, rule = books.account, Recharge.rule(books.account)
+  if rule.forecast == 0 or account.armed ~= '1' or not account.trigger then return end
+  local seconds = Forecast.of(books)
+  if not seconds or seconds > rule.forecast or account.status == 'closed' then return end
+  if rule.mode == 'none' then return Recharge.fire(books, '', 'forecast') end
+  local amount = Recharge.amount(account, rule)
+  if rule.mode ~= 'fixed' and amount * 2 < amount + available(account) then return end
+  Recharge.request(books, rule, amount, 'forecast', '')
+end
+
 -- What the clock brings.
 function Recharge.tend(books)
   local refill = Recharge.refill(books)
-  if refill.ends == 0 or refill.ends > books.now then return end
-  if Recharge.waits(refill) then
-    Recharge.fail(books, 'timeout')
-  elseif refill.state == 'failed' or refill.state == 'exhausted' then
-    Recharge.enter(books, 'armed', 0)
-    announce(books, '')
+  if refill.ends > 0 and refill.ends <= books.now then
+    if Recharge.waits(refill) then
+      Recharge.fail(books, 'timeout')
+    elseif refill.state == 'failed' or refill.state == 'exhausted' then
+      Recharge.enter(books, 'armed', 0)
+      announce(books, '')
+    end
   end
+  Recharge.foresee(books)
 end

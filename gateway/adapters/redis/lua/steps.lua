@@ -89,6 +89,7 @@ local function answer(keys, args)
   if call.state ~= 'reserved' and call.state ~= 'in_doubt' then
     reject('bad_state', 'the call is ' .. call.state .. '; one reservation pays for one answered leg')
   end
+  count_rate(books, call, true)
   announce_expiry(books)
   enter(books, 'answer', id, 0, { note = leg })
   write(books)
@@ -157,6 +158,7 @@ local function extend(keys, args)
   if grant then
     count_extension(books, curbs, id, call, grant, paid)
     call.granted, call.valid_until = grant.seconds, books.now + validity_ms
+    count_rate(books, call, true)
     words = granted_reply(books, call, grant.is_short, announce(books, id, grant.is_credit_short and 'short' or nil))
   else
     words = refused_reply(refused, announce(books, id, refused.reason == 'no_credit' and 'refused' or nil))
@@ -189,6 +191,7 @@ local function shrink(keys, args)
   add_by_tags(books, tags_of_call(books, call), 0, total - paid, seconds - call.granted)
   call.step, call.charged, call.held, call.granted = step, committed, total - committed, seconds
   call.valid_until = books.now + validity_ms
+  count_rate(books, call, true)
   pay(books)
   local words = granted_reply(books, call, false, announce(books, id))
   write(books)
@@ -246,6 +249,7 @@ local function settle(keys, args)
   if #args > 7 and not is_estimate and seconds < whole(args[13], 1) then
     count_for(books, read_trigger(args, 8), keys[10], id)
   end
+  count_rate(books, call, false)
   pay(books)
   local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
   write(books)
@@ -332,6 +336,7 @@ local function register_again(keys, args)
   end
   call.state, call.held = state, call.held + missing
   call.granted, call.valid_until = math.max(granted, call.granted), books.now + validity_ms
+  count_rate(books, call, state == 'answered')
   announce(books, id)
   write(books)
   keep_meta(books, call, args[10], args[11], args[12])

@@ -1,7 +1,7 @@
 #!lua name=callgate_2
 --[[
 The books of callgate, version 2: one function a step, each of them atomic. The files of this folder are one library,
-in the order words, books, lots, limits, offers, calls, steps, account, recharge, outbox, mail, register. The README
+in the order words, books, lots, limits, offers, calls, steps, account, forecast, recharge, outbox, mail, register. The README
 beside them has the rules in prose.
 
 Rules
