@@ -133,7 +133,7 @@ def check_undisturbed(caller: Ear, up: float, end: float) -> None:
 def test_a_call_talks_on_because_its_recharge_came_in_time(
     asterisk: Asterisk, make_gate: MakeGate, carrier: MakeCarrier, phone: MakePhone, caller: Ear, callee: Ear
 ) -> None:
-    """On credit for ten seconds it ends after fourteen, when the far end hangs up; the caller hears the far end only."""
+    """On credit for 10 s it ends after 14, when the far end hangs up; the caller hears the far end alone."""
     gate = make_gate(declines=False)
     carrier(talk_ms=TALK_SECONDS * 1000 - 300, ear=callee)  # a second that has begun is billed
     mark = asterisk.probe.mark()

@@ -24,6 +24,7 @@ from .test_account import rejected
 
 OnBank = Callable[[Bank], Awaitable[Any]]
 DAY_MS = 86_400_000
+BRING_MONEY = {"answered succeeded, once", "funds came that lift it above the trigger"}
 SOON_SECONDS = (0.0, 0.0002, 0.0004, 0.0008)
 
 
@@ -190,7 +191,7 @@ async def test_a_server_that_is_killed_at_a_row(
         await once_more(bank, cause.step)
         assert ((await bank.refill()).state, await news(bank, before)) == (row.after, row.events)
         came = (await bank.ledger.balance(bank.tenant)).credits_micros - figures.credits_micros
-        assert came == 5000 * (row.cause in {"answered succeeded, once", "funds came that lift it above the trigger"})
+        assert came == 5000 * (row.cause in BRING_MONEY)
         await bank.audit()
         await ledger.close()
 
