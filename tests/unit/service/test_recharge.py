@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from gateway.service.recharge import Payments, Recharges
 from tests.unit.webhooks.receiver import Receiver, serving
 
 from .house import House, until
+from .test_notify import cross, emptied, webhook
 
 SECRET = "whsec_" + "A" * 32
 RULE = RechargeRule(Mode.FIXED, 10_000_000, 25_000_000)
@@ -149,6 +151,34 @@ async def test_the_same_answer_by_all_ways_is_one_payment(house: House, webhooks
     for _ in "ab":
         assert (await one.recharges.answer(number, Answer(Payment.SUCCEEDED))).is_repeat
     assert await one.balance() == 25_000_000
+
+
+async def test_a_thousand_tenants_are_recharged_at_once(house: House) -> None:
+    """All cross in the same second; the receiver pays each in its answer, after 50 ms: a thousand events, and lots."""
+    receiver = Receiver(delay_seconds=0.05, body=b'{"status": "succeeded"}')
+    async with serving(receiver) as url:
+        tenants = [webhook(f"paid-{number}", url) for number in range(1000)]
+        await cross(house.books.real, tenants)
+        directory = Directory(tenants)
+        recharges = Recharges(house.books, directory, lambda name: deliverer.wake(name))  # noqa: PLW0108 - it is made below
+        async with WebhookNotifier(heard=recharges.heard) as webhooks:
+            payments = Payments(recharges, directory, webhooks, CommandPayments())
+            deliverer = Deliverer(house.books, directory, payments, house.tally)
+            for tenant in tenants:
+                deliverer.wake(tenant.tenant_id)
+            await emptied(house.books.real, tenants)
+            await deliverer.drain(1)
+    came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
+    assert came == {f"evt_{tenant.tenant_id}_{number}": 1 for tenant in tenants for number in (1, 2)}
+    for tenant in tenants:
+        assert await tops_up(house, tenant.tenant_id) == ["one", f"rch_{tenant.tenant_id}_1"]
+
+
+async def tops_up(house: House, tenant_id: str) -> list[str]:
+    """The ids of a tenant's top-ups, in the order of their booking."""
+    entries = await house.books.real.pipe.call("XRANGE", f"cg:{{{tenant_id}}}:journal", "-", "+")
+    rows = [dict(zip(words[::2], words[1::2], strict=True)) for _, words in entries]
+    return [row[b"call"].decode() for row in rows if row[b"type"] == b"topup"]
 
 
 @pytest.mark.parametrize("number", ["rch_nobody_1", "rch_acme_0", "evt_acme_1", "rch_acme_1;", ""])
