@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.redis import wire
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import (
     MOST_ANSWER_BYTES,
@@ -27,12 +28,13 @@ from gateway.core.recharge import (
     read_answer,
     recharge_id,
 )
-from gateway.ports import OutboxEvent, Outcome
+from gateway.ports import LedgerRejected, OutboxEvent, Outcome
 from gateway.service import notify
 from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.recharge import Payments, Recharges
+from tests.ledger.bank import Bank
 from tests.unit.webhooks.receiver import Receiver, serving
 
 from .house import House, until
@@ -139,6 +141,96 @@ async def test_what_is_not_wanted_any_more_is_not_asked_for(house: House, webhoo
         await house.top_up(25_000_000)
         await one.deliver()
     assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+    assert await one.balance() == 25_000_000
+
+
+async def timed_out(one: Till) -> None:
+    """Its time is over, and nobody answered."""
+    bank = Bank(one.house.books.real, one.tenant.tenant_id)
+    await bank.expire_recharge()
+    await bank.tend()
+    assert await one.state() is State.FAILED
+
+
+async def test_what_was_paid_while_the_ledger_was_away_is_booked_however_late(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """The recharge has timed out before the ledger is back: it is asked for again all the same, and one lot booked."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        house.books.down.add("answer_recharge")
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        await timed_out(one)
+        house.books.down.clear()
+        await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+async def test_what_was_paid_as_the_gateway_died_is_booked_however_late(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """The next gateway comes up after the recharge has timed out: nobody knows whether it was paid, so it asks."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}', hang=True)) as url:
+        one = await till(house, webhooks, url)
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        one.deliverer.stop()
+        await timed_out(one)
+        receiver.hang = False
+        after = Till(house, webhooks, url, ())
+        await house.books.real.pipe.call("HSET", wire.outbox_keys(one.tenant.tenant_id)[1], "till", 1)
+        await after.deliver()
+    assert await one.balance() == 25_000_000
+
+
+async def test_what_never_left_is_not_asked_for_afterwards(house: House, webhooks: WebhookNotifier) -> None:
+    """Nobody listened there; then funds came by hand, and then somebody listens: no money is taken."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, "http://127.0.0.1:1/hook")
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: "outbox_failed" in house.books.sent)
+        one.deliverer.stop()
+        await house.top_up(25_000_000)
+        await Till(house, webhooks, url, ()).deliver()
+    assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+    assert await one.balance() == 25_000_000
+
+
+async def test_nobody_is_asked_to_pay_for_a_closed_account(house: House, webhooks: WebhookNotifier) -> None:
+    """It was closed before the request left."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        await house.books.close_account(one.tenant.tenant_id)
+        await one.deliver()
+    assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+
+
+async def test_what_was_paid_for_an_account_that_is_closed_is_booked_when_it_is_open_again(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """Closed as the money was taken, and for longer than the recharge had time."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}', delay_seconds=0.1)) as url:
+        one = await till(house, webhooks, url)
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        await house.books.close_account(one.tenant.tenant_id)
+        await timed_out(one)
+        await until(lambda: len(receiver.seen) > 1)
+        await house.books.reopen_account(one.tenant.tenant_id)
+        await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+@pytest.mark.parametrize("code", ["version", "bad_amount"])
+async def test_a_paid_answer_that_the_books_refuse_for_now_is_not_forgotten(
+    house: House, webhooks: WebhookNotifier, code: str
+) -> None:
+    """Books of another version, or sums too large: what a person can mend is no end of the answer."""
+    async with serving(Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        house.books.faults["answer_recharge"] = [LedgerRejected(code, "for now")]
+        await one.deliver()
     assert await one.balance() == 25_000_000
 
 

@@ -10,6 +10,7 @@ gateway/core/recharge.py; the README has it too. Fields of the account:
   refill    "STATE NUMBER AMOUNT SINCE UNTIL FAILURES WHY": the last recharge. UNTIL (ms): the time-out, or when the
             quiet ends; 0: never, a person must act
   paid      "AT:AMOUNT ..." of the last 24 hours
+  asked     the number of the recharge that a payment system was asked for last
 
 A recharge that succeeds is a top-up whose id is the recharge's own: it is booked once, and its id is kept as long as
 any. One that ended otherwise is among the top-ups too, with lot 0: where its payment system says later that it was paid,
@@ -231,6 +232,28 @@ function Recharge.ask(keys, args)
   local words = Recharge.said(books, false)
   write(books)
   return words
+end
+
+-- ------------------------------------------------------------------------------------------- who is asked to pay
+
+-- number: it is about to leave for a payment system, which may take the money and never be heard. So what has left
+-- before is to leave again, by the same id, also when its time is over: nobody knows whether it was paid. What has not
+-- left, and is not waited for any more, is not to be paid. KEYS as for a top-up.
+function Recharge.leaving(keys, args)
+  local books, number = find_books(keys) or reject('unknown_account', 'the tenant has no account'), whole(args[1], 1)
+  local refill = Recharge.refill(books)
+  local booked = redis.call('HGET', keys[6], Recharge.id(books, number)) or ''
+  if booked:match('^%d+ [1-9]') then return reply('leaving', 'no') end
+  if redis.call('HGET', keys[1], 'asked') == text(number) then return reply('leaving', 'again') end
+  local is_wanted = number == refill.number and Recharge.waits(refill) and books.account.status ~= 'closed'
+  if is_wanted then redis.call('HSET', keys[1], 'asked', number) end
+  return reply('leaving', is_wanted and 'first' or 'no')
+end
+
+-- number: nobody was reached; it is as if it had not left.
+function Recharge.returned(keys, args)
+  if redis.call('HGET', keys[1], 'asked') == args[1] then redis.call('HDEL', keys[1], 'asked') end
+  return reply('done')
 end
 
 -- --------------------------------------------------------------------------------------------- the answers
