@@ -22,7 +22,7 @@ from .house import Tally
 
 SECRET = "whsec_" + "A" * 32
 CREDIT, CALL = 10_000, 9_500  # what is there, and what the call holds of it
-TICK_SECONDS = 0.005
+TICK_SECONDS, TICKS_A_SWEEP = 0.005, 40
 
 
 def tenant_of(name: str, url: str) -> Tenant:
@@ -46,9 +46,12 @@ async def work(ledger: RedisLedger, tenant: Tenant) -> None:
 async def _go_on(ledger: RedisLedger, name: str, recharges: Recharges, deliverer: Deliverer) -> None:
     await ledger.reserve(CallKey(name, "a"), Ladder(0, ((60, CALL),)), 3_600_000, "{}")
     while True:
-        deliverer.wake(name)
-        while await ledger.outbox(name, 1):
+        ticks = 0
+        while await ledger.outbox(name, 1) or not ticks:
+            if ticks % TICKS_A_SWEEP == 0:
+                deliverer.wake(name)
             await asyncio.sleep(TICK_SECONDS)
+            ticks += 1
         status = await recharges.status(name)
         if status.state is State.SUCCEEDED:
             await asyncio.sleep(TICK_SECONDS)

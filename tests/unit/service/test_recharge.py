@@ -13,10 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.embedded import EmbeddedServer
+from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import (
     MOST_ANSWER_BYTES,
@@ -28,14 +32,16 @@ from gateway.core.recharge import (
     read_answer,
     recharge_id,
 )
-from gateway.ports import LedgerRejected, OutboxEvent, Outcome
+from gateway.core.tenant import Tenant
+from gateway.ports import Leaving, LedgerRejected, OutboxEvent, Outcome
 from gateway.service import notify
 from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.recharge import Payments, Recharges
 from tests.ledger.bank import Bank
-from tests.unit.webhooks.receiver import Receiver, serving
+from tests.ledger.servers import calls_of
+from tests.unit.webhooks.receiver import Receiver, raw, serving
 
 from .house import House, until
 from .test_notify import cross, emptied, webhook
@@ -57,11 +63,16 @@ class Till:
             payment_command=command,
             payment_timeout_seconds=1,
         )
-        self.house, directory = house, Directory([self.tenant])
-        self.recharges = Recharges(house.books, directory, lambda _: None)
-        webhooks._heard = self.recharges.heard
-        payments = Payments(self.recharges, directory, webhooks, CommandPayments())
-        self.deliverer = Deliverer(house.books, directory, payments, house.tally)
+        self.house, self.webhooks = house, webhooks
+        self.deliverer = self.deliverer_of(self.tenant)
+
+    def deliverer_of(self, tenant: Tenant) -> Deliverer:
+        """What delivers, with its tenant as it is now."""
+        directory = Directory([tenant])
+        self.recharges = Recharges(self.house.books, directory, lambda _: None)
+        self.webhooks._heard = self.recharges.heard
+        payments = Payments(self.recharges, directory, self.webhooks, CommandPayments())
+        return Deliverer(self.house.books, directory, payments, self.house.tally)
 
     async def deliver(self) -> None:
         """Until the outbox is empty."""
@@ -232,6 +243,89 @@ async def test_a_paid_answer_that_the_books_refuse_for_now_is_not_forgotten(
         house.books.faults["answer_recharge"] = [LedgerRejected(code, "for now")]
         await one.deliver()
     assert await one.balance() == 25_000_000
+
+
+async def test_nobody_is_asked_to_pay_before_the_disk_knows(tmp_path: Path, webhooks: WebhookNotifier) -> None:
+    """Else a machine that is lost forgets the request, and gives its id to another amount."""
+    waits: list[int] = []
+    async with EmbeddedServer(tmp_path / "data") as server:
+
+        class Noting(Receiver):
+            async def handle(self, request: web.Request) -> web.StreamResponse:
+                waits.append(await calls_of(server.url, "waitaof"))
+                return web.Response()
+
+        ledger = RedisLedger(server.url)
+        house = House(ledger, "disk")
+        await house.open()
+        async with serving(Noting()) as url:
+            one = await till(house, webhooks, url)
+            assert await calls_of(server.url, "waitaof") == 0
+            await one.deliver()
+        await ledger.close()
+    assert waits[0] > 0
+
+
+@pytest.mark.parametrize("length", [b"4000000", b"20"])
+async def test_a_part_of_an_answer_books_nothing(house: House, webhooks: WebhookNotifier, length: bytes) -> None:
+    """One that drips is no answer in time, and is asked for again; one that ends too soon is none."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: " + length + b"\r\n\r\n")
+        for letter in b'{"status": "succeede':
+            writer.write(bytes([letter]))
+            await asyncio.sleep(0.005 if length == b"20" else 0.2)
+
+    async with raw(drip) as url, WebhookNotifier(timeout_seconds=0.3, heard=webhooks._heard) as impatient:
+        one = await till(house, impatient, url)
+        attempt = await one.deliverer._notifier.deliver(url, SECRET, await first_event(one))
+    assert attempt.outcome is (Outcome.ACKNOWLEDGED if length == b"20" else Outcome.FAILED)
+    assert await one.state() is State.REQUESTED
+
+
+async def test_events_of_recharges_verify_with_the_public_package(house: House, webhooks: WebhookNotifier) -> None:
+    """The request and what came of it, while a secret is rotated: by the old one and by the new one."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        old, new = "whsec_" + "B" * 32, SECRET
+        one.tenant = replace(one.tenant, webhook_secrets=(new, old))
+        one.deliverer = one.deliverer_of(one.tenant)
+        await one.deliver()
+    types = []
+    for headers, body in receiver.seen:
+        told = Webhook(new).verify(body, headers)
+        assert told == Webhook(old).verify(body, headers)
+        types.append(told["type"])
+    assert types[0] == "recharge.requested"
+    assert "recharge.succeeded" in types
+
+
+async def test_a_program_under_way_ends_with_the_gateway(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path
+) -> None:
+    """With all that it started; and its request is asked for again by the next one."""
+    pids = tmp_path / "pids"
+    text = f"""
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+open({str(pids)!r}, "w").write(f"{{os.getpid()}} {{child.pid}} ")
+time.sleep(60)"""
+    one = await till(house, webhooks, command=program(tmp_path, text))
+    one.deliverer.wake(one.tenant.tenant_id)
+    await until(lambda: pids.exists() and pids.read_text().endswith(" "))
+    await one.deliverer.drain(0.01)
+    one.deliverer.stop()
+    await until(lambda: not any(is_running(int(pid)) for pid in pids.read_text().split()))
+    assert await one.house.books.real.recharge_leaves(one.tenant.tenant_id, 1) is Leaving.AGAIN
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and no zombie that its new parent has not looked at yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_the_same_answer_by_all_ways_is_one_payment(house: House, webhooks: WebhookNotifier) -> None:

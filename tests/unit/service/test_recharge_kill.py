@@ -139,6 +139,8 @@ class Case:
                     await server.start()
                 strike.cancel()
                 await asyncio.wait_for(end, 20)
+        if not server.is_running:  # it fell as all was done
+            await server.start()
         return toll.passed
 
     async def done(self) -> None:

@@ -83,10 +83,11 @@ function Recharge.amount(account, rule)
   return math.min(MAX, (rule.mode == 'level' and rule.amount or account.trigger + rule.amount) - left)
 end
 
+-- What is more than a day ahead was written before the clock was set back: as if it were long ago.
 function Recharge.paid(books)
   local found = {}
   for at, amount in (redis.call('HGET', books.account_key, 'paid') or ''):gmatch('(%d+):(%d+)') do
-    if tonumber(at) > books.now - DAY_MS then table.insert(found, { at = tonumber(at), amount = tonumber(amount) }) end
+    if math.abs(tonumber(at) - books.now) < DAY_MS then table.insert(found, { at = tonumber(at), amount = tonumber(amount) }) end
   end
   return found
 end
@@ -344,7 +345,8 @@ end
 -- What the clock brings.
 function Recharge.tend(books)
   local refill = Recharge.refill(books)
-  if refill.ends == 0 or refill.ends > books.now then return end
+  -- Nothing ends later than a day after what is counted: else it was written before the clock was set back.
+  if refill.ends == 0 or (refill.ends > books.now and refill.ends <= books.now + 2 * DAY_MS) then return end
   if Recharge.waits(refill) then
     Recharge.fail(books, 'timeout')
   elseif refill.state == 'failed' or refill.state == 'exhausted' then
