@@ -17,7 +17,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.payment_program import AT_ONCE, CommandPayments
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
@@ -43,7 +43,7 @@ from tests.ledger.bank import Bank
 from tests.ledger.servers import calls_of
 from tests.unit.webhooks.receiver import Receiver, raw, serving
 
-from .house import House, until
+from .house import House, settled_down, until
 from .test_notify import cross, emptied, webhook
 
 SECRET = "whsec_" + "A" * 32
@@ -318,6 +318,28 @@ time.sleep(60)"""
     one.deliverer.stop()
     await until(lambda: not any(is_running(int(pid)) for pid in pids.read_text().split()))
     assert await one.house.books.real.recharge_leaves(one.tenant.tenant_id, 1) is Leaving.AGAIN
+
+
+async def test_a_program_that_hangs_delays_no_other_program(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path
+) -> None:
+    """As many of it as may run at once hang, and as many wait; another one is run at once."""
+    one = await till(house, webhooks)
+    event, asks = await first_event(one), CommandPayments()
+    hung = [asyncio.create_task(asks.ask(["/bin/sleep", "60"], 60, event)) for _ in range(2 * AT_ONCE)]
+    await settled_down(0.05)
+    async with asyncio.timeout(5):
+        assert await asks.ask(["/bin/echo", "paid"], 60, event) == b"paid\n"
+    for task in hung:
+        task.cancel()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
+def test_the_example_takes_no_money_when_it_is_too_late() -> None:
+    """A request may come again after its time: what was not paid by then is not paid any more."""
+    event = {"type": "recharge.requested", "data": {"id": "rch_acme_1", "amount_micros": 1, "expires_at_ms": 1}}
+    done = subprocess.run([sys.executable, EXAMPLE], input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=True)
+    assert read_answer(done.stdout) == Answer(Payment.FAILED, "asked for too late")
 
 
 def is_running(pid: int) -> bool:
