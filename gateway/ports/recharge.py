@@ -57,7 +57,7 @@ class RechargeBooks(Protocol):
         ...
 
     async def recharge_leaves(self, tenant: str, number: int) -> Leaving:
-        """Ask whether a request may leave, and note that it does: after this, the books never forget it."""
+        """Ask whether a request may leave for its payment system, and note that it does."""
         ...
 
     async def recharge_returned(self, tenant: str, number: int) -> None:

@@ -48,7 +48,7 @@ class RechargeSteps(CallSteps):
         return read_recharged(await self._function("recharge_ask", keys, "retry" if is_retry else "request"))
 
     async def recharge_leaves(self, tenant: str, number: int) -> Leaving:
-        """Note that a payment system is asked now; on disk when this returns. Rejected: ``unknown_account``."""
+        """Ask whether a payment system may be asked now, and note that it is. Rejected: ``unknown_account``."""
         keys = wire.topup_keys(wire.checked_tenant(tenant))
         told = await self._function("recharge_leaving", keys, wire.checked_amount(number, 1))
         return Leaving(told.decode().rpartition(" ")[2])

@@ -18,10 +18,9 @@ from gateway.ports import LedgerUnavailable
 Observer = Callable[[str, float, bool], None]
 Read = Callable[[Any], Any]  # makes the outcome of a reply
 
-# A top-up that was acknowledged is there, and so is a settlement. A recharge that somebody was asked to pay is there
-# before: its id stands for that payment alone. A release is not among them: a hold that came back with a lost machine
-# is freed by the reaper.
-_DURABLE: Final = frozenset({"topup", "reverse", "settle", "recharge_leaving", "recharge_answer"})
+# A top-up that was acknowledged is there, and so is a settlement. A release is not among them: a hold that came back
+# with a lost machine is freed by the reaper.
+_DURABLE: Final = frozenset({"topup", "reverse", "settle", "recharge_answer"})
 _DISK_SECONDS: Final = 5.0  # a sync a second, and a slow disk
 _DAY_MS: Final = 86_400_000
 

@@ -13,14 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from gateway.adapters.payment_program import AT_ONCE, CommandPayments
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.embedded import EmbeddedServer
-from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import (
     MOST_ANSWER_BYTES,
@@ -40,7 +37,6 @@ from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
 from gateway.service.recharge import Payments, Recharges
 from tests.ledger.bank import Bank
-from tests.ledger.servers import calls_of
 from tests.unit.webhooks.receiver import Receiver, raw, serving
 
 from .house import House, settled_down, until
@@ -245,27 +241,6 @@ async def test_a_paid_answer_that_the_books_refuse_for_now_is_not_forgotten(
     assert await one.balance() == 25_000_000
 
 
-async def test_nobody_is_asked_to_pay_before_the_disk_knows(tmp_path: Path, webhooks: WebhookNotifier) -> None:
-    """Else a machine that is lost forgets the request, and gives its id to another amount."""
-    waits: list[int] = []
-    async with EmbeddedServer(tmp_path / "data") as server:
-
-        class Noting(Receiver):
-            async def handle(self, request: web.Request) -> web.StreamResponse:
-                waits.append(await calls_of(server.url, "waitaof"))
-                return web.Response()
-
-        ledger = RedisLedger(server.url)
-        house = House(ledger, "disk")
-        await house.open()
-        async with serving(Noting()) as url:
-            one = await till(house, webhooks, url)
-            assert await calls_of(server.url, "waitaof") == 0
-            await one.deliver()
-        await ledger.close()
-    assert waits[0] > 0
-
-
 @pytest.mark.parametrize("length", [b"4000000", b"20"])
 async def test_a_part_of_an_answer_books_nothing(house: House, webhooks: WebhookNotifier, length: bytes) -> None:
     """One that drips is no answer in time, and is asked for again; one that ends too soon is none."""
@@ -338,7 +313,9 @@ async def test_a_program_that_hangs_delays_no_other_program(
 def test_the_example_takes_no_money_when_it_is_too_late() -> None:
     """A request may come again after its time: what was not paid by then is not paid any more."""
     event = {"type": "recharge.requested", "data": {"id": "rch_acme_1", "amount_micros": 1, "expires_at_ms": 1}}
-    done = subprocess.run([sys.executable, EXAMPLE], input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, EXAMPLE], input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=True
+    )
     assert read_answer(done.stdout) == Answer(Payment.FAILED, "asked for too late")
 
 
