@@ -1,9 +1,9 @@
 """How long events take to their receivers: ``python -m tests.load.bench_webhooks [TENANTS [GATEWAYS]]``.
 
-All tenants cross their triggers in the same second; the receiver answers in 50 ms. Then the same once more while as
-many tenants' events hang at another host, and while it pays each in its answer: with what waits for the disk, until the
-last request has come, and until the last lot is booked and told. The receiver is in this process too: a bound from above. The pause of the
-event loop is what a verdict would have waited at worst.
+All tenants cross their triggers in the same second; the receiver answers in 50 ms. Then the same with several gateways;
+while it pays each in its answer, with what waits for the disk, until the last lot is booked and told; and while as many
+tenants' events hang at another host. The receiver is in this process too: a bound from above. The pause of the event
+loop is what a verdict would have waited at worst.
 """
 
 import asyncio
@@ -112,9 +112,10 @@ async def measure(
         for deliverer in deliverers:
             deliverer.stop()
         twice = sum(n - 1 for n in Counter(headers["webhook-id"] for headers, _ in receiver.seen).values())
+        paid = f" (requests in {requests:.2f} s)" if pays else ""
         print(
             f"{label:8} {count} tenants, {gateways} gateway(s), {len(hung)} hung: crossed in {crossed:.2f} s, "
-            f"all delivered in {seconds:.2f} s{f' (requests in {requests:.2f} s)' if pays else ''}, twice: {twice}; event loop late by "
+            f"all delivered in {seconds:.2f} s{paid}, twice: {twice}; event loop late by "
             f"{statistics.median(late) * 1000:.1f} ms (median), {max(late) * 1000:.0f} ms (worst)"
         )
 

@@ -19,6 +19,7 @@ from tests.unit.core import build
 from .house import Tally
 
 SECRET = "whsec_" + "A" * 32
+READY = "."
 
 
 def tenants_of(prefix: str, count: int, url: str) -> list[Tenant]:
@@ -41,6 +42,7 @@ async def main(server_url: str, url: str, prefix: str, count: int, sweep_seconds
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # its output is counted
     ledger = RedisLedger(server_url, sync=False)
     await ledger.connect()
+    print(READY, end="", flush=True)
     async with WebhookNotifier() as notifier:
         await Deliverer(ledger, Directory(tenants_of(prefix, count, url)), notifier, Teller()).run()
 

@@ -12,7 +12,7 @@ from gateway.adapters.redis import wire
 from gateway.core.tenant import Tenant
 from gateway.service.notify import ATTEMPTS_AT_A_HOST
 
-from .delivering import tenants_of
+from .delivering import READY, tenants_of
 from .house import House
 from .test_notify import Receiver, cross, emptied, serving, settled_down, until
 
@@ -62,6 +62,9 @@ async def pair(server_url: str, url: str, prefix: str) -> AsyncIterator[list[Pro
     """Two gateways that look at all outboxes all the time, and so meet at each; at the end they are dead."""
     both = [await started(server_url, url, prefix, str(TENANTS), "0.05", stdout=PIPE) for _ in "ab"]
     try:
+        for process in both:
+            assert process.stdout
+            assert await asyncio.wait_for(process.stdout.readexactly(1), 30) == READY.encode()
         yield both
     finally:
         for process in both:
@@ -71,7 +74,7 @@ async def pair(server_url: str, url: str, prefix: str) -> AsyncIterator[list[Pro
 
 
 async def trickle(house: House, tenants: Sequence[Tenant]) -> None:
-    """One tenant's events after another's, while the processes come up."""
+    """One tenant's events after another's."""
     for tenant in tenants:
         await cross(house.books.real, [tenant], events=2)
         await settled_down(0.05)
