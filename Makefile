@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check lock clean
+.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -29,6 +29,7 @@ help:
 	@echo 'make schema       writes config/schema anew from the models'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
+	@echo 'make mail-picture draws the picture of config/mail/README.md anew, by headless Chromium (root, apt)'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
 
 demo:
@@ -85,6 +86,9 @@ schema: setup
 
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)
+
+mail-picture: setup
+	$(BIN)/python -m tests.unit.mail.picture
 
 lock:
 	@requirements/install runtime || true  # pins that do not fit are what this mends

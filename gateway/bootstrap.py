@@ -92,7 +92,7 @@ class Gateway:
         notifier = await self._open_notifier()
         self.deliverer = Deliverer(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
-        self._stack.push_async_callback(self.deliverer.drain, DRAIN_SECONDS)
+        self._stack.push_async_callback(self._drain)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
         for switch_settings in self.settings.switches:
@@ -154,6 +154,11 @@ class Gateway:
         notices = Notices(self.ledger, self.directory, postman_of(mail), self.watch)
         self._stack.callback(notices.stop)
         return notices
+
+    async def _drain(self) -> None:
+        """At once: no call is gated meanwhile."""
+        drains = [each.drain(DRAIN_SECONDS) for each in (self.deliverer, self.notices) if each is not None]
+        await asyncio.gather(*drains)
 
     async def reload(self) -> Outcome:
         """Take the config as it is now on disk, or keep the old one and say why."""

@@ -67,7 +67,9 @@ class _Patient:
 
 def _renderers(*, is_terminal: bool) -> list[Processor]:
     if is_terminal:
-        return [_harmless, structlog.dev.ConsoleRenderer(colors=True)]
+        # Its own tracebacks show what each function held: secrets, too.
+        traceback = structlog.dev.plain_traceback
+        return [_harmless, structlog.dev.ConsoleRenderer(colors=True, exception_formatter=traceback)]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(default=repr, ensure_ascii=True),

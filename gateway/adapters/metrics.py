@@ -39,7 +39,7 @@ _TURN_SECONDS: Final = 0.0001
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
 EVENT_TYPES: Final = (
     *("recharge.requested", "recharge.succeeded", "recharge.failed", "recharge.exhausted"),
-    *("balance.low", "balance.exhausted", "credit.expiring"),
+    *("balance.low", "balance.exhausted", "credit.expiring", "credit.expired"),
 )
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend", "recharge_answer", "recharge_ask", "recharge_set",
@@ -47,7 +47,6 @@ LEDGER_FUNCTIONS: Final = (
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
     "mail_take",
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
-    "outbox_drop",
 )  # fmt: skip
 FAULT_PLACES: Final = (
     "doubt", "estimate", "event_given_up", "leg_past_cap", "metrics", "registered_again", "undefined_transition",

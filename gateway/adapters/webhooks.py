@@ -95,7 +95,7 @@ class WebhookNotifier:
         log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
         try:
             body = payload(event)
-        except ValueError as error:
+        except (ValueError, OverflowError, OSError) as error:  # the latter two: a time that the clock does not know
             log.error("webhook.unsendable", error=str(error))
             return Attempt(Outcome.UNSENDABLE, f"it cannot be written: {error}"[:_MOST_WHY])
         try:

@@ -106,18 +106,27 @@ def serve(config: ConfigDir = CONFIG) -> None:
 
 async def _serve(settings: Settings) -> None:
     from gateway import bootstrap  # noqa: PLC0415 - only this command pays for it
+    from gateway.adapters.systemd import Supervisor  # noqa: PLC0415
 
-    signals = _Signals()
-    async with bootstrap.Gateway(settings) as gateway:
+    signals, supervisor = _Signals(), Supervisor()
+    async with bootstrap.Gateway(settings) as gateway, supervisor.kept_alive():
         log.info(
             "gateway.started",
             tenants=len(settings.tenants),
             switches=[switch.name for switch in settings.switches],
             http=f"http://{settings.http.host}:{gateway.http.port}",
         )
+        supervisor.ready(_status(settings))
         while await signals.is_reload():
+            supervisor.reloading()
             await gateway.reload()
+            supervisor.ready(_status(gateway.settings))
+        supervisor.stopping()
     log.info("gateway.stopped")
+
+
+def _status(settings: Settings) -> str:
+    return f"gates {len(settings.switches)} switches for {len(settings.tenants)} tenants"
 
 
 class _Signals:

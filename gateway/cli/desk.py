@@ -27,7 +27,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def quarantine(
     tenant: str,
     cli: Annotated[str, typer.Argument(help="One caller of it; else the whole tenant.")] = "",
-    why: Annotated[str, typer.Option(help="For who looks at it later.")] = "by hand",
+    why: Annotated[str, typer.Option(help="For who looks at it later, and told to the tenant.")] = "by hand",
     lasting: Annotated[
         str | None, typer.Option("--for", help="As 90s, 30m, 8h or 2d; else until it is lifted.")
     ] = None,

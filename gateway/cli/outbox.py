@@ -5,7 +5,6 @@ import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_
 from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.service.desk import Desk, Events
+from gateway.settings import Settings
 
 outbox = typer.Typer(help="Events for webhooks: what waits, what was given up.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ def retry(tenant: str, events: EventIds = None, config: ConfigDir = CONFIG, as_j
 
     They come after what waits already, with the same webhook-id.
     """
-    count = _at_desk(tenant, config, lambda desk: desk.retry_events(tenant, events or ()))
+    count = _at_desk(load_settings(config), tenant, lambda desk: desk.retry_events(tenant, events or ()))
     _check_found(tenant, events, count)
     told = f"dead letters that wait again: {count}; a running gateway tries the webhook within seconds"
     _tell(tenant, count, told, as_json=as_json)
@@ -92,12 +92,18 @@ def drop(
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Forget events for good: those named, waiting or given up, or with --all every dead letter."""
+    """Forget events for good: those named, waiting or given up, or with --all every dead letter.
+
+    The webhook never gets them. Who is told by mail is told of them all the same.
+    """
     if bool(events) == every:
         fail("Name the events, or write --all for every one that was given up.")
-    count = _at_desk(tenant, config, lambda desk: desk.drop_events(tenant, events or ()))
+    settings = load_settings(config)
+    count = _at_desk(settings, tenant, lambda desk: desk.drop_events(tenant, events or ()))
     _check_found(tenant, events, count)
-    _tell(tenant, count, f"events dropped: {count}", as_json=as_json)
+    is_mailed = settings.mail is not None and bool(tenant_named(settings, tenant).notices.addresses)
+    mailed = "; who is told by mail is told of them all the same" if is_mailed else ""
+    _tell(tenant, count, f"events dropped: {count}{mailed}", as_json=as_json)
 
 
 def _check_found(tenant: str, events: list[str] | None, count: int) -> None:
@@ -109,8 +115,7 @@ def _tell(tenant: str, count: int, sentence: str, *, as_json: bool) -> None:
     print(json.dumps({"tenant": tenant, "events": count}) if as_json else f"{tenant}: {sentence}")
 
 
-def _at_desk(tenant: str, config: Path, ask: Callable[[Desk], Awaitable[int]]) -> int:
-    settings = load_settings(config)
+def _at_desk(settings: Settings, tenant: str, ask: Callable[[Desk], Awaitable[int]]) -> int:
     owner = tenant_named(settings, tenant)
 
     async def done() -> int:

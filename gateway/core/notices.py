@@ -3,7 +3,9 @@
 Rules:
 
 - An event is written once a crossing (see the ledger), so a notice is too.
-- A guard that tripped is a quarantine where only a person can lift what it paused; else it is a suspicion.
+- A guard that tripped is a quarantine where only a person can lift what it paused; else it is a suspicion. What a
+  person paused is a quarantine, whether it has an end or not.
+- A recharge that a person asked for says nothing of what is left: how it ends is told.
 - An event that no notice is for stays with the webhook.
 """
 
@@ -16,6 +18,8 @@ from typing import Final
 LANGUAGES: Final = ("en", "fr")
 """Those that notices are written in."""
 DEFAULT_LANGUAGE: Final = "en"
+BY_HAND: Final = "by_hand"
+"""The guard of what a person paused, and the reason of a recharge that a person asked for."""
 _UNTIL_LIFTED: Final = "0"  # of paused_until_ms; empty where a guard only tells
 
 
@@ -39,6 +43,7 @@ _BY_TYPE: Final[Mapping[str, Notice]] = MappingProxyType(
         "recharge.failed": Notice.RECHARGE_FAILED,
         "recharge.exhausted": Notice.RECHARGE_FAILED,
         "recharge.requested": Notice.BALANCE_LOW,
+        "balance.low": Notice.BALANCE_LOW,
         "balance.exhausted": Notice.BALANCE_ZERO,
         "credit.expiring": Notice.FUNDS_EXPIRING,
         "credit.expired": Notice.FUNDS_EXPIRED,
@@ -63,6 +68,10 @@ NO_SUBSCRIPTION: Final = Subscription()
 
 def notice_of(event_type: str, facts: Mapping[str, str]) -> Notice | None:
     """The notice of an event; None where there is none."""
-    if event_type == "guard.tripped" and facts.get("paused_until_ms") == _UNTIL_LIFTED:
+    if event_type == "guard.tripped" and (
+        facts.get("paused_until_ms") == _UNTIL_LIFTED or facts.get("guard") == BY_HAND
+    ):
         return Notice.QUARANTINED
+    if event_type == "recharge.requested" and facts.get("reason") == BY_HAND:
+        return None
     return _BY_TYPE.get(event_type)

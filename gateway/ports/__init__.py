@@ -5,6 +5,7 @@ the PBX's own clock, ledger times are the ledger's.
 """
 
 from gateway.core.books import Grant, Pool, Refused, Settled
+from gateway.core.notices import BY_HAND
 from gateway.ports.books import (
     AccountTerms,
     Balance,
@@ -22,7 +23,7 @@ from gateway.ports.books import (
 from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import Ledger, SettleQueue
-from gateway.ports.limits import BY_HAND, Refusal, Restraints, Restriction
+from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.outbox import (
     Attempt,

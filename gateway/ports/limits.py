@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-BY_HAND: Final = "by_hand"
-"""The guard of what a person restricted."""
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)

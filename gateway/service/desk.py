@@ -21,6 +21,7 @@ from gateway.ports import (
     DeadEvent,
     DeskLedger,
     Lot,
+    MailBox,
     OutboxDesk,
     OutboxEvent,
     OutboxState,
@@ -79,11 +80,13 @@ class Desk:
         boards: Mapping[str, Switchboard] | None = None,
         limits: Restraints | None = None,
         events: OutboxDesk | None = None,
+        mail: MailBox | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         outbox_written: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Without ``boards`` no call can be cut; without ``limits``, ``events``, ``reload`` these are not available.
 
+        ``mail`` takes a dropped event's copy, where notices are sent by mail.
         ``outbox_written`` is told the tenant; without it, its events wait for the next look at the outbox.
         """
         self.recharges = Recharges(ledger, directory, outbox_written)
@@ -93,6 +96,7 @@ class Desk:
         self._boards = boards or {}
         self._restraints = limits
         self._events = events
+        self._mail = mail
         self._reload = reload
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
@@ -262,8 +266,14 @@ class Desk:
         return await self._outbox.outbox_retry(self.tenant(tenant_id).tenant_id, event_ids)
 
     async def drop_events(self, tenant_id: str, event_ids: Sequence[str]) -> int:
-        """Forget events that wait or were given up; all of the latter where none is named; how many there were."""
-        return await self._outbox.outbox_drop(self.tenant(tenant_id).tenant_id, event_ids)
+        """Forget events that wait or were given up; all of the latter where none is named; how many there were.
+
+        The webhook alone does without them: who is told by mail is told all the same.
+        """
+        tenant = self.tenant(tenant_id)
+        if self._mail is not None and tenant.notices.addresses:
+            await self._mail.take_mail(tenant_id, tenant.notices.addresses)
+        return await self._outbox.outbox_drop(tenant_id, event_ids)
 
     @property
     def _outbox(self) -> OutboxDesk:

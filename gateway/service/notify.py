@@ -84,7 +84,9 @@ class Deliverer:
         task.add_done_callback(lambda _: self._end(tenant_id))
 
     def _end(self, tenant_id: str) -> None:
-        del self._errands[tenant_id], self._woken[tenant_id]
+        del self._errands[tenant_id]
+        if self._woken.pop(tenant_id).is_set():  # after its last look, and before this
+            self.wake(tenant_id)
 
     async def run(self) -> None:
         """Sweep all tenants, over and over, until cancelled."""
@@ -164,12 +166,13 @@ class Deliverer:
         async with self._slots.at(_host(tenant.webhook_url)):
             if self._is_stopping:
                 return None
-            if self._notices is not None:
-                await self._notices.take(tenant)  # before any of them leaves
             turn = await self._ledger.outbox_claim(tenant_id, self._holder, mark_of(tenant), GIVE_UP_SECONDS)
             if isinstance(turn, Later):
                 self._tell_buried(tenant_id, turn.buried, "its endpoint is disabled")
                 return turn.seconds
+            if self._notices is not None:
+                # Before it leaves, and not before the claim: it may have been written in between.
+                await self._notices.take(tenant)
             return await self._attempt(tenant, turn)
 
     async def _attempt(self, tenant: Tenant, turn: Turn) -> float | None:
@@ -196,6 +199,11 @@ class Deliverer:
                 with contextlib.suppress(LedgerUnavailable):  # it ends by itself then
                     await self._ledger.outbox_claim(tenant.tenant_id, self._holder, mark_of(tenant), GIVE_UP_SECONDS)
             return attempt.result()
+        except Exception as error:
+            # Counted as any failure: else this event would be tried for ever, and those behind it never.
+            self._watch.fault("deliver")
+            log.error("event.fault", tenant=tenant.tenant_id, event_id=event.event_id, exc_info=error)
+            return Attempt(Outcome.FAILED, f"a fault of the gateway's own: {type(error).__name__}")
         finally:
             attempt.cancel()
 
@@ -219,8 +227,9 @@ class Deliverer:
             return None
         wait_seconds = wait_after(turn.tries) * random.uniform(*JITTER)  # noqa: S311 - jitter
         told = (wait_seconds, GIVE_UP_SECONDS, attempt.why)
-        self._tell_buried(tenant_id, await self._ledger.outbox_failed(tenant_id, self._holder, *told), attempt.why)
-        return wait_seconds
+        buried = await self._ledger.outbox_failed(tenant_id, self._holder, *told)
+        self._tell_buried(tenant_id, buried, attempt.why)
+        return min(wait_seconds, RETRY_FIRST_SECONDS) if buried else wait_seconds
 
     def _tell_buried(self, tenant_id: str, count: int, why: str) -> None:
         if count:

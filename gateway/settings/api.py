@@ -62,7 +62,7 @@ def read_api(document: Document[GatewayFile], tenants: frozenset[str]) -> ApiSet
         port=section.port,
         tls_cert=None if section.tls_cert is None else path(section.tls_cert),
         tls_key=None if section.tls_key is None else path(section.tls_key),
-        audit_file=path(section.audit_file),
+        audit_file=path(document.content.written(section.audit_file, "api-audit.jsonl")),
         requests_per_second=section.requests_per_second,
         keyring=_keyring(document, section.tokens_file, tenants),
     )

@@ -25,10 +25,8 @@ class RedisSection(Section):
     """Where the books are."""
 
     url: RedisUrl = key("where Redis or Valkey is", '"embedded"', "embedded")
-    data_dir: FileName = key(
-        "folder of the embedded server's data, from the config folder",
-        '"/var/lib/callgate"',
-        "../.callgate/redis",
+    data_dir: FileName | None = key(
+        "folder of the embedded server's data; else redis in state_dir", '"/srv/callgate/redis"', None
     )
 
 
@@ -39,10 +37,10 @@ class LedgerSection(Section):
     replicas: Annotated[StrictInt, Field(ge=0, le=16)] = key(
         "how many replicas must have a top-up or a settlement, 0 to 16", "1", 0
     )
-    queue_dir: FileName = key(
-        "folder of the settlements that the ledger has not taken yet, from the config folder",
-        '"/var/lib/callgate/unsettled"',
-        "../.callgate/unsettled",
+    queue_dir: FileName | None = key(
+        "folder of the settlements that the ledger has not taken yet; else unsettled in state_dir",
+        '"/srv/callgate/unsettled"',
+        None,
     )
     ids_kept_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = key(
         "days for which ids of top-ups and calls are kept; a repeat after that is refused, 1 to 36500", "400", 400
@@ -69,10 +67,8 @@ class ApiSection(Section):
     insecure: StrictBool = key(
         "true to listen beyond this machine without TLS, as behind a proxy that has it", "true", default=False
     )
-    audit_file: FileName = key(
-        "file of who changed what, from the config folder",
-        '"/var/log/callgate/api-audit.jsonl"',
-        "../.callgate/api-audit.jsonl",
+    audit_file: FileName | None = key(
+        "file of who changed what; else api-audit.jsonl in state_dir", '"/var/log/callgate/api-audit.jsonl"', None
     )
     requests_per_second: Annotated[StrictInt, Field(ge=1, le=10_000)] = key(
         "requests a second of one token, 1 to 10000; for a moment twice as many", "50", 50
@@ -140,8 +136,8 @@ class JournalSection(Section):
     """Where the ledger's journal is kept for good."""
 
     archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
-    dir: FileName = key(
-        "folder of the journal's files, from the config folder", '"/var/lib/callgate/journal"', "../.callgate/journal"
+    dir: FileName | None = key(
+        "folder of the journal's files; else journal in state_dir", '"/srv/callgate/journal"', None
     )
     file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
         "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
@@ -181,6 +177,9 @@ class LogSection(Section):
 class GatewayFile(Section):
     """The whole of gateway.toml."""
 
+    state_dir: FileName = key(
+        "folder of all that callgate writes, from the config folder", '"/var/lib/callgate"', "../.callgate"
+    )
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
     ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())
@@ -195,3 +194,7 @@ class GatewayFile(Section):
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
     mail: MailSection | None = key("the server that notices are sent by", "[mail]", None)
     log: LogSection = key("what is logged", "[log]", LogSection())
+
+    def written(self, named: str | None, usual: str) -> str:
+        """Where something that callgate writes is, from the config folder: where it was named, else in its folder."""
+        return named or f"{self.state_dir}/{usual}"

@@ -149,7 +149,12 @@ def control_socket(config_dir: Path) -> Path:
 
 def _control_socket(document: Document[GatewayFile]) -> Path:
     # No key of its own: this folder is the gateway's alone, and it can write there.
-    return document.reading.path(document.content.ledger.queue_dir) / "control.sock"
+    return _queue_dir(document) / "control.sock"
+
+
+def _queue_dir(document: Document[GatewayFile]) -> Path:
+    content = document.content
+    return document.reading.path(content.written(content.ledger.queue_dir, "unsettled"))
 
 
 def read(
@@ -179,11 +184,11 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     )
     return Settings(
         config_dir=reading.folder,
-        redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
+        redis=RedisSettings(content.redis.url, reading.path(content.written(content.redis.data_dir, "redis"))),
         ledger=LedgerSettings(
             sync=content.ledger.sync,
             replicas=content.ledger.replicas,
-            queue_dir=reading.path(content.ledger.queue_dir),
+            queue_dir=_queue_dir(document),
             ids_kept_days=content.ledger.ids_kept_days,
         ),
         journal=_journal(document),
@@ -209,7 +214,8 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
 
 def _journal(document: Document[GatewayFile]) -> JournalSettings:
     section = document.content.journal
-    return JournalSettings(section.archive, document.reading.path(section.dir), section.file_mib * 2**20)
+    folder = document.reading.path(document.content.written(section.dir, "journal"))
+    return JournalSettings(section.archive, folder, section.file_mib * 2**20)
 
 
 def _check_gateway(document: Document[GatewayFile]) -> None:

@@ -219,12 +219,13 @@ def _value(key: str, name: str, value: Any, plain: Any, said: Said | None) -> Va
 
 
 def _without_secret(key: str, url: str, said: Said | None) -> Value:
-    """A URL without what may be a password or a token in it."""
+    """A URL without what may be a password or a token in it. Changes are logged: a webhook's path often is one."""
     parts = urlsplit(url)
     if not parts.scheme:
         return Value(key, url, said)
     query = "?…" if parts.query else ""
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+    path = "/…" if parts.scheme in {"http", "https"} and parts.path.strip("/") else parts.path
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{query}"
     return Value(key, shown, said, _mark(url))
 
 

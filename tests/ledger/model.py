@@ -239,10 +239,9 @@ class Model(Books):
             return "bad_state"
         self.expire()
         self.begin_anew()
-        if is_retry:
-            self.announce("")
-        else:
+        if not is_retry:
             self.request("by_hand")
+        self.announce("")
         return self._recharged(before)
 
     def answer_recharge(self, number: int, outcome: str, reason: str) -> Outcome:

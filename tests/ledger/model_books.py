@@ -62,6 +62,7 @@ class Books:
     events: list[Event] = field(default_factory=list)  # likewise
     written: int = 0
     slip: dict[int, Counter[str]] = field(default_factory=dict)
+    lapsed: Counter[int] = field(default_factory=Counter)  # by lot: what expired, and was not told of yet
     balance_written: int = 0
     held_written: int = 0
     debt_written: int = 0
@@ -114,6 +115,7 @@ class Books:
             lot.free += deltas.get("credit", 0)
             lot.held += deltas.get("held", 0)
             lot.expired += deltas.get("expired", 0)
+            self.lapsed[number] += deltas.get("expired", 0)
 
     def hold(self, parts: list[Part], micros: int) -> None:
         """Draw from the lots, then from the credit limit."""
@@ -197,9 +199,16 @@ class Books:
                 self.move(number, credit=-paid, debt=paid)
                 self.write("pay")
 
+    def tell_lapsed(self) -> None:
+        """Write an event for each lot of which something has expired since."""
+        for number, amount in sorted((+self.lapsed).items()):
+            self.events.append({"type": "credit.expired", "lot": str(number), "amount": str(amount)})
+        self.lapsed.clear()
+
     def announce(self, call: str, shortage: str = "") -> bool:
         """Write the events that are due; tell whether there were any."""
         before = len(self.events)
+        self.tell_lapsed()
         rule = self.refill.rule
         if rule is not None and self.refill.is_armed and (shortage or self.available < rule.trigger_micros):
             self.fire(call, shortage or "crossed")

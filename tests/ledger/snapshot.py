@@ -23,6 +23,7 @@ return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'W
 KEYS = ("account", "lots", "journal", "outbox", "live", "call:", "meta:", "prices")
 EVENT_FACTS = {
     "credit.expiring": ("lot", "amount", "days"),
+    "credit.expired": ("lot", "amount"),
     "recharge.requested": ("amount", "reason", "call"),
     "recharge.succeeded": ("amount", "reason"),
     "recharge.failed": ("amount", "reason", "failures"),

@@ -15,6 +15,8 @@ from gateway.adapters.redis.embedded import (
     embedded_url,
     is_in_use,
 )
+from gateway.adapters.redis.functions import library_code
+from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.pipe import Pipe
 
 
@@ -53,6 +55,20 @@ async def test_it_is_set_up_for_money(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path / "data") as server:
         for name, value in wanted.items():
             assert await ask(server.url, "CONFIG", "GET", name) == [name.encode(), value.encode()]
+
+
+async def test_functions_of_a_release_before_give_way(tmp_path: Path) -> None:
+    """An upgrade finds them in the folder; those that are this release's are not written again."""
+    async with embedded_server(tmp_path / "data") as url:
+        await ask(url, "FUNCTION", "LOAD", library_code() + "\n-- of before")
+    async with embedded_server(tmp_path / "data") as url:
+        ledger = RedisLedger(url, sync=False)
+        await ledger.connect()
+        await ledger.close()
+    written = sum(file.stat().st_size for file in (tmp_path / "data" / "appendonlydir").iterdir())
+    async with embedded_server(tmp_path / "data"):
+        pass
+    assert sum(file.stat().st_size for file in (tmp_path / "data" / "appendonlydir").iterdir()) == written
 
 
 async def test_a_folder_belongs_to_one_gateway(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ async def test_an_expiry_is_judged_by_whatever_step_finds_it(bank: Bank) -> None
     await bank.top_up(4000, "lot", expires_at_ms=await bank.ledger.now_ms(bank.tenant) + DAY_MS)
     await bank.lapse(1)
     await bank.open(recharge=fixed(1000, 1000))
-    assert [kind for kind, _ in await bank.events()] == ["recharge.requested", "balance.exhausted"]
+    assert [kind for kind, _ in await bank.events()] == ["credit.expired", "recharge.requested", "balance.exhausted"]
     assert (await bank.journal())[-1]["type"] == "expire"
 
 

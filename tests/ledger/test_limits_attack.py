@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.redis import wire
+from gateway.adapters.webhooks import payload
 from gateway.core.curbs import Check, Curbs, Kind, ShortCall
 from gateway.core.reasons import Reason
 from gateway.ports import Grant, LedgerRejected, Pool, Refused
@@ -45,7 +46,37 @@ async def test_who_is_in_quarantine_does_not_get_out_by_tripping_a_guard(bank: B
         await bank.settle(1, 1, 1, call, short_call=short if way == "short" else None)
     [restriction] = await bank.ledger.restrictions(bank.tenant)
     assert (restriction.guard, restriction.until_ms) == ("by_hand", None)
-    assert await bank.events() == []
+    assert await bank.events() == [("guard.tripped", "stolen")]
+
+
+async def test_a_quarantine_by_hand_is_told_once(bank: Bank) -> None:
+    """By the event that a guard's is told by, with the person's words; said again, it is no news. A lift ends that."""
+    await bank.open(credit=1_000)
+    for _ in range(2):
+        await bank.ledger.restrict(bank.tenant, "", "calls at night", None)
+    (event,) = await bank.outbox()
+    told = {"guard": "by_hand", "target": "tenant", "paused_until_ms": "0", "reason": "calls at night"}
+    assert (event.type, event.facts.items() >= told.items()) == ("guard.tripped", True)
+    data = json.loads(payload(event))["data"]
+    assert (data["is_paused"], data["paused_until"], data["balance_micros"]) == (True, None, 1_000)
+    await bank.ledger.lift(bank.tenant, "tenant")
+    await bank.ledger.restrict(bank.tenant, "", "again", None)
+    assert await bank.events() == [("guard.tripped", "calls at night"), ("guard.tripped", "again")]
+
+
+async def test_a_quarantine_by_hand_is_news_where_it_says_more_than_what_is_in_force(bank: Bank) -> None:
+    """Of a caller beside its tenant's; without an end where it had one; not where a guard's quarantine is in force."""
+    await bank.open(credit=1_000)
+    await bank.ledger.restrict(bank.tenant, "", "tenant", 3600)
+    await bank.ledger.restrict(bank.tenant, "1", "caller", 60)
+    await bank.ledger.restrict(bank.tenant, "", "for good", None)
+    assert [reason for _, reason in await bank.events()] == ["tenant", "caller", "for good"]
+    await bank.ledger.lift(bank.tenant, "cli:1")
+    for number in range(3):
+        curbs = Curbs(refusals=replace(trigger("refusals"), pause_ms=0))
+        await bank.ledger.note_refusal(bank.key(f"a{number}"), Reason.BARRED, "{}", curbs)
+    await bank.ledger.restrict(bank.tenant, "1", "after the guard", None)
+    assert [reason for _, reason in await bank.events()] == ["tenant", "caller", "for good", ""]
 
 
 async def test_a_pause_is_made_longer_by_another_guard_and_by_hand_also_shorter(bank: Bank) -> None:

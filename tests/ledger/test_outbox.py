@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.outbox import AT_ONCE
 from gateway.core.recharge import Mode, RechargeRule
 from gateway.ports import Later, OutboxEvent, Turn
 
@@ -139,6 +140,7 @@ async def test_what_has_waited_for_days_is_given_up(bank: Bank) -> None:
     await bank.ledger.pipe.call("DEL", outbox)
     for each in (fields, rest[0][1]):
         await bank.ledger.pipe.call("XADD", outbox, "*", *each)
+    await age(bank, tries=80)
     assert await fail(bank) == 0, "the endpoint has failed for a moment only"
     await age(bank, since=now_ms - int(DAYS * 1000) - 5)
     assert await fail(bank) == 1
@@ -207,3 +209,94 @@ async def test_how_it_goes_is_told_in_one_look(bank: Bank) -> None:
     assert state.failing_since_ms > 0
     fresh = await bank.ledger.outbox_state(bank.tenant, OTHER)
     assert (fresh.waiting, fresh.tries, fresh.next_seconds, fresh.why) == (2, 0, 0, "")
+
+
+async def aged(bank: Bank) -> None:
+    """Make all that waits older than the days that it has."""
+    outbox = wire.outbox_keys(bank.tenant)[0]
+    now_ms = await bank.ledger.now_ms(bank.tenant)
+    entries = await bank.ledger.pipe.call("XRANGE", outbox, "-", "+")
+    await bank.ledger.pipe.call("DEL", outbox)
+    for _, fields in entries:
+        fields[fields.index(b"at_ms") + 1] = str(now_ms - int(DAYS * 1000) - 5).encode()
+        await bank.ledger.pipe.call("XADD", outbox, "*", *fields)
+    await age(bank, since=now_ms - int(DAYS * 1000) - 5)
+
+
+async def test_no_event_is_given_up_that_was_never_tried(bank: Bank) -> None:
+    """One that its receiver cannot take does not drag those behind it along: they have their turn, and soon."""
+    first, second = await two_events(bank)
+    await fail(bank)
+    await aged(bank)
+    await age(bank, tries=80)
+    assert await fail(bank, 3600) == 1
+    assert [dead.event.event_id for dead in await bank.ledger.dead_events(bank.tenant, 10)] == [first]
+    waits = await claim(bank)
+    assert isinstance(waits, Later)
+    assert waits.seconds is not None
+    assert waits.seconds <= 1, "very many of them do not storm their receiver"
+    await age(bank, due=1)
+    assert (await turn(bank)).event_id == second
+
+
+async def test_days_without_a_gateway_are_no_days_of_trying(bank: Bank) -> None:
+    """After a long weekend off, or when the clock leaps ahead, one more failure gives nothing up."""
+    await two_events(bank)
+    await fail(bank)
+    await aged(bank)
+    assert await fail(bank) == 0
+    assert len(await bank.outbox()) == 2
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(bank: Bank) -> None:
+    """Neither the turn of a gateway that died nor a wait lasts longer than any can."""
+    await two_events(bank)
+    await turn(bank)
+    ahead = await bank.ledger.now_ms(bank.tenant) + 86_400_000
+    await age(bank, till=ahead)
+    assert await turn(bank, THERE)
+    await bank.ledger.outbox_failed(bank.tenant, THERE, 60, DAYS, "it answered 500")
+    await age(bank, due=ahead)
+    assert (await bank.ledger.outbox_state(bank.tenant, ENDPOINT)).next_seconds == 0
+    assert await turn(bank)
+
+
+async def test_text_of_another_alphabet_blocks_nothing(bank: Bank) -> None:
+    """Bytes that are no UTF-8 in a fact are shown as such, to the webhook and to the mail."""
+    await bank.open()
+    facts = ("id", "e", "type", "x.y", "at_ms", 1, "tenant", bank.tenant, "reason", b"caf\xe9")
+    await bank.ledger.pipe.call("XADD", wire.outbox_keys(bank.tenant)[0], "*", *facts)
+    assert (await turn(bank)).facts["reason"] == "caf\ufffd"
+    await bank.ledger.take_mail(bank.tenant, ["noc@example.com"])
+    (mail,) = await bank.ledger.waiting_mail(bank.tenant)
+    assert mail.event.facts["reason"] == "caf\ufffd"
+
+
+async def test_very_many_are_handled_in_parts(bank: Bank) -> None:
+    """All of them, in order, by name and without; the server is never held up for the whole of them."""
+    await bank.open()
+    many = AT_ONCE * 2 + 1
+    facts = ("type", "x.y", "at_ms", 1, "tenant", bank.tenant, "why", "no", "dead_at_ms", 1)
+    dead = wire.outbox_keys(bank.tenant)[2]
+    for number in range(many):
+        await bank.ledger.pipe.call("XADD", dead, "*", "id", f"evt_{number}", *facts)
+    assert await bank.ledger.outbox_drop(bank.tenant, [f"evt_{many - 1}"]) == 1
+    assert await bank.ledger.outbox_retry(bank.tenant) == many - 1
+    waiting = await bank.ledger.outbox(bank.tenant, many)
+    assert [event.event_id for event in waiting] == [f"evt_{number}" for number in range(many - 1)]
+    assert await bank.ledger.outbox_drop(bank.tenant, [event.event_id for event in waiting]) == many - 1
+    assert await bank.outbox() == []
+
+
+async def test_an_event_that_a_fail_over_lost_lends_its_id_to_no_other(bank: Bank) -> None:
+    """It may have been delivered: a receiver that keeps ids would drop the other one as a repeat."""
+    await bank.open(recharge=RechargeRule(Mode.FIXED, 1, 1))
+    account, outbox = wire.account_keys(bank.tenant)[0], wire.outbox_keys(bank.tenant)[0]
+    before = await bank.ledger.pipe.call("DUMP", account)
+    await bank.reserve(flat((60, 1)), "a")
+    lost = {event.event_id for event in await bank.outbox()}
+    await bank.ledger.pipe.call("DEL", outbox)
+    await bank.ledger.pipe.call("RESTORE", account, 0, before, "REPLACE")
+    await bank.reserve(flat((60, 1)), "b")
+    assert lost
+    assert not lost & {event.event_id for event in await bank.outbox()}

@@ -119,7 +119,7 @@ async def left(bank: Bank) -> list[object]:
     """All that a run leaves behind, without its times: the account with its lots, the journal, the events."""
     tag = f"cg:{{{bank.tenant}}}:"
     account = await bank.ledger.pipe.call("HGETALL", tag + "account")
-    timed = {b"refill", b"paid"}
+    timed = {b"refill", b"paid", b"events"}
     pairs = sorted(pair for pair in zip(account[::2], account[1::2], strict=True) if pair[0] not in timed)
     status = await bank.refill()
     refill = (status.state, status.number, status.failures, [amount for _, amount in status.paid])

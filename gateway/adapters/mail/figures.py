@@ -21,9 +21,11 @@ _AMOUNTS: Final = frozenset({"amount", "trigger", "balance", "held", "available"
 _OF_A_LIMIT: Final = frozenset({"used", "most"})  # micro-units or seconds
 _SPANS_MS: Final = frozenset({"window_ms"})  # all others that end so are times
 _MICRO_PLACES: Final = 6
+_COUNTS: Final = frozenset({"count", "failures"})
 _MINUTE, _HOUR = 60, 3600
 _TIME_MARK: Final = "_ms"
 _MONEY: Final = "money"  # the unit of a limit
+_NO_BREAK: Final = "\u00a0\u202f"
 
 
 @cache
@@ -58,7 +60,7 @@ class Figures:
             return self.span(int(value))
         if name.endswith(_TIME_MARK):
             return self.span(int(value) // 1000) if name in _SPANS_MS else self.time(int(value))
-        if name == "count":
+        if name in _COUNTS:
             return str(format_decimal(int(value), locale=self._locale))
         if name == "country":
             return self.place(value)
@@ -72,7 +74,8 @@ class Figures:
     def time(self, at_ms: int) -> str:
         """UTC epoch milliseconds as a date and a time of day."""
         at = datetime.fromtimestamp(at_ms // 1000, self._zone)
-        return f"{format_date(at, 'long', self._locale)}, {format_time(at, 'short', locale=self._locale)} {at:%Z}"
+        clock = f"{format_time(at, 'short', locale=self._locale)}\u00a0{at:%Z}"
+        return f"{format_date(at, 'long', self._locale)}, {clock}"
 
     def span(self, seconds: int) -> str:
         """Hours where they are whole, else minutes begun, or seconds below two minutes."""
@@ -91,6 +94,10 @@ class Figures:
 
 
 def one_line(text: str) -> str:
-    """Text that shows all it holds: no line ends, no control characters, no marks that turn the direction of text."""
-    shown = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    """Text that shows all it holds: no line ends, no control characters, no marks that turn the direction of text.
+
+    The spaces that hold a figure and its unit together, or French words and their signs, stay what they are.
+    """
+    printable = "".join(each if each.isprintable() or each in _NO_BREAK else " " for each in text)
+    shown = " ".join(word for word in printable.split(" ") if word)
     return shown if len(shown) <= MOST_TEXT else shown[: MOST_TEXT - 1] + "…"

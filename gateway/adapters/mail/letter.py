@@ -14,16 +14,29 @@ from typing import Final
 
 from gateway.adapters.mail.figures import Figures, one_line
 from gateway.adapters.mail.words import Catalogue, case_of, catalogue, layout
+from gateway.core.notices import Notice, notice_of
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, WaitingMail
 
 _UNKNOWN: Final = "?"
 _TEXT_CELL: Final = "  {label:<{width}}  {value}"
 _HTML_ROW: Final = (
-    '<tr><th scope="row" style="text-align:left;font-weight:normal;color:#777;padding:4px 16px 4px 0">{label}</th>'
-    '<td style="text-align:right;padding:4px 0">{value}</td></tr>'
+    '<tr class="line" style="border-bottom:1px solid #dfe3e8">'
+    '<th class="label" scope="row" style="text-align:left;vertical-align:top;font-weight:normal;color:#667079;'
+    'padding:8px 16px 8px 0">{label}</th>'
+    '<td class="value" style="text-align:right;vertical-align:top;font-weight:{weight};overflow-wrap:anywhere;'
+    'padding:8px 0">{value}</td></tr>'
 )
-_HTML_HELD_BACK: Final = '<p style="margin:0 0 16px">{}</p>'
+_FIRST, _OTHER = "bold", "normal"  # the figure that matters most is named first
+_HTML_HELD_BACK: Final = '<p style="margin:16px 0 0">{}</p>'
+_GOOD, _SOON, _BAD, _PLAIN = "#2e8b57", "#d48806", "#c8372d", "#4a6fa5"
+_COLOURS: Final[Mapping[Notice | None, str]] = {
+    Notice.RECHARGE_SUCCEEDED: _GOOD,
+    Notice.BALANCE_LOW: _SOON,
+    Notice.FUNDS_EXPIRING: _SOON,
+    Notice.LIMIT_NEAR: _SOON,
+    None: _PLAIN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +74,16 @@ def write(tenant: Tenant, event: OutboxEvent, held_back: int = 0) -> Letter:
         "footer": book.phrase("frame", "footer").substitute(known),
     }
     note = book.phrase("frame", "held_back").substitute(held_back=str(held_back)) if held_back else ""
-    return Letter(language, subject, _text(parts, rows, note), _html(language, subject, parts, rows, note))
+    colour = _COLOURS.get(notice_of(event.type, event.facts), _BAD)
+    return Letter(language, subject, _text(parts, rows, note), _html(language, subject, colour, parts, rows, note))
 
 
 def _known(book: Catalogue, figures: Figures, tenant: Tenant, event: OutboxEvent) -> _Known:
     known = _Known(figures.all_of(event.facts))
     known |= {"tenant": tenant.tenant_id, "event": one_line(event.event_id)}
     known["why"] = book.phrase("why", known.get("reason", "")).substitute(known)
+    if "reason" in known:
+        known["reason"] = book.phrase("reasons", known["reason"]).substitute(known) or known["reason"]
     kind, _, name = known.get("target", "").partition(":")
     if kind:
         target = book.phrase("targets", kind)
@@ -83,13 +99,20 @@ def _text(parts: Mapping[str, str], rows: list[tuple[str, str]], note: str) -> s
     return layout("notice.txt").substitute(parts, rows=table, held_back=f"\n{note}\n" if note else "")
 
 
-def _html(language: str, subject: str, parts: Mapping[str, str], rows: list[tuple[str, str]], note: str) -> str:
+def _html(
+    language: str, subject: str, colour: str, parts: Mapping[str, str], rows: list[tuple[str, str]], note: str
+) -> str:
     safe = {name: html.escape(text) for name, text in parts.items()}
-    table = "\n".join(_HTML_ROW.format(label=html.escape(label), value=html.escape(value)) for label, value in rows)
+    weights = (_FIRST, *[_OTHER] * len(rows))
+    table = "\n".join(
+        _HTML_ROW.format(label=html.escape(label), value=html.escape(value), weight=weight)
+        for (label, value), weight in zip(rows, weights, strict=False)
+    )
     return layout("notice.html").substitute(
         safe,
         language=html.escape(language),
         subject=html.escape(subject),
+        colour=colour,
         rows=table,
         held_back=_HTML_HELD_BACK.format(html.escape(note)) if note else "",
     )

@@ -30,7 +30,7 @@ class SmtpPostman:
         log = _log.bind(tenant=tenant.tenant_id, to=mail.to, type=mail.event.type, event_id=mail.event.event_id)
         try:
             made = message(write(tenant, mail.event, held_back), self._sender, mail)
-        except (ValueError, KeyError, OverflowError, OSError) as error:
+        except (ValueError, KeyError, ArithmeticError, OSError) as error:
             log.error("mail.unsendable", error=f"{type(error).__name__}: {error}"[:200])
             return Posted.UNSENDABLE, str(error)
         outcome, said = await self._transport.hand_over(made, mail.to)

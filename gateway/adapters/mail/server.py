@@ -2,20 +2,23 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiosmtplib
 
+from gateway.adapters.daemon import in_daemon
+from gateway.adapters.mail.figures import one_line
 from gateway.ports import Posted
 
 _PERMANENT_FROM: Final = 500
 _AUTH_CODES: Final = frozenset({530, 534, 535, 538})
-_MOST_SAID: Final = 200
 _PARTING_SECONDS: Final = 1.0
 
 
@@ -51,13 +54,14 @@ class Transport:
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._context = server.context()
+        self._own_name = ""  # of this machine, once it is known
 
     async def hand_over(self, mail: EmailMessage, to: str) -> tuple[Posted, str]:
         """One attempt, and what the server said. Never raises for what a server does."""
         client = self._client()
         try:
             async with asyncio.timeout(self._server.timeout_seconds):
-                await client.connect()
+                await client.connect(local_hostname=await self._look_up())
                 await client.sendmail(self._server.sender, to, mail.as_bytes())
             await _part(client)
         except (TimeoutError, aiosmtplib.SMTPTimeoutError):
@@ -67,10 +71,19 @@ class Transport:
         except aiosmtplib.SMTPResponseException as error:
             return _refused(error)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            return Posted.LATER, f"{type(error).__name__}: {error}"[:_MOST_SAID]
+            return Posted.LATER, one_line(f"{type(error).__name__}: {error}")
         finally:
             client.close()
         return Posted.SENT, ""
+
+    async def _look_up(self) -> str:
+        """This machine's name, for the greeting; the server's is seen to have an answer.
+
+        aiosmtplib would look both up in the event loop's threads. Raises OSError.
+        """
+        self._own_name = self._own_name or await in_daemon(socket.getfqdn)
+        await in_daemon(partial(socket.getaddrinfo, self._server.host, self._server.port))
+        return self._own_name
 
     def _client(self) -> aiosmtplib.SMTP:
         server = self._server
@@ -93,9 +106,10 @@ async def _part(client: aiosmtplib.SMTP) -> None:
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> tuple[Posted, str]:
-    """5xx is for good, but where the server minds this gateway and not this mail: a person mends that."""
-    said = " ".join(f"{error.code} {error.message}".split())[:_MOST_SAID]
-    is_ours = error.code in _AUTH_CODES or isinstance(
-        error, aiosmtplib.SMTPConnectResponseError | aiosmtplib.SMTPHeloError | aiosmtplib.SMTPSenderRefused
-    )
-    return (Posted.REFUSED if error.code >= _PERMANENT_FROM and not is_ours else Posted.LATER), said
+    """5xx to the address or to the mail is for good.
+
+    To all else it is the server minding this gateway, or somebody on the way who minds STARTTLS: a person mends that.
+    """
+    is_of_the_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
+    is_for_good = is_of_the_mail and error.code >= _PERMANENT_FROM and error.code not in _AUTH_CODES
+    return (Posted.REFUSED if is_for_good else Posted.LATER), one_line(f"{error.code} {error.message}")

@@ -8,12 +8,13 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
+from gateway.core.notices import BY_HAND
+
 TEST: Final = "test"
 _CASES: Final[Mapping[str, str]] = {
     "recharge.succeeded": "recharge_succeeded",
     "recharge.failed": "recharge_failed",
-    "recharge.exhausted": "recharge_given_up",
-    "recharge.requested": "balance_low",
+    "balance.low": "balance_low",
     "balance.exhausted": "balance_zero",
     "credit.expiring": "funds_expiring",
     "credit.expired": "funds_expired",
@@ -70,6 +71,16 @@ def case_of(event_type: str, facts: Mapping[str, str]) -> str:
     if event_type == "guard.first_country":
         return "country_held" if facts.get("is_held") == _YES else "country_new"
     if event_type == "guard.tripped":
-        ends = facts.get("paused_until_ms", "")
-        return {"": "guard_told", "0": "quarantined"}.get(ends, "guard_paused")
+        return _case_of_guard(facts)
+    if event_type == "recharge.exhausted":
+        return "recharge_bounded" if facts.get("until_ms") else "recharge_given_up"
+    if event_type == "recharge.requested":  # without an amount nothing was asked for: it is told that credit is low
+        return "recharge_requested" if facts.get("amount") else "balance_low"
     return _CASES[event_type]
+
+
+def _case_of_guard(facts: Mapping[str, str]) -> str:
+    ends = facts.get("paused_until_ms", "")
+    if facts.get("guard") == BY_HAND:
+        return "quarantined_by_hand" if ends == "0" else "paused_by_hand"
+    return {"": "guard_told", "0": "quarantined"}.get(ends, "guard_paused")

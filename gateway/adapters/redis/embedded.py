@@ -30,6 +30,8 @@ from typing import IO, Final, Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.adapters.redis.functions import LIBRARY, library_code
+
 _OLDEST_MAJOR: Final = 7  # the first with functions
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 _LOOK_AGAIN_SECONDS: Final = 0.02
@@ -141,6 +143,7 @@ class EmbeddedServer:
         try:
             _own_folder(_socket_path(self._dir).parent)
             self.pid = await self._find_or_launch()
+            await self._renew_functions()
         except BaseException:
             await self._end_child()
             self._unlock()
@@ -188,6 +191,19 @@ class EmbeddedServer:
         raise EmbeddedServerError(
             f"The server in {self._dir} gave no answer in {self._timeout_seconds:g} s; see its server.log."
         )
+
+    async def _renew_functions(self) -> None:
+        """The functions of a release before give way: the folder is locked, so nobody else works with them.
+
+        On a server that several gateways share this is a person's to do: see ``load_functions``.
+        """
+        try:
+            async with self._client() as client:
+                stored = await client.function_list(LIBRARY, withcode=True)
+                if stored and library_code().encode() not in stored[0]:
+                    await client.function_load(library_code(), replace=True)
+        except (RedisError, OSError) as error:
+            raise EmbeddedServerError(f"The server in {self._dir} takes no functions: {error}.") from error
 
     def _launch_if_none_runs(self) -> None:
         lock = _locked(self._dir / "server.lock")

@@ -345,7 +345,7 @@ def read_call(tenant: str, call_id: str, values: Sequence[bytes]) -> StoredCall:
 def read_event(entry: Sequence[Any]) -> OutboxEvent:
     """Read one entry of the outbox stream."""
     entry_id, pairs = entry
-    words = [word.decode() for word in pairs]
+    words = [word.decode(errors="replace") for word in pairs]  # one that raises would block all behind it
     fields = dict(zip(words[::2], words[1::2], strict=True))
     facts = {name: value for name, value in fields.items() if name not in _NO_FACTS}
     return OutboxEvent(entry_id.decode(), fields["id"], fields["type"], fields["tenant"], int(fields["at_ms"]), facts)

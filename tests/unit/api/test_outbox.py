@@ -46,8 +46,8 @@ async def test_the_read_role_sees_what_waits_and_what_was_given_up(api: Caller, 
     ]
 
 
-async def shape(settings: Settings) -> None:
-    """One event of acme is dead, one waits for an endpoint that said 410."""
+async def shape(settings: Settings) -> tuple[str, str]:
+    """One event of acme is dead, one waits for an endpoint that said 410: their ids."""
     acme = settings.tenants["acme"]
     async with borrow.borrowed_desk(settings, acme), borrow.borrowed_ledger(settings) as ledger:
         await ledger.reserve(CallKey("acme", "a"), Ladder(0, ((60, 1),)), 1, "{}")
@@ -56,6 +56,8 @@ async def shape(settings: Settings) -> None:
         await ledger.outbox_give_up("acme", turn.event.entry_id, "gateway", "it cannot be written")
         await ledger.outbox_claim("acme", "gateway", mark_of(acme), FOR_EVER)
         await ledger.outbox_gone("acme", "gateway", "it answered 410")
+        (waiting,) = await ledger.outbox("acme", 9)
+        return turn.event.event_id, waiting.event_id
 
 
 @pytest.fixture
@@ -71,26 +73,52 @@ def test_the_command_line_lists_retries_and_drops(folder: Folder) -> None:
         return CliRunner(env=ENVIRON).invoke(app, ["outbox", *words, "--config", str(folder.root)])
 
     assert callgate("list").stdout == "No event waits, and none was given up.\n"
-    asyncio.run(shape(load(folder.root, folder.environ)))
+    first, second = asyncio.run(shape(load(folder.root, folder.environ)))
     table = callgate("list", "acme").stdout
     for words in (
-        "evt_acme_1",
+        first,
         "given up",
         "it cannot be written",
-        "evt_acme_2",
+        second,
         "webhook disabled",
         "it answered 410",
     ):
         assert words in table
     (told,) = json.loads(callgate("list", "--json").stdout)
-    assert (told["tenant"], told["state"]["waiting"], told["dead"][0]["event"]["event_id"]) == ("acme", 1, "evt_acme_1")
+    assert (told["tenant"], told["state"]["waiting"], told["dead"][0]["event"]["event_id"]) == ("acme", 1, first)
 
     assert callgate("retry", "acme", "evt_acme_9").exit_code == 1
     assert callgate("retry", "acme").stdout.startswith("acme: dead letters that wait again: 1;")
     assert "is due" in callgate("list").stdout
-    for words in (("drop", "acme"), ("drop", "acme", "evt_acme_1", "--all")):
+    for words in (("drop", "acme"), ("drop", "acme", first, "--all")):
         assert "Name the events" in callgate(*words).stderr
     assert callgate("drop", "acme", "--all").stdout == "acme: events dropped: 0\n"
-    assert "1 of 2 were found" in callgate("drop", "acme", "evt_acme_1", "evt_acme_9").stderr
-    assert json.loads(callgate("drop", "acme", "evt_acme_2", "--json").stdout) == {"tenant": "acme", "events": 1}
+    assert "1 of 2 were found" in callgate("drop", "acme", first, "evt_acme_9").stderr
+    assert json.loads(callgate("drop", "acme", second, "--json").stdout) == {"tenant": "acme", "events": 1}
     assert callgate("list").stdout == "No event waits, and none was given up.\n"
+
+
+def append(file: Path, text: str) -> None:
+    """One section more."""
+    file.write_text(f"{file.read_text()}\n{text}")
+
+
+def test_an_event_that_is_dropped_is_still_told_by_mail(folder: Folder) -> None:
+    """The webhook alone does without it: its copy for the mail is taken first, once, where mail is sent at all."""
+    append(folder.root / "tenants/acme.toml", '[notices]\naddresses = ["noc@example.com"]\n')
+
+    async def mails() -> list[str]:
+        settings = load(folder.root, folder.environ)
+        async with borrow.borrowed_ledger(settings) as ledger:
+            return [mail.event.event_id for mail in await ledger.waiting_mail("acme")]
+
+    def drop(*words: str) -> str:
+        command = ["outbox", "drop", "acme", *words, "--config", str(folder.root)]
+        return CliRunner(env=ENVIRON).invoke(app, command).stdout
+
+    _, second = asyncio.run(shape(load(folder.root, folder.environ)))
+    assert drop("--all") == "acme: events dropped: 1\n"
+    assert asyncio.run(mails()) == []
+    append(folder.root / "gateway.toml", '[mail]\nhost = "127.0.0.1"\ntls = "none"\nsender = "callgate@example.com"\n')
+    assert drop(second) == "acme: events dropped: 1; who is told by mail is told of them all the same\n"
+    assert asyncio.run(mails()) == [second]

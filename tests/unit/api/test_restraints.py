@@ -42,6 +42,8 @@ async def test_a_quarantine_refuses_and_a_lift_lets_pass(api: Caller, office: Of
         200,
         [("tenant", "by_hand", "hacked", None)],
     )
+    told_of = [(event.type, event.facts.get("reason")) for event in await office.ledger.outbox(office.mine, 9)]
+    assert told_of.count(("guard.tripped", "hacked")) == 1
     assert "quarantined" in await asked(office, "1")
     assert (await api("DELETE", path))[1]["was_restricted"] is True
     assert "allow" in await asked(office, "2")
@@ -107,6 +109,7 @@ def test_the_command_line_does_the_same(tmp_path: Path) -> None:
     (one,) = json.loads(told.stdout)
     assert (one["target"], one["why"], one["until_ms"] - one["since_ms"]) == ("cli:12125550100", "hacked", 7_200_000)
     assert "hacked" in callgate("restrictions").stdout
+    assert callgate("outbox", "list", "acme").stdout.count("guard.tripped") == 1
     assert callgate("lift", "acme", "+1 212 555-0100").stdout == "acme: +1 212 555-0100 is lifted\n"
     assert callgate("lift", "acme", "cli:12125550100").stdout == "acme: cli:12125550100 was not restricted\n"
     assert callgate("restrictions").stdout == "Nobody is restricted.\n"

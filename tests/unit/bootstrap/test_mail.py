@@ -48,8 +48,25 @@ async def test_a_crossing_is_told_by_mail_though_the_webhook_is_dead(tmp_path: P
             await until(lambda: bool(office.received))
             await until(lambda: b'notice="balance_low",result="sent"' in gateway.watch.render()[0])
             assert len(await gateway.ledger.outbox("acme", 9)) == 1
-    assert office.subjects() == ["acme : crédit faible, il reste 1,00 $US"]
+    assert office.subjects() == ["acme\u00a0: crédit faible, il reste 1,00\u00a0$US"]
     assert office.addressed == ["acme@example.com"]
+
+
+async def test_a_quarantine_by_hand_is_told_by_mail(tmp_path: Path) -> None:
+    """Once, however often it is said, with the person's words."""
+    office = PostOffice()
+    async with office.open() as port:
+        folder = folder_for(tmp_path, port, "acme")
+        async with Gateway(load(folder.root, folder.environ)) as gateway:
+            for _ in range(2):
+                await gateway.desk.restrict("acme", "", "calls at night", None)
+            gateway.deliverer.wake("acme")
+            await until(lambda: bool(office.received))
+            assert [event.type for event in await gateway.ledger.outbox("acme", 9)].count("guard.tripped") == 1
+    assert office.subjects().count("acme\u00a0: en quarantaine") == 1
+    text = office.mail().get_body(("plain",))
+    assert text is not None
+    assert "calls at night" in text.get_content()
 
 
 async def test_a_server_that_hangs_at_one_address_delays_nobody_else(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_every_case_reads_whole(tenant_of: TenantOf, case: str, language: str) -
 
 def test_each_notice_has_an_example() -> None:
     """What an admin can choose can be looked at; and each case is a notice, the test apart."""
+    assert notice_of("recharge.requested", {"reason": "by_hand"}) is None, "whoever asked for it knows"
     shown = {
         notice_of(kind, {**facts, "paused_until_ms": facts.get("paused_until_ms", "1")})
         for kind, facts in EXAMPLES.values()
@@ -138,6 +139,40 @@ def test_what_an_event_does_not_say_is_a_question_mark(tenant_of: TenantOf) -> N
     """A notice with a gap is better than none: a later event may have other facts."""
     letter = write(tenant_of(), OutboxEvent("1-0", "e", "recharge.succeeded", "acme", NOW_MS, {}))
     assert letter.subject == "acme: ? added"
+
+
+def test_french_words_hold_their_signs() -> None:
+    """A colon, a question mark or a guillemet begins no line: the space beside it does not break."""
+    loose = re.compile(r" [:;!?»]|« |[^\u00a0:/]:(?!/)|[^\u202f]\?|«(?!\u00a0)|(?<!\u00a0)»|'")
+    assert [name for name, text in texts(content("fr")) if loose.search(text)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("kind", "facts", "said"),
+    [
+        ("recharge.failed", {"reason": "timeout", "retry_at_ms": "0", "failures": "1"}, "reasons.timeout"),
+        ("recharge.exhausted", {"reason": "failures", "until_ms": "", "failures": "3"}, "reasons.failures"),
+        ("recharge.exhausted", {"reason": "daily_amount", "until_ms": "", "failures": "0"}, "reasons.daily_amount"),
+        ("recharge.exhausted", {"reason": "daily_count", "until_ms": "1", "failures": "0"}, "reasons.daily_count"),
+        ("balance.low", {"reason": "refused", "trigger": "1", "call": "a"}, "why.refused"),
+    ],
+)
+def test_reasons_that_are_the_ledgers_own_words_are_sentences(
+    tenant_of: TenantOf, language: str, kind: str, facts: dict[str, str], said: str
+) -> None:
+    """Its code words are not for readers; a payment system's own words stay as they are."""
+    words = dict(texts(content(language)))[said].replace("$failures", facts.get("failures", ""))
+    letter = write(tenant_of(language), event(kind, recharge_id="rch_acme_1", amount="25000000", **facts))
+    assert words in letter.text
+    assert "?" not in letter.text
+
+
+def test_a_request_without_an_amount_asked_for_nothing(tenant_of: TenantOf) -> None:
+    """Where a tenant has a trigger and no amount, credit is low and that is all: no recharge is spoken of."""
+    letter = write(tenant_of(), event("recharge.requested", amount="", trigger="10000000", reason="crossed"))
+    assert "has been asked for" not in letter.text
+    assert "no recharge is asked for" in letter.text
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -170,9 +205,9 @@ def test_an_amount_is_exact(micros: int) -> None:
 def test_times_are_the_tenants(tenant_of: TenantOf) -> None:
     """The same instant is another day in another place, and its zone is told."""
     told = event("credit.expiring", amount="5000000", expires_at_ms=str(NOW_MS), days="7", lot="1")
-    assert "November 23, 2026, 3:00\u202fAM UTC" in write(tenant_of(), told).text
-    assert "22 November 2026, 22:00 EST" in write(tenant_of("en-GB", zone="America/New_York"), told).text
-    assert "23 novembre 2026, 04:00 CET" in write(tenant_of("fr", zone="Europe/Paris"), told).text
+    assert "November 23, 2026, 3:00\u202fAM\u00a0UTC" in write(tenant_of(), told).text
+    assert "22 November 2026, 22:00\u00a0EST" in write(tenant_of("en-GB", zone="America/New_York"), told).text
+    assert "23 novembre 2026, 04:00\u00a0CET" in write(tenant_of("fr", zone="Europe/Paris"), told).text
 
 
 @pytest.mark.parametrize(
@@ -216,13 +251,15 @@ def test_no_fact_makes_a_header_or_a_tag(text: str, case: str, language: str) ->
     """Whatever stands in an event's words: the headers are those of every notice, and the tags those of the example."""
     tenant = replace(build.tenant(), tenant_id="acme", notices=Subscription(("noc@example.com",), language))
     fair = example(case, "acme", "USD", NOW_MS)
-    words = dict.fromkeys(("reason", "call", "limit", "guard", "country", "target", "why", "event"), text)
+    words = dict.fromkeys(
+        ("reason", "call", "limit", "guard", "country", "target", "why", "event", "recharge_id"), text
+    )
     forged = replace(fair, facts={name: words.get(name, fact) for name, fact in fair.facts.items()})
     mail, html = mail_of(tenant, forged)
     assert set(mail.keys()) == HEADERS
     assert mail["To"] == "noc@example.com"
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
-    allowed = {"html", "head", "meta", "title", "body", "div", "h1", "p", "table", "tr", "th", "td"}
+    allowed = {"html", "head", "meta", "title", "style", "body", "div", "h1", "p", "table", "tr", "th", "td"}
     assert {*read(html).tags} == allowed
 
 

@@ -1,13 +1,22 @@
 """A notice on its way to a real SMTP server: private, refused, late, or not there."""
 
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.adapters.mail import server as mail_server
-from gateway.adapters.mail.examples import example
+from gateway.adapters.mail.examples import EXAMPLES, example
 from gateway.adapters.mail.postman import SmtpPostman
 from gateway.adapters.mail.server import MailServer, Tls
+from gateway.core.notices import LANGUAGES
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
 
@@ -35,7 +44,7 @@ async def test_it_arrives_as_text_and_html(tenant_of: TenantOf) -> None:
     async with office.open() as port:
         assert await post(server(port), tenant_of("fr", "EUR")) == (Posted.SENT, "")
     mail = office.mail()
-    assert mail["Subject"] == "acme : crédit faible, il reste 8,79 €"
+    assert mail["Subject"] == "acme\u00a0: crédit faible, il reste 8,79\u00a0€"
     assert (mail["From"], mail["To"]) == ("callgate <callgate@example.com>", "noc@example.com")
     assert (mail["Auto-Submitted"], mail["Content-Language"]) == ("auto-generated", "fr")
     text, html = mail.get_body(("plain",)), mail.get_body(("html",))
@@ -44,6 +53,30 @@ async def test_it_arrives_as_text_and_html(tenant_of: TenantOf) -> None:
     assert html is not None
     assert "10,00\u00a0€</td>" in html.get_content()
     assert office.received[0].mail_from == "callgate@example.com"
+
+
+def figures_of(text: str) -> list[str]:
+    """The values of a plain text's table."""
+    return [" ".join(line.split("  ")[-1].split()) for line in text.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_both_forms_of_each_notice_have_the_same_figures(tenant_of: TenantOf, language: str) -> None:
+    """What a real server received of every case: a text and its HTML, with the same rows in the same order."""
+    office = PostOffice()
+    async with office.open() as port:
+        for case in EXAMPLES:
+            told = example(case, "acme", "EUR", EVENT.at_ms)
+            assert await post(server(port), tenant_of(language, "EUR"), event=told) == (Posted.SENT, "")
+    for number, case in enumerate(EXAMPLES):
+        mail = office.mail(number)
+        assert mail.get_content_type() == "multipart/alternative"
+        text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+        assert text is not None
+        assert html is not None
+        cells = [" ".join(unescape(cell).split()) for cell in re.findall(r"<td[^>]*>(.*?)</td>", html.get_content())]
+        assert figures_of(text.get_content()) == cells, case
+        assert cells, case
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.TLS])
@@ -139,8 +172,86 @@ async def test_figures_that_are_none_are_not_sent(tenant_of: TenantOf) -> None:
     """An event that no mail can be made of is told in the log, and nothing is sent."""
     office = PostOffice()
     broken = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "much"})
+    huge = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"balance": "1" + "0" * 40})
+    late = OutboxEvent("1-0", "e", "recharge.requested", "acme", 10**20, {})
     unknown = OutboxEvent("1-0", "e", "call.closed", "acme", 0, {})
     async with office.open() as port:
-        assert (await post(server(port), tenant_of(), event=broken))[0] is Posted.UNSENDABLE
-        assert (await post(server(port), tenant_of(), event=unknown))[0] is Posted.UNSENDABLE
+        for event in (broken, huge, late, unknown):
+            assert (await post(server(port), tenant_of(), event=event))[0] is Posted.UNSENDABLE
     assert office.received == []
+
+
+@asynccontextmanager
+async def saying(answers: dict[bytes, bytes]) -> AsyncIterator[int]:
+    """The port of a server that answers each command by its first word, 250 where nothing else is said."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.get(b"", b"220 mx ESMTP\r\n"))
+        while line := await reader.readline():
+            word = line.split()[0].upper() if line.split() else b"?"
+            writer.write(answers.get(word, b"250 OK\r\n"))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(peer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("name", ["getfqdn", "getaddrinfo"])
+async def test_names_that_nobody_answers_for_take_no_thread_of_the_ledgers(
+    tenant_of: TenantOf, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """While many attempts wait for a name server, what else needs a thread (to have money on disk) gets one."""
+    hang, asked = threading.Event(), []
+
+    def silent(*words: Any, **more: Any) -> Any:
+        asked.append(words)
+        hang.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, name, silent)
+    where = server(9, host="mx.example.com", timeout_seconds=0.2)
+    attempts = [asyncio.create_task(post(where, tenant_of())) for _ in range(40)]
+    while not asked:
+        await asyncio.sleep(0.01)
+    try:
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 5) == "done"
+        assert {outcome for outcome, _ in await asyncio.gather(*attempts)} == {Posted.LATER}
+    finally:
+        hang.set()
+
+
+OFFERS_TLS = {b"EHLO": b"250-mx\r\n250 STARTTLS\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "tls"),
+    [
+        (OFFERS_TLS | {b"STARTTLS": b"501 not for you\r\n"}, Tls.STARTTLS),
+        ({b"": b"554 go away\r\n"}, Tls.NONE),
+        ({b"EHLO": b"550 no\r\n", b"HELO": b"550 no\r\n"}, Tls.NONE),
+        ({b"MAIL": b"550 not this sender\r\n"}, Tls.NONE),
+        ({b"RCPT": b"250 " + b"x" * 20_000 + b"\r\n"}, Tls.NONE),
+        ({b"RCPT": b"what?\r\n"}, Tls.NONE),
+    ],
+    ids=["starttls", "banner", "ehlo", "sender", "long", "nonsense"],
+)
+async def test_only_what_is_said_of_the_mail_is_for_good(
+    tenant_of: TenantOf, answers: dict[bytes, bytes], tls: Tls
+) -> None:
+    """A server that minds the gateway, or is none, loses no notice: nor does somebody on the way to it."""
+    async with saying(answers) as port:
+        assert (await post(server(port, tls=tls), tenant_of()))[0] is Posted.LATER
+
+
+async def test_what_a_server_says_can_be_shown(tenant_of: TenantOf) -> None:
+    """No control character and no half of a letter comes into the log, or onto the screen of mail-test."""
+    async with saying({b"RCPT": b"550 \x1b[2J no \xff\xfe such \xe2\x80\xae user\r\n"}) as port:
+        outcome, said = await post(server(port), tenant_of())
+    assert outcome is Posted.REFUSED
+    assert said.startswith("550 [2J no")
+    assert said.isprintable()
+    assert said.encode()

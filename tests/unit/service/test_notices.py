@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.core.notices import Notice, Subscription
 from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
-from gateway.ports import Attempt, OutboxEvent, Outcome, Posted, WaitingMail
+from gateway.ports import Attempt, Later, OutboxEvent, Outcome, Posted, Turn, WaitingMail
 from gateway.service import notices as service
 from gateway.service.directory import Directory
 from gateway.service.notices import Notices
@@ -23,11 +24,12 @@ LOW, ZERO = "recharge.requested", "balance.exhausted"
 
 
 class Postman:
-    """Implements ports.Postman: ``outcomes`` by address, one after the other, then SENT; ``hangs`` say nothing."""
+    """Implements ports.Postman: ``outcomes`` by address in order, then SENT; ``hangs`` and ``gates`` wait."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, list[Posted]] = {}
         self.hangs: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
         self.tried: list[tuple[str, str]] = []
         self.sent: list[tuple[str, str]] = []
         self.held_back: list[int] = []
@@ -37,6 +39,8 @@ class Postman:
         self.tried.append((mail.to, mail.event.type))
         if mail.to in self.hangs:
             await asyncio.Event().wait()
+        if mail.to in self.gates:
+            await self.gates[mail.to].wait()
         if self.outcomes.get(mail.to):
             return self.outcomes[mail.to].pop(0)
         self.sent.append((mail.to, mail.event.type))
@@ -210,7 +214,7 @@ async def release_claims(house: House) -> None:
 async def test_the_next_process_goes_on(house: House) -> None:
     """What waits is in the ledger: a gateway that is restarted sends it, and sends nothing twice."""
     office = Office(house, NOC, DESK)
-    office.postman.outcomes[DESK] = [Posted.LATER, Posted.LATER]
+    office.postman.outcomes[DESK] = [Posted.LATER]
     await exhaust(house)
     await office.round()
     await release_claims(house)
@@ -309,3 +313,83 @@ async def test_a_fault_that_nobody_thought_of_is_told(house: House, monkeypatch:
     assert office.counts.faults == ["mail"]
     await office.round()
     assert office.postman.sent == [(NOC, LOW)]
+
+
+async def test_what_is_written_just_before_the_turn_is_copied_too(house: House) -> None:
+    """An event that another process writes between the look and the turn is mailed, however quick its webhook is."""
+    office = Office(house, only=frozenset({Notice.BALANCE_LOW}))
+    looks = 0
+
+    async def late(*words: Any) -> Turn | Later:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await exhaust(house)
+        return await house.books.real.outbox_claim(*words)
+
+    house.books.outbox_claim = late
+    office.tenant = replace(office.tenant, webhook_url="", webhook_secrets=())
+    errand = office.deliverer(Receiver())
+    errand.wake(office.tenant.tenant_id)
+    await until(lambda: house.books.sent.count("outbox_done") == 2)
+    errand.stop()
+    await office.round()
+    assert office.postman.sent == [(NOC, LOW)]
+
+
+async def test_what_was_sent_while_the_ledger_was_away_is_not_sent_again(house: House) -> None:
+    """The process knows it, and tells the ledger when it is back, however long that takes."""
+    office = Office(house, only=frozenset({Notice.BALANCE_LOW}))
+    await exhaust(house)
+    house.books.down.add("mail_done")
+    await office.round()
+    house.books.down.clear()
+    await release_claims(house)
+    await office.round()
+    assert office.postman.sent == [(NOC, LOW)]
+    assert await office.waiting() == []
+
+
+async def test_an_address_that_fails_delays_no_other_of_its_tenant(house: House) -> None:
+    """Of many mails to it one is tried at a look: each may take as long as the server hangs."""
+    office = Office(house, NOC, DESK, only=frozenset({Notice.FRAUD_SUSPECTED}))
+    office.postman.outcomes[NOC] = [Posted.LATER] * 9
+    await write_trips(house, 3)
+    await office.round()
+    assert [to for to, _ in office.postman.tried] == [NOC, DESK, DESK, DESK]
+    await office.round()
+    assert [to for to, _ in office.postman.tried][4:] == [NOC]
+
+
+async def test_a_clock_that_is_set_back_holds_no_mail_up(house: House) -> None:
+    """What was sent, or was to be tried again, in a future that is none any more does not count."""
+    office = Office(house, only=frozenset({Notice.FRAUD_SUSPECTED}))
+    office.late_seconds = 80_000.0
+    await write_trips(house, service.MOST_AN_HOUR)
+    await office.round()
+    office.postman.outcomes[NOC] = [Posted.LATER]
+    office.late_seconds = 84_000.0
+    await write_trips(house, 1)
+    await office.round()
+    office.late_seconds = 0.0
+    await release_claims(house)
+    await office.round()
+    assert len(office.postman.sent) == service.MOST_AN_HOUR + 1
+
+
+async def test_an_orderly_stop_waits_for_the_mail_and_begins_no_other(house: House) -> None:
+    """A mail that is cut off as the server takes it would be sent again by the next process."""
+    office = Office(house)
+    gate = asyncio.Event()
+    office.postman.gates[NOC] = gate
+    await exhaust(house)
+    office.notices.wake(office.tenant)
+    await until(lambda: office.postman.tried == [(NOC, LOW)])
+    end = asyncio.create_task(office.notices.drain(5))
+    await settled_down(0.02)
+    gate.set()
+    await end
+    office.notices.wake(office.tenant)
+    office.notices.stop()
+    assert office.postman.sent == [(NOC, LOW)]
+    assert await office.waiting() == [(NOC, ZERO)]

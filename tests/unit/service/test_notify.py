@@ -6,18 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
+from standardwebhooks import WebhookVerificationError
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
-from gateway.ports import AccountTerms, Attempt, CallKey, OutboxEvent, Outcome
+from gateway.ports import AccountTerms, Attempt, CallKey, Later, OutboxEvent, Outcome, Turn
 from gateway.service import notify
 from gateway.service.accounts import in_slices
-from gateway.service.directory import Directory
+from gateway.service.directory import Directory, Register
 from gateway.service.notify import Deliverer, wait_after
 from rating import Ladder
 from tests.unit.core import build
@@ -25,9 +27,10 @@ from tests.unit.webhooks.receiver import Receiver, serving
 
 from .house import House, Tally, settled_down, until
 
-SECRET = "whsec_" + "A" * 32
+SECRET, NEW_SECRET = "whsec_" + "A" * 32, "whsec_" + "B" * 32
 URL = "https://billing.example.com/"
 ACKNOWLEDGED, FAILED = Attempt(Outcome.ACKNOWLEDGED), Attempt(Outcome.FAILED, "it answered 500")
+ORDER = {"recharge.requested": 1, "balance.exhausted": 2}  # as cross() has them written
 
 
 class Post:
@@ -36,11 +39,13 @@ class Post:
     def __init__(self, answer: Attempt = ACKNOWLEDGED) -> None:
         self.answer = answer
         self.sent: list[str] = []
+        self.ids: set[str] = set()
         self.gate: Callable[[], Awaitable[object]] | None = None
 
     async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
-        """Keep its id; answer once the gate is open."""
-        self.sent.append(event.event_id)
+        """Keep which one it is; answer once the gate is open."""
+        self.ids.add(event.event_id)
+        self.sent.append(f"evt_{event.tenant}_{ORDER[event.type]}")
         if self.gate is not None:
             await self.gate()
         return self.answer
@@ -83,7 +88,8 @@ async def test_a_thousand_tenants_cross_at_once_and_each_event_comes_once(house:
         await emptied(house.books.real, tenants)
         await deliverer.drain(1)
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
-    assert came == {f"evt_{tenant.tenant_id}_1": 1 for tenant in tenants}
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 1 for tenant in tenants}
+    assert set(came.values()) == {1}
     assert receiver.most_at_once <= notify.ATTEMPTS_AT_A_HOST
 
 
@@ -130,6 +136,7 @@ async def test_two_gateways_on_one_ledger_send_nothing_twice(house: House, serve
         await deliverer.drain(1)
     await other.close()
     assert Counter(post.sent) == {f"evt_{tenant.tenant_id}_{n}": 1 for tenant in tenants for n in (1, 2)}
+    assert len(post.ids) == len(post.sent)
     for tenant in tenants:
         mine = [event_id for event_id in post.sent if event_id.startswith(f"evt_{tenant.tenant_id}_")]
         assert mine == sorted(mine)
@@ -213,7 +220,7 @@ async def test_an_orderly_stop_waits_for_the_attempt_and_begins_no_other(house: 
     answered.set()
     await end
     assert post.sent == ["evt_stop_1"]
-    assert [event.event_id for event in await house.books.outbox("stop", 9)] == ["evt_stop_2"]
+    assert [ORDER[event.type] for event in await house.books.outbox("stop", 9)] == [2]
 
 
 async def test_a_reload_cuts_no_attempt_off(house: House) -> None:
@@ -260,7 +267,7 @@ async def test_after_days_an_event_is_a_dead_letter_and_a_person_is_told(
 ) -> None:
     """The next event has its own time."""
     monkeypatch.setattr(notify, "GIVE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.0)
     tenants = [webhook("days")]
     await cross(house.books.real, tenants)
     post = Post(FAILED)
@@ -269,7 +276,7 @@ async def test_after_days_an_event_is_a_dead_letter_and_a_person_is_told(
     await until(lambda: "event_given_up" in house.tally.faults)
     deliverer.stop()
     (dead,) = await house.books.dead_events("days", 9)
-    assert (dead.event.event_id, dead.why) == ("evt_days_1", "it answered 500")
+    assert (ORDER[dead.event.type], dead.why) == (1, "it answered 500")
     assert len(post.sent) > 1
 
 
@@ -307,3 +314,71 @@ def test_the_waits_double_up_to_an_hour() -> None:
     assert waits[:4] == [1, 2, 4, 8]
     assert waits == sorted(waits)
     assert waits[12] == waits[-1] == 3600
+
+
+async def test_a_fault_of_the_gateways_own_blocks_nothing_for_ever(house: House) -> None:
+    """An attempt that raises what nobody thought of is one that failed: it is counted, and waits as any other."""
+    tenants = [webhook("fault")]
+    await cross(house.books.real, tenants)
+
+    async def broken() -> None:
+        raise RuntimeError("T0KEN")
+
+    post = Post()
+    post.gate = broken
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    deliverer.wake("fault")
+    await until(lambda: "outbox_failed" in house.books.sent)
+    deliverer.stop()
+    state = await house.books.real.outbox_state("fault", notify.mark_of(tenants[0]))
+    assert (state.tries, state.why) == (1, "a fault of the gateway's own: RuntimeError")
+    assert house.tally.faults == ["deliver"]
+
+
+async def test_a_wake_is_heard_as_an_errand_ends(house: House) -> None:
+    """What was written just after the last look is delivered now, and not at the next sweep."""
+    tenants = [webhook("ending")]
+    await cross(house.books.real, tenants)
+    post = Post()
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    looks = 0
+
+    async def empty_at_first(*words: Any) -> Turn | Later:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return await house.books.real.outbox_claim(*words)
+        errand = deliverer._errands["ending"]
+        asyncio.get_running_loop().call_soon(lambda: errand.done() and deliverer.wake("ending"))
+        return Later(None)
+
+    house.books.outbox_claim = empty_at_first
+    deliverer.wake("ending")
+    await until(lambda: post.sent == ["evt_ending_1"])
+    deliverer.stop()
+
+
+async def test_an_old_secret_verifies_until_it_leaves_the_config(house: House) -> None:
+    """By the public package: the old one and the new one while both are there, then the new one alone."""
+    receiver = Receiver()
+    async with serving(receiver) as url, WebhookNotifier() as notifier:
+        before = webhook("rotating", url)
+        both = replace(before, webhook_secrets=(NEW_SECRET, SECRET))
+        after = replace(before, webhook_secrets=(NEW_SECRET,))
+        await cross(house.books.real, [before], events=2)
+        directory = Directory([both])
+        deliverer = Deliverer(house.books, directory, notifier, house.tally)
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [both])
+        directory.take(Register([after]))
+        await house.books.real.top_up("rotating", "two", 10, "USD", "test")
+        await house.books.real.reserve(CallKey("rotating", "b"), Ladder(0, ((60, 10),)), 60_000, "{}")
+        deliverer.wake("rotating")
+        await emptied(house.books.real, [after])
+        await deliverer.drain(1)
+    ids = [headers["webhook-id"] for headers, _ in receiver.seen]
+    assert ids == sorted(set(ids))
+    assert receiver.verified(SECRET, 0) == receiver.verified(NEW_SECRET, 0)
+    assert receiver.verified(NEW_SECRET, -1)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(SECRET, -1)

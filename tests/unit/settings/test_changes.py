@@ -81,6 +81,14 @@ def test_a_secret_changes_unseen(folder: Folder) -> None:
     assert other not in repr(found.changes)
 
 
+def test_a_key_in_a_webhooks_path_changes_unseen(folder: Folder) -> None:
+    """A reload logs what it changes, and the path of a hook is often all that keeps others from it."""
+    now = read(folder)
+    folder.change("tenants/acme.toml", "http://127.0.0.1:8787/hook", "http://127.0.0.1:8787/services/T0KEN")
+    shown = "http://127.0.0.1:8787/…"
+    assert told(after(folder, now)) == [f"tenant acme: webhook.url: {shown} -> {shown}"]
+
+
 def test_a_switchs_secret_in_the_environment_changes_unseen(folder: Folder) -> None:
     """It needs a restart, and says so."""
     now = read(folder)

@@ -30,6 +30,19 @@ def test_values_arrive(folder: Folder) -> None:
     assert tenant.tariffs.lookup("+18005551234") is not None
 
 
+def test_all_that_is_written_goes_below_one_folder(folder: Folder) -> None:
+    """But what has a place of its own."""
+    text = (folder.root / "gateway.toml").read_text()
+    (folder.root / "gateway.toml").write_text(
+        f'state_dir = "/var/lib/callgate"\n{text}\n[journal]\ndir = "/srv/journal"\n'
+    )
+    settings = load(folder.root, folder.environ)
+    state = Path("/var/lib/callgate")
+    assert (settings.redis.data_dir, settings.ledger.queue_dir) == (state / "redis", state / "unsettled")
+    assert (settings.api.audit_file, settings.control_socket.parent) == (state / "api-audit.jsonl", state / "unsettled")
+    assert settings.journal.folder == Path("/srv/journal")
+
+
 def test_defaults(folder: Folder) -> None:
     """What is not said is: embedded books beside the config folder, loopback, 2 s, prepaid, a minute at a time."""
     settings = load(folder.root, folder.environ)

@@ -37,6 +37,7 @@ RECORD = CallRecord(
     cause_q850=16,
     was_cut=True,
 )
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Terminal(io.StringIO):
@@ -82,6 +83,23 @@ def test_a_terminal_gets_no_escape_sequences_of_a_caller() -> None:
     assert "\x9b" not in out.getvalue()
     assert "\\x1b[2Jgone" in out.getvalue()
     assert not out.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_traceback_shows_no_secret(kind: type[io.StringIO]) -> None:
+    """It tells where it was, and not what the functions held: a webhook's secret, a password."""
+    out = kind()
+    configure("info", out)
+
+    def sign(secret: str) -> None:
+        raise RuntimeError(f"a secret of {len(secret)} letters")
+
+    try:
+        sign(SECRET)
+    except RuntimeError as error:
+        structlog.get_logger().error("failed", exc_info=error)
+    assert "a secret of 38 letters" in out.getvalue()
+    assert SECRET not in out.getvalue()
 
 
 def test_level() -> None:

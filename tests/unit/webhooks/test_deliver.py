@@ -215,12 +215,13 @@ async def test_nothing_goes_out_unsigned(notifier: Notifier, secret: str) -> Non
     assert SECRET not in str(logs)
 
 
-async def test_a_bad_amount_is_not_sent(notifier: Notifier) -> None:
-    """An event whose amount is no integer is not sent as something else."""
+@pytest.mark.parametrize("fact", [("amount", "1e14"), ("until_ms", "9" * 16), ("until_ms", "9" * 20), ("lot", "")])
+async def test_a_bad_figure_is_not_sent(notifier: Notifier, fact: tuple[str, str]) -> None:
+    """An event whose figure is none is not sent as something else, and is known for one that never can be."""
     receiver = Receiver()
-    event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, {"amount": "1e14"})
+    event = OutboxEvent("1-0", "e", "recharge.requested", "acme", 0, dict([fact]))
     async with serving(receiver) as url:
-        assert not await acknowledged(notifier, url, SECRET, event)
+        assert (await notifier.deliver(url, SECRET, event)).outcome is Outcome.UNSENDABLE
     assert receiver.seen == []
 
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from gateway.adapters import outward
 from gateway.adapters.outward import LOOKUPS_AT_ONCE
@@ -143,4 +144,43 @@ async def test_what_is_told_of_a_failure_can_be_shown() -> None:
     for url in ("http://[::1/T0KEN", "nonsense/T0KEN", "http://127.0.0.1:99999/T0KEN"):
         told = await attempt(url)
         assert told.outcome is Outcome.FAILED
+        assert "T0KEN" not in told.why
+
+
+async def test_a_flood_is_heard_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a receiver says, calls get their verdicts between two parts of it; then its answer counts."""
+    sizes: list[int] = []
+    hear = ResponseHandler.data_received
+
+    def heard(self: ResponseHandler, data: bytes) -> None:
+        sizes.append(len(data))
+        hear(self, data)
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 40_000 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    monkeypatch.setattr(ResponseHandler, "data_received", heard)
+    async with raw(flood) as url, WebhookNotifier(timeout_seconds=30) as notifier:
+        assert (await notifier.deliver(url, SECRET, EVENT)).outcome is Outcome.ACKNOWLEDGED
+    assert sum(sizes) > 1_000_000
+    assert max(sizes) <= 4 * outward.MOST_UNREAD_BYTES
+
+
+async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would get every event, and would look at no address."""
+    proxy, receiver = Receiver(), Receiver()
+    async with serving(proxy) as other, serving(receiver) as url:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, other)
+        assert (await attempt(url)).outcome is Outcome.ACKNOWLEDGED
+    assert (len(proxy.seen), len(receiver.seen)) == (0, 1)
+
+
+async def test_what_stands_before_an_at_is_no_host_and_is_not_told() -> None:
+    """A URL that looks like a public one leads where it leads, and its password is in no word of the failure."""
+    for host in ("10.0.0.1", "169.254.169.254"):
+        told = await attempt(f"http://billing.example.com:T0KEN@{host}/")
+        assert refused(told)
         assert "T0KEN" not in told.why

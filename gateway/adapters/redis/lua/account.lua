@@ -225,10 +225,18 @@ local function refuse(keys, args)
   return reply('noted', flag(#books.events > 0))
 end
 
--- target, for how many ms (0: until it is lifted), why. KEYS[9]: limits.
+-- target, for how many ms (0: until it is lifted), why. KEYS[9]: limits. Told as a guard's is, and as rarely: a person
+-- who says it again, or after a guard, is no news.
 local function restrict(keys, args)
   local books = find_books(keys) or reject('unknown_account', 'the tenant has no account; open it first')
-  pause(books, args[1], whole(args[2], 0), 'by_hand', args[3])
+  local wanted = { guard = 'by_hand', target = args[1], pause = whole(args[2], 0) }
+  local is_news = not is_paused_as_long(books, wanted)
+  local ends = pause(books, wanted.target, wanted.pause, wanted.guard, args[3])
+  if is_news then
+    emit(books, 'guard.tripped', { 'guard', wanted.guard, 'target', wanted.target, 'paused_until_ms', text(ends),
+      'reason', args[3] })
+  end
+  write(books)
   write_limits(books)
   return reply('done')
 end

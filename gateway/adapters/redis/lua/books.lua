@@ -50,7 +50,7 @@ local function find_books(keys)
     account_key = keys[1], live_key = keys[2], journal_key = keys[3], outbox_key = keys[4], lots_key = keys[5],
     call_key = keys[6], meta_key = keys[7], prices_key = keys[8], limits_key = keys[9],
     changed = {}, pools = {}, entries = {}, events = {}, lots = {}, queue = {}, loaded = 0,
-    counters = {}, later = {},
+    counters = {}, later = {}, lapsed = {},
   }
 end
 
@@ -86,6 +86,7 @@ local function move(books, lot, deltas)
   account.charges = account.charges + (deltas.revenue or 0)
   account.expired = account.expired + (deltas.expired or 0)
   account.adjustments = account.adjustments - (deltas.adjustment or 0)
+  if deltas.expired then books.lapsed[lot] = (books.lapsed[lot] or 0) + deltas.expired end
 end
 
 -- Words of the account; its numbers are written by themselves.
@@ -97,9 +98,11 @@ end
 
 -- ---------------------------------------------------------------------------------------------- the outbox
 
+-- An event's number is a time, so that one that a fail-over lost, and that was delivered, lends its number to no other:
+-- a receiver would take that for a repeat.
 local function emit(books, kind, facts)
   local account = books.account
-  account.events = account.events + 1
+  account.events = math.max(account.events + 1, books.now)
   local tenant = tenant_of(books)
   local event = { 'id', 'evt_' .. tenant .. '_' .. text(account.events), 'type', kind, 'at_ms', text(books.now),
     'tenant', tenant, 'currency', account.currency, 'balance', text(account.balance),
@@ -108,12 +111,26 @@ local function emit(books, kind, facts)
   table.insert(books.events, event)
 end
 
+-- What left by expiry in this step: of each lot once, also what a call gave back too late.
+local function announce_lapsed(books)
+  if not next(books.lapsed) then return end
+  local numbers = {}
+  for number in pairs(books.lapsed) do table.insert(numbers, number) end
+  table.sort(numbers)
+  for _, number in ipairs(numbers) do
+    emit(books, 'credit.expired', { 'amount', text(books.lapsed[number]), 'lot', text(number), 'expires_at_ms',
+      text(books.lots[number].expires) })
+  end
+  books.lapsed = {}
+end
+
 local Recharge = {} -- filled by recharge.lua
 
 -- Judges what is available after a step; `shortage` is 'refused' or 'short' when credit did not reach for all that
 -- was asked. Each event is sent once until funds come (see topup() and recharge.lua).
 local function announce(books, call, shortage)
   local account, left = books.account, available(books.account)
+  announce_lapsed(books)
   if account.trigger and account.armed == '1' and (shortage or left < account.trigger) then
     Recharge.fire(books, call, shortage or 'crossed')
   end
@@ -187,6 +204,7 @@ end
 -- Everything that the step did, in one go; called once, last.
 local function write(books)
   local account = books.account
+  announce_lapsed(books) -- in a step that announces nothing else
   check_sums(account)
   write_journal(books)
   write_lots(books)

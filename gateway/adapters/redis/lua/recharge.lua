@@ -229,7 +229,8 @@ function Recharge.ask(keys, args)
     reject('bad_state', 'this would be more than a day\'s recharges may be; wait, or set a larger bound')
   end
   Recharge.begin_anew(books)
-  if is_retry then announce(books, '') else Recharge.request(books, rule, amount, 'by_hand', '') end
+  if not is_retry then Recharge.request(books, rule, amount, 'by_hand', '') end
+  announce(books, '')
   local words = Recharge.said(books, false)
   write(books)
   return words
@@ -268,9 +269,11 @@ function Recharge.fail(books, why)
   local ends = (is_last or quiet == 0) and 0 or books.now + quiet
   emit(books, 'recharge.failed', Recharge.facts(Recharge.id(books, refill.number), refill.amount,
     { 'reason', why, 'failures', text(refill.failures), 'retry_at_ms', Recharge.time(ends) }))
-  if is_last then return Recharge.give_up(books, refill.amount, 'failures', 0) end
-  -- Where the rule is gone by now, there is nothing to try again.
-  Recharge.enter(books, quiet == 0 and 'armed' or 'failed', ends, why)
+  if is_last then
+    Recharge.give_up(books, refill.amount, 'failures', 0)
+  else -- where the rule is gone by now, there is nothing to try again
+    Recharge.enter(books, quiet == 0 and 'armed' or 'failed', ends, why)
+  end
   announce(books, '')
 end
 
