@@ -98,7 +98,8 @@ async def test_two_gateways_in_normal_running_deliver_each_event_once(house: Hou
         shares = await shares_of(both)
     print(f"they delivered {shares}")
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
-    assert came == {f"evt_{tenant.tenant_id}_{number}": 1 for tenant in tenants for number in (1, 2)}
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
+    assert set(came.values()) == {1}
     assert sum(shares) == 2 * TENANTS
     assert min(shares) > 0, "both took part"
 
@@ -121,7 +122,7 @@ async def test_one_of_two_gateways_is_killed_under_load(house: House, server_url
             await settled_down()
         shares = await shares_of(both)
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
-    assert set(came) == {f"evt_{tenant.tenant_id}_{number}" for tenant in tenants for number in (1, 2)}
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
     again = len(receiver.seen) - len(came)
     print(f"they delivered {shares}, and {again} again")
     assert min(shares) > 0, "both took part"

@@ -354,7 +354,8 @@ async def test_a_thousand_tenants_are_recharged_at_once(house: House) -> None:
             await emptied(house.books.real, tenants)
             await deliverer.drain(1)
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
-    assert came == {f"evt_{tenant.tenant_id}_{number}": 1 for tenant in tenants for number in (1, 2)}
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
+    assert set(came.values()) == {1}
     for tenant in tenants:
         assert await tops_up(house, tenant.tenant_id) == ["one", f"rch_{tenant.tenant_id}_1"]
 
