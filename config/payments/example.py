@@ -10,7 +10,8 @@ Two ways, and one is enough:
 Both read the event `recharge.requested` as JSON and answer {"status": "succeeded"}, {"status": "failed", "reason": …} or
 {"status": "pending"}: then the answer comes later, by POST /v1/recharges/ID/succeeded or /failed, or by
 `callgate recharge answer ID succeeded`. A real one replaces charge(), and keeps what it has charged on disk: the same id
-may be asked for again, after a crash of either side, and must not be paid twice.
+may be asked for again, after a crash of either side, and must not be paid twice. So a request may also come after its
+time: then it is asked what became of it, and who has not taken the money does not take it any more.
 """
 
 import argparse
@@ -36,6 +37,8 @@ def charge(recharge):
         is_declined = recharge["amount_micros"] > DECLINED_OVER_MICROS or os.environ.get("CALLGATE_EXAMPLE_DECLINES")
         declined = {"status": "failed", "reason": "test card declined"}
         charged[recharge["id"]] = declined if is_declined else {"status": "succeeded", "reason": "test card"}
+        if recharge["expires_at_ms"] < time.time() * 1000:
+            charged[recharge["id"]] = {"status": "failed", "reason": "asked for too late"}
     return charged[recharge["id"]]
 
 

@@ -16,8 +16,10 @@ import structlog
 from gateway.adapters.webhooks import payload
 from gateway.core.recharge import MOST_ANSWER_BYTES
 from gateway.ports import OutboxEvent
+from gateway.service.slots import Slots
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 8  # of one program: one that hangs holds up itself
+AT_ONCE_IN_ALL: Final = 64
 MOST_COMPLAINT_BYTES: Final = 1000
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _CHUNK: Final = 65_536
@@ -26,10 +28,10 @@ _log = structlog.get_logger("callgate.payments")
 
 
 class CommandPayments:
-    """Implements ``ports.PaymentProgram``; some run at once, the others wait."""
+    """Implements ``ports.PaymentProgram``; of each program some run at once, the others wait."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Slots(AT_ONCE_IN_ALL, AT_ONCE)
 
     async def ask(self, command: Sequence[str], timeout_seconds: int, event: OutboxEvent) -> bytes | None:
         """Run it once; the first bytes that it printed, one more than an answer may have.
@@ -38,7 +40,7 @@ class CommandPayments:
         it is ended, with all that it started.
         """
         log = _log.bind(event_id=event.event_id, tenant=event.tenant, program=command[0])
-        async with self._turns:
+        async with self._turns.at(command[0]):
             try:
                 program = await asyncio.create_subprocess_exec(
                     *command,

@@ -117,6 +117,8 @@ class WebhookNotifier:
                 told = await _first(response, MOST_ANSWER_BYTES + 1) if is_answer else b""
         except TimeoutError:
             return Attempt(Outcome.FAILED, "no answer in time")
+        except aiohttp.ClientConnectorError as error:
+            return Attempt(Outcome.FAILED, _words_of(error), was_sent=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Attempt(Outcome.FAILED, _words_of(error))
         if OK_FROM <= status < OK_BELOW:

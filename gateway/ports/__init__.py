@@ -36,7 +36,7 @@ from gateway.ports.outbox import (
     Outcome,
     Turn,
 )
-from gateway.ports.recharge import RechargeBooks, Recharged, RechargeStatus
+from gateway.ports.recharge import Leaving, RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
 
@@ -59,6 +59,7 @@ __all__ = [
     "JournalReader",
     "Lane",
     "Later",
+    "Leaving",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",

@@ -31,6 +31,7 @@ class Attempt:
 
     outcome: Outcome
     why: str = ""
+    was_sent: bool = True  # False: for certain nobody has it
 
 
 @dataclass(frozen=True, slots=True)

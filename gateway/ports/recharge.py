@@ -1,10 +1,19 @@
 """Recharges in the ledger: the rule, where the last one is, and what becomes of it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from gateway.core.forecast import Forecast
 from gateway.core.recharge import Answer, RechargeRule, State
+
+
+class Leaving(StrEnum):
+    """Whether a request for a recharge may leave for a payment system."""
+
+    NO = "no"  # it is booked, or not waited for any more
+    FIRST = "first"
+    AGAIN = "again"  # it left before, and may be paid already
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,14 @@ class RechargeBooks(Protocol):
 
     async def ask_for_recharge(self, tenant: str, *, is_retry: bool) -> Recharged:
         """Ask for one now; or, after a failure, let the trigger ask again. Rejected: ``bad_state``."""
+        ...
+
+    async def recharge_leaves(self, tenant: str, number: int) -> Leaving:
+        """Ask whether a request may leave for its payment system, and note that it does."""
+        ...
+
+    async def recharge_returned(self, tenant: str, number: int) -> None:
+        """Say that nobody was reached: it did not leave."""
         ...
 
     async def answer_recharge(

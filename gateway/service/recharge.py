@@ -1,19 +1,22 @@
 """Recharges: what a person changes of them, and what payment systems answer.
 
 The states are in the ledger, so nothing here is lost with this process: a request stays in the outbox until it was
-taken, and is sent again, by the same id, where its answer was not booked yet.
+taken, and is sent again, by the same id, where its answer was not booked yet. What may have been paid is asked for
+however late; what has not left, and is not waited for any more, is never asked for.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
-from gateway.core.recharge import Answer, Mode, RechargeRule, State, fault_of, read_answer, read_id
+from gateway.core.recharge import Answer, Mode, RechargeRule, fault_of, read_answer, read_id
 from gateway.core.tenant import Tenant
 from gateway.ports import (
     Attempt,
+    Leaving,
     Ledger,
     LedgerRejected,
     LedgerUnavailable,
@@ -33,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 REQUESTED = "recharge.requested"
 RECHARGE_ID = "recharge_id"
+# Nobody can ever book such an answer. What a person can mend (a closed account, other books) is asked for again.
+_FINAL = frozenset({"unknown_recharge", "bad_state", "too_old"})
 
 
 class RechargeLedger(Ledger, RechargeBooks, Protocol):
@@ -111,15 +116,21 @@ class Recharges:
             return False
         except (LedgerRejected, DeskError) as error:
             log.error("recharge.rejected", id=event.facts[RECHARGE_ID], code=error.code, problem=str(error))
-            return error.code != "account_closed"  # the money may have been taken: reopened, it can be booked
+            return error.code in _FINAL
         log.info("recharge.answered", id=event.facts[RECHARGE_ID], answer=answer.outcome, is_repeat=done.is_repeat)
         return True
 
-    async def is_wanted(self, event: OutboxEvent) -> bool:
-        """Whether a request still waits for an answer; else it is not to be paid. Raises LedgerUnavailable."""
+    async def leaves(self, event: OutboxEvent) -> Leaving:
+        """Whether a request may leave, noted in the ledger. Raises LedgerUnavailable, LedgerRejected."""
         found = read_id(event.facts.get(RECHARGE_ID, ""))
-        status = await self.status(event.tenant)
-        return found is not None and found[1] == status.number and status.state in {State.REQUESTED, State.PENDING}
+        return Leaving.NO if found is None else await self._ledger.recharge_leaves(event.tenant, found[1])
+
+    async def returned(self, event: OutboxEvent) -> None:
+        """Nobody was reached. Where the ledger does not hear of it, it is asked for later as if somebody had been."""
+        found = read_id(event.facts.get(RECHARGE_ID, ""))
+        if found is not None:
+            with suppress(LedgerUnavailable):
+                await self._ledger.recharge_returned(event.tenant, found[1])
 
     def _tenant(self, tenant_id: str) -> Tenant:
         tenant = self._directory.get(tenant_id)
@@ -145,18 +156,23 @@ class Payments:
 
     async def deliver(self, url: str, secret: str, event: OutboxEvent) -> Attempt:
         """Deliver any event; a request that is not wanted any more counts as acknowledged."""
-        if event.type == REQUESTED:
-            try:
-                if not await self._recharges.is_wanted(event):
-                    log.info("recharge.not_wanted", event_id=event.event_id, tenant=event.tenant)
-                    return Attempt(Outcome.ACKNOWLEDGED)
-            except LedgerUnavailable as error:
-                log.warning("recharge.postponed", event_id=event.event_id, problem=str(error))
-                return Attempt(Outcome.FAILED, "the ledger does not answer")
-            tenant = self._directory.get(event.tenant)
-            if tenant is not None and tenant.payment_command:
-                return await self._ask_program(tenant, event)
-        return await self._webhooks.deliver(url, secret, event)
+        if event.type != REQUESTED:
+            return await self._webhooks.deliver(url, secret, event)
+        try:
+            leaving = await self._recharges.leaves(event)
+        except (LedgerUnavailable, LedgerRejected) as error:
+            log.warning("recharge.postponed", event_id=event.event_id, problem=str(error))
+            return Attempt(Outcome.FAILED, "the ledger does not answer")
+        if leaving is Leaving.NO:
+            log.info("recharge.not_wanted", event_id=event.event_id, tenant=event.tenant)
+            return Attempt(Outcome.ACKNOWLEDGED)
+        tenant = self._directory.get(event.tenant)
+        if tenant is not None and tenant.payment_command:
+            return await self._ask_program(tenant, event)
+        attempt = await self._webhooks.deliver(url, secret, event)
+        if leaving is Leaving.FIRST and not attempt.was_sent:
+            await self._recharges.returned(event)
+        return attempt
 
     async def _ask_program(self, tenant: Tenant, event: OutboxEvent) -> Attempt:
         body = await self._program.ask(tenant.payment_command, tenant.payment_timeout_seconds, event)

@@ -1,5 +1,6 @@
 """Whose turn it is to deliver a tenant's events, when the next attempt is due, and what is given up."""
 
+import asyncio
 from typing import Any
 
 from gateway.adapters.redis import wire
@@ -297,6 +298,7 @@ async def test_an_event_that_a_fail_over_lost_lends_its_id_to_no_other(bank: Ban
     lost = {event.event_id for event in await bank.outbox()}
     await bank.ledger.pipe.call("DEL", outbox)
     await bank.ledger.pipe.call("RESTORE", account, 0, before, "REPLACE")
+    await asyncio.sleep(0.01)  # a fail-over takes longer than a millisecond
     await bank.reserve(flat((60, 1)), "b")
     assert lost
     assert not lost & {event.event_id for event in await bank.outbox()}

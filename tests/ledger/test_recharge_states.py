@@ -18,12 +18,14 @@ from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.recharge import TRANSITIONS, Mode, Payment, RechargeRule, State, Transition, recharge_id, table
 from gateway.ports import LedgerRejected, LedgerUnavailable, OutboxEvent
+from rating import MAX_MICROS
 
 from .bank import Bank, fixed, flat
 from .test_account import rejected
 
 OnBank = Callable[[Bank], Awaitable[Any]]
 DAY_MS = 86_400_000
+BRING_MONEY = {"answered succeeded, once", "funds came that lift it above the trigger"}
 SOON_SECONDS = (0.0, 0.0002, 0.0004, 0.0008)
 
 
@@ -197,7 +199,7 @@ async def test_a_server_that_is_killed_at_a_row(
         await once_more(bank, cause.step)
         assert ((await bank.refill()).state, await news(bank, before)) == (row.after, row.events)
         came = (await bank.ledger.balance(bank.tenant)).credits_micros - figures.credits_micros
-        assert came == 5000 * (row.cause in {"answered succeeded, once", "funds came that lift it above the trigger"})
+        assert came == 5000 * (row.cause in BRING_MONEY)
         await bank.audit()
         await ledger.close()
 
@@ -273,6 +275,77 @@ async def test_a_day_has_bounds(bank: Bank, bound: dict[str, int], reason: str) 
     await over(bank)
     await bank.tend()
     assert (await bank.refill()).state is State.REQUESTED
+
+
+async def as_of(bank: Bank, field: str, words: str) -> None:
+    """Have the account say so: as a server whose clock was ahead has written it."""
+    await bank.ledger.pipe.call("HSET", f"cg:{{{bank.tenant}}}:account", field, words)
+
+
+@pytest.mark.parametrize("state", [State.REQUESTED, State.FAILED, State.EXHAUSTED])
+async def test_a_clock_that_is_set_back_by_a_month_holds_nothing_up(bank: Bank, state: State) -> None:
+    """No time-out and no quiet lasts longer than a day, nor does a payment of the future count."""
+    await bring_to(bank, state)
+    status, month_ms = await bank.refill(), 30 * DAY_MS
+    words = f"{state} {status.number} {status.amount_micros} 1 {await bank.ledger.now_ms(bank.tenant) + month_ms} 1 why"
+    await as_of(bank, "refill", words)
+    await as_of(bank, "paid", " ".join([f"{await bank.ledger.now_ms(bank.tenant) + month_ms}:5000"] * 3))
+    await bank.tend()
+    assert (await bank.refill()).state is (State.FAILED if state is State.REQUESTED else State.REQUESTED)
+
+
+async def test_a_clock_that_is_set_back_by_hours_makes_no_storm(bank: Bank) -> None:
+    """Given up for the day's bounds, it waits a little longer than a day, and says so once."""
+    await bring_to(bank, State.ARMED)
+    at_ms = await bank.ledger.now_ms(bank.tenant) + DAY_MS // 2
+    await as_of(bank, "paid", f"{at_ms}:1 {at_ms}:1 {at_ms}:1")
+    await crossed(bank)
+    for _ in "abc":
+        await bank.tend()
+    assert [kind for kind, _ in await bank.events()].count("recharge.exhausted") == 1
+    assert (await bank.refill()).until_ms == at_ms + DAY_MS
+
+
+async def test_what_is_paid_is_what_was_asked_for(bank: Bank) -> None:
+    """Up to a level: whatever else came and went meanwhile, and whatever the rule is by then."""
+    await bank.open(2000, recharge=RechargeRule(Mode.LEVEL, 1000, 5000))
+    await bank.reserve(flat((60, 1400)), "a")  # 600 are left, and 4400 are asked for
+    await bank.release("a")
+    await bank.reserve(flat((60, 1900)), "b")
+    await bank.ledger.set_recharge(bank.tenant, RechargeRule(Mode.FIXED, 2000, 9000), is_by_hand=True)
+    await bank.answer_recharge(1, Payment.PENDING)
+    await bank.ledger.set_recharge(bank.tenant, None, is_by_hand=True)
+    await bank.answer_recharge(1, Payment.SUCCEEDED)
+    assert (await bank.figures())[0] == 2000 + 4400
+
+
+async def test_an_amount_beyond_all_sums_is_refused_whole(bank: Bank) -> None:
+    """The answer is not taken, and nothing of it is booked."""
+    await bank.open(recharge=fixed(1000, MAX_MICROS - 1000))
+    await bank.ledger.set_recharge(bank.tenant, fixed(1000, MAX_MICROS - 1000, recharges_a_day=9), is_by_hand=True)
+    await bank.top_up(500)
+    await bank.answer_recharge(1, Payment.SUCCEEDED)
+    await bank.ledger.ask_for_recharge(bank.tenant, is_retry=False)
+    assert await rejected(bank.answer_recharge(2, Payment.SUCCEEDED)) == "bad_amount"
+    assert ((await bank.refill()).state, (await bank.figures())[0]) == (State.REQUESTED, MAX_MICROS - 500)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.full)])
+async def test_many_recharges_leave_no_more_than_their_ids(bank: Bank, count: int) -> None:
+    """The account's own record is as large after the last as after the first hundred."""
+    await bank.open(1000, recharge=fixed(1000, 5000, recharges_a_day=100))
+    sizes = []
+    for number in range(1, count + 1):
+        await bank.reserve(flat((60, 5000 if number > 1 else 1000)), f"{number}")
+        await bank.answer_recharge(number, Payment.SUCCEEDED)
+        await bank.answer(f"{number}")
+        await bank.settle(1, 5000 if number > 1 else 1000, call=f"{number}")
+        if number % 100 == 0:
+            await empty_the_day(bank)
+            sizes.append(await bank.ledger.pipe.call("MEMORY", "USAGE", f"cg:{{{bank.tenant}}}:account"))
+            await bank.ledger.pipe.call("DEL", f"cg:{{{bank.tenant}}}:outbox")
+    assert (await bank.refill()).number == count
+    assert sizes[-1] <= sizes[0] + 64, "a digit more here and there"
 
 
 async def test_the_quiet_doubles_up_to_a_day_and_then_it_gives_up(bank: Bank) -> None:

@@ -8,7 +8,7 @@ from gateway.adapters.redis.call_steps import CallSteps
 from gateway.adapters.redis.recharge_rule import rule_of, words_of
 from gateway.core.forecast import HOUR_MS, Forecast, Spending, forecast
 from gateway.core.recharge import Answer, RechargeRule, State
-from gateway.ports import LedgerRejected, Recharged, RechargeStatus
+from gateway.ports import Leaving, LedgerRejected, Recharged, RechargeStatus
 
 _FIELDS: Final = ("currency", "trigger", "recharge", "by_hand", "refill", "paid")
 _FIGURES: Final = ("balance", "held", "limit", "rate", "ahead")
@@ -53,6 +53,17 @@ class RechargeSteps(CallSteps):
         """Ask for one now, or let the trigger ask again. Rejected: ``bad_state``, ``account_closed``."""
         keys = wire.account_keys(wire.checked_tenant(tenant))
         return read_recharged(await self._function("recharge_ask", keys, "retry" if is_retry else "request"))
+
+    async def recharge_leaves(self, tenant: str, number: int) -> Leaving:
+        """Ask whether a payment system may be asked now, and note that it is. Rejected: ``unknown_account``."""
+        keys = wire.topup_keys(wire.checked_tenant(tenant))
+        told = await self._function("recharge_leaving", keys, wire.checked_amount(number, 1))
+        return Leaving(told.decode().rpartition(" ")[2])
+
+    async def recharge_returned(self, tenant: str, number: int) -> None:
+        """Forget that; nobody was reached."""
+        keys = wire.account_keys(wire.checked_tenant(tenant))
+        await self._function("recharge_returned", keys, wire.checked_amount(number, 1))
 
     async def answer_recharge(
         self, tenant: str, number: int, answer: Answer, expires_at_ms: int | None = None

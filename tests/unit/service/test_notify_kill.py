@@ -1,15 +1,18 @@
-"""A gateway that is killed with SIGKILL while it delivers, and the one that goes on with its work."""
+"""Gateways in processes of their own that deliver from one ledger, and what SIGKILL does to that."""
 
 import asyncio
 import contextlib
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from gateway.adapters.redis import wire
+from gateway.core.tenant import Tenant
 from gateway.service.notify import ATTEMPTS_AT_A_HOST
 
-from .delivering import tenants_of
+from .delivering import READY, tenants_of
 from .house import House
 from .test_notify import Receiver, cross, emptied, serving, settled_down, until
 
@@ -17,10 +20,10 @@ TENANTS = 120
 TURN_IS_OVER = "if redis.call('HEXISTS', KEYS[1], 'holder') == 1 then redis.call('HSET', KEYS[1], 'till', 1) end"
 
 
-async def started(*words: str) -> Process:
+async def started(*words: str, stdout: int = DEVNULL) -> Process:
     """One of them."""
     command = [sys.executable, "-m", "tests.unit.service.delivering", *words]
-    return await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
+    return await asyncio.create_subprocess_exec(*command, stdout=stdout, stderr=DEVNULL)
 
 
 async def test_of_a_killed_gateway_only_what_was_in_flight_comes_again(house: House, server_url: str) -> None:
@@ -51,4 +54,77 @@ async def test_of_a_killed_gateway_only_what_was_in_flight_comes_again(house: Ho
     again = {event_id for event_id, times in came.items() if times > 1}
     assert again <= set(last.values())
     assert len(again) <= ATTEMPTS_AT_A_HOST
+    assert max(came.values()) <= 2
+
+
+@asynccontextmanager
+async def pair(server_url: str, url: str, prefix: str) -> AsyncIterator[list[Process]]:
+    """Two gateways that look at all outboxes all the time, and so meet at each; at the end they are dead."""
+    both = [await started(server_url, url, prefix, str(TENANTS), "0.05", stdout=PIPE) for _ in "ab"]
+    try:
+        for process in both:
+            assert process.stdout
+            assert await asyncio.wait_for(process.stdout.readexactly(1), 30) == READY.encode()
+        yield both
+    finally:
+        for process in both:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def trickle(house: House, tenants: Sequence[Tenant]) -> None:
+    """One tenant's events after another's."""
+    for tenant in tenants:
+        await cross(house.books.real, [tenant], events=2)
+        await settled_down(0.05)
+
+
+async def shares_of(both: Sequence[Process]) -> list[int]:
+    """How many attempts each has made in the end."""
+    return [len(await process.stdout.read()) for process in both if process.stdout]
+
+
+async def test_two_gateways_in_normal_running_deliver_each_event_once(house: House, server_url: str) -> None:
+    """Hundreds of events while both look at the same outboxes: each comes, and none of them twice."""
+    receiver = Receiver(delay_seconds=0.01)
+    async with serving(receiver) as url:
+        tenants = tenants_of("both", TENANTS, url)
+        async with pair(server_url, url, "both") as both:
+            await trickle(house, tenants[:40])
+            await cross(house.books.real, tenants[40:], events=2)
+            await emptied(house.books.real, tenants, 30)
+            await settled_down()
+        shares = await shares_of(both)
+    print(f"they delivered {shares}")
+    came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
+    assert set(came.values()) == {1}
+    assert sum(shares) == 2 * TENANTS
+    assert min(shares) > 0, "both took part"
+
+
+async def test_one_of_two_gateways_is_killed_under_load(house: House, server_url: str) -> None:
+    """The other goes on; only what the dead one had sent and not heard of comes a second time, by the same id."""
+    receiver = Receiver(delay_seconds=0.05)
+    async with serving(receiver) as url:
+        tenants = tenants_of("half", TENANTS, url)
+        async with pair(server_url, url, "half") as both:
+            await trickle(house, tenants[:40])
+            await cross(house.books.real, tenants[40:], events=2)
+            await until(lambda: len(receiver.seen) > TENANTS, 30)  # they are in the midst of it
+            both[0].kill()
+            await both[0].wait()
+            for tenant in tenants:
+                keys = wire.outbox_keys(tenant.tenant_id)
+                await house.books.real.pipe.call("EVAL", TURN_IS_OVER, 1, keys[1])
+            await emptied(house.books.real, tenants, 30)
+            await settled_down()
+        shares = await shares_of(both)
+    came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
+    again = len(receiver.seen) - len(came)
+    print(f"they delivered {shares}, and {again} again")
+    assert min(shares) > 0, "both took part"
+    assert again <= ATTEMPTS_AT_A_HOST
     assert max(came.values()) <= 2

@@ -7,14 +7,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.payment_program import AT_ONCE, CommandPayments
+from gateway.adapters.redis import wire
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import (
     MOST_ANSWER_BYTES,
@@ -26,15 +29,18 @@ from gateway.core.recharge import (
     read_answer,
     recharge_id,
 )
-from gateway.ports import OutboxEvent, Outcome
+from gateway.core.tenant import Tenant
+from gateway.ports import Leaving, LedgerRejected, OutboxEvent, Outcome
 from gateway.service import notify
 from gateway.service.deliveries import Deliveries
 from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
 from gateway.service.recharge import Payments, Recharges
-from tests.unit.webhooks.receiver import Receiver, serving
+from tests.ledger.bank import Bank
+from tests.unit.webhooks.receiver import Receiver, raw, serving
 
-from .house import House, until
+from .house import House, settled_down, until
+from .test_notify import cross, emptied, webhook
 
 SECRET = "whsec_" + "A" * 32
 RULE = RechargeRule(Mode.FIXED, 10_000_000, 25_000_000)
@@ -53,11 +59,16 @@ class Till:
             payment_command=command,
             payment_timeout_seconds=1,
         )
-        self.house, self.directory = house, (directory := Directory([self.tenant]))
-        self.recharges = Recharges(house.books, directory, lambda tenant: self.deliverer.wake(tenant))  # noqa: PLW0108
-        webhooks._heard = self.recharges.heard
-        self.payments = Payments(self.recharges, directory, webhooks, CommandPayments())
-        self.deliverer = Deliveries(house.books, directory, self.payments, house.tally)
+        self.house, self.webhooks = house, webhooks
+        self.deliverer = self.deliverer_of(self.tenant)
+
+    def deliverer_of(self, tenant: Tenant) -> Deliveries:
+        """What delivers, with its tenant as it is now."""
+        self.directory = Directory([tenant])
+        self.recharges = Recharges(self.house.books, self.directory, lambda name: self.deliverer.wake(name))  # noqa: PLW0108
+        self.webhooks._heard = self.recharges.heard
+        self.payments = Payments(self.recharges, self.directory, self.webhooks, CommandPayments())
+        return Deliveries(self.house.books, self.directory, self.payments, self.house.tally)
 
     async def deliver(self) -> None:
         """Until the outbox is empty."""
@@ -140,6 +151,182 @@ async def test_what_is_not_wanted_any_more_is_not_asked_for(house: House, webhoo
     assert await one.balance() == 25_000_000
 
 
+async def timed_out(one: Till) -> None:
+    """Its time is over, and nobody answered."""
+    bank = Bank(one.house.books.real, one.tenant.tenant_id)
+    await bank.expire_recharge()
+    await bank.tend()
+    assert await one.state() is State.FAILED
+
+
+async def test_what_was_paid_while_the_ledger_was_away_is_booked_however_late(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """The recharge has timed out before the ledger is back: it is asked for again all the same, and one lot booked."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        house.books.down.add("answer_recharge")
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        await timed_out(one)
+        house.books.down.clear()
+        await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+async def test_what_was_paid_as_the_gateway_died_is_booked_however_late(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """The next gateway comes up after the recharge has timed out: nobody knows whether it was paid, so it asks."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}', hang=True)) as url:
+        one = await till(house, webhooks, url)
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        one.deliverer.stop()
+        await timed_out(one)
+        receiver.hang = False
+        after = Till(house, webhooks, url, ())
+        await house.books.real.pipe.call("HSET", wire.outbox_keys(one.tenant.tenant_id)[1], "till", 1)
+        await after.deliver()
+    assert await one.balance() == 25_000_000
+
+
+async def test_what_never_left_is_not_asked_for_afterwards(house: House, webhooks: WebhookNotifier) -> None:
+    """Nobody listened there; then funds came by hand, and then somebody listens: no money is taken."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, "http://127.0.0.1:1/hook")
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: "outbox_failed" in house.books.sent)
+        one.deliverer.stop()
+        await house.top_up(25_000_000)
+        await Till(house, webhooks, url, ()).deliver()
+    assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+    assert await one.balance() == 25_000_000
+
+
+async def test_nobody_is_asked_to_pay_for_a_closed_account(house: House, webhooks: WebhookNotifier) -> None:
+    """It was closed before the request left."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        await house.books.close_account(one.tenant.tenant_id)
+        await one.deliver()
+    assert [body for _, body in receiver.seen if b"recharge.requested" in body] == []
+
+
+async def test_what_was_paid_for_an_account_that_is_closed_is_booked_when_it_is_open_again(
+    house: House, webhooks: WebhookNotifier
+) -> None:
+    """Closed as the money was taken, and for longer than the recharge had time."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}', delay_seconds=0.1)) as url:
+        one = await till(house, webhooks, url)
+        one.deliverer.wake(one.tenant.tenant_id)
+        await until(lambda: bool(receiver.seen))
+        await house.books.close_account(one.tenant.tenant_id)
+        await timed_out(one)
+        await until(lambda: len(receiver.seen) > 1)
+        await house.books.reopen_account(one.tenant.tenant_id)
+        await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+@pytest.mark.parametrize("code", ["version", "bad_amount"])
+async def test_a_paid_answer_that_the_books_refuse_for_now_is_not_forgotten(
+    house: House, webhooks: WebhookNotifier, code: str
+) -> None:
+    """Books of another version, or sums too large: what a person can mend is no end of the answer."""
+    async with serving(Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        house.books.faults["answer_recharge"] = [LedgerRejected(code, "for now")]
+        await one.deliver()
+    assert await one.balance() == 25_000_000
+
+
+@pytest.mark.parametrize("length", [b"4000000", b"20"])
+async def test_a_part_of_an_answer_books_nothing(house: House, webhooks: WebhookNotifier, length: bytes) -> None:
+    """One that drips is no answer in time, and is asked for again; one that ends too soon is none."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: " + length + b"\r\n\r\n")
+        for letter in b'{"status": "succeede':
+            writer.write(bytes([letter]))
+            await asyncio.sleep(0.005 if length == b"20" else 0.2)
+
+    async with raw(drip) as url, WebhookNotifier(timeout_seconds=0.3, heard=webhooks._heard) as impatient:
+        one = await till(house, impatient, url)
+        attempt = await one.payments.deliver(url, SECRET, await first_event(one))
+    assert attempt.outcome is (Outcome.ACKNOWLEDGED if length == b"20" else Outcome.FAILED)
+    assert await one.state() is State.REQUESTED
+
+
+async def test_events_of_recharges_verify_with_the_public_package(house: House, webhooks: WebhookNotifier) -> None:
+    """The request and what came of it, while a secret is rotated: by the old one and by the new one."""
+    async with serving(receiver := Receiver(body=b'{"status": "succeeded"}')) as url:
+        one = await till(house, webhooks, url)
+        old, new = "whsec_" + "B" * 32, SECRET
+        one.tenant = replace(one.tenant, webhook_secrets=(new, old))
+        one.deliverer = one.deliverer_of(one.tenant)
+        await one.deliver()
+    types = []
+    for headers, body in receiver.seen:
+        told = Webhook(new).verify(body, headers)
+        assert told == Webhook(old).verify(body, headers)
+        types.append(told["type"])
+    assert types[0] == "recharge.requested"
+    assert "recharge.succeeded" in types
+
+
+async def test_a_program_under_way_ends_with_the_gateway(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path
+) -> None:
+    """With all that it started; and its request is asked for again by the next one."""
+    pids = tmp_path / "pids"
+    text = f"""
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+open({str(pids)!r}, "w").write(f"{{os.getpid()}} {{child.pid}} ")
+time.sleep(60)"""
+    one = await till(house, webhooks, command=program(tmp_path, text))
+    one.deliverer.wake(one.tenant.tenant_id)
+    await until(lambda: pids.exists() and pids.read_text().endswith(" "))
+    await one.deliverer.drain(0.01)
+    one.deliverer.stop()
+    await until(lambda: not any(is_running(int(pid)) for pid in pids.read_text().split()))
+    assert await one.house.books.real.recharge_leaves(one.tenant.tenant_id, 1) is Leaving.AGAIN
+
+
+async def test_a_program_that_hangs_delays_no_other_program(
+    house: House, webhooks: WebhookNotifier, tmp_path: Path
+) -> None:
+    """As many of it as may run at once hang, and as many wait; another one is run at once."""
+    one = await till(house, webhooks)
+    event, asks = await first_event(one), CommandPayments()
+    hung = [asyncio.create_task(asks.ask(["/bin/sleep", "60"], 60, event)) for _ in range(2 * AT_ONCE)]
+    await settled_down(0.05)
+    async with asyncio.timeout(5):
+        assert await asks.ask(["/bin/echo", "paid"], 60, event) == b"paid\n"
+    for task in hung:
+        task.cancel()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
+def test_the_example_takes_no_money_when_it_is_too_late() -> None:
+    """A request may come again after its time: what was not paid by then is not paid any more."""
+    event = {"type": "recharge.requested", "data": {"id": "rch_acme_1", "amount_micros": 1, "expires_at_ms": 1}}
+    done = subprocess.run(
+        [sys.executable, EXAMPLE], input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=True
+    )
+    assert read_answer(done.stdout) == Answer(Payment.FAILED, "asked for too late")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and no zombie that its new parent has not looked at yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 async def test_the_same_answer_by_all_ways_is_one_payment(house: House, webhooks: WebhookNotifier) -> None:
     """In the body, and later by the API, twice."""
     async with serving(Receiver(body=b'{"status": "succeeded"}')) as url:
@@ -149,6 +336,35 @@ async def test_the_same_answer_by_all_ways_is_one_payment(house: House, webhooks
     for _ in "ab":
         assert (await one.recharges.answer(number, Answer(Payment.SUCCEEDED))).is_repeat
     assert await one.balance() == 25_000_000
+
+
+async def test_a_thousand_tenants_are_recharged_at_once(house: House) -> None:
+    """All cross in the same second; the receiver pays each in its answer, after 50 ms: a thousand events, and lots."""
+    receiver = Receiver(delay_seconds=0.05, body=b'{"status": "succeeded"}')
+    async with serving(receiver) as url:
+        tenants = [webhook(f"paid-{number}", url) for number in range(1000)]
+        await cross(house.books.real, tenants)
+        directory = Directory(tenants)
+        recharges = Recharges(house.books, directory, lambda name: deliverer.wake(name))  # noqa: PLW0108 - it is made below
+        async with WebhookNotifier(heard=recharges.heard) as webhooks:
+            payments = Payments(recharges, directory, webhooks, CommandPayments())
+            deliverer = Deliveries(house.books, directory, payments, house.tally)
+            for tenant in tenants:
+                deliverer.wake(tenant.tenant_id)
+            await emptied(house.books.real, tenants)
+            await deliverer.drain(1)
+    came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
+    assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
+    assert set(came.values()) == {1}
+    for tenant in tenants:
+        assert await tops_up(house, tenant.tenant_id) == ["one", f"rch_{tenant.tenant_id}_1"]
+
+
+async def tops_up(house: House, tenant_id: str) -> list[str]:
+    """The ids of a tenant's top-ups, in the order of their booking."""
+    entries = await house.books.real.pipe.call("XRANGE", f"cg:{{{tenant_id}}}:journal", "-", "+")
+    rows = [dict(zip(words[::2], words[1::2], strict=True)) for _, words in entries]
+    return [row[b"call"].decode() for row in rows if row[b"type"] == b"topup"]
 
 
 @pytest.mark.parametrize("number", ["rch_nobody_1", "rch_acme_0", "evt_acme_1", "rch_acme_1;", ""])

@@ -11,6 +11,7 @@ gateway/core/recharge.py; the README has it too. Fields of the account:
   refill    "STATE NUMBER AMOUNT SINCE UNTIL FAILURES WHY": the last recharge. UNTIL (ms): the time-out, or when the
             quiet ends; 0: never, a person must act
   paid      "AT:AMOUNT ..." of the last 24 hours
+  asked     the number of the recharge that a payment system was asked for last
 
 A recharge that succeeds is a top-up whose id is the recharge's own: it is booked once, and its id is kept as long as
 any. One that ended otherwise is among the top-ups too, with lot 0: where its payment system says later that it was paid,
@@ -84,10 +85,11 @@ function Recharge.amount(account, rule)
   return math.min(MAX, (rule.mode == 'level' and rule.amount or account.trigger + rule.amount) - left)
 end
 
+-- What is more than a day ahead was written before the clock was set back: as if it were long ago.
 function Recharge.paid(books)
   local found = {}
   for at, amount in (redis.call('HGET', books.account_key, 'paid') or ''):gmatch('(%d+):(%d+)') do
-    if tonumber(at) > books.now - DAY_MS then table.insert(found, { at = tonumber(at), amount = tonumber(amount) }) end
+    if math.abs(tonumber(at) - books.now) < DAY_MS then table.insert(found, { at = tonumber(at), amount = tonumber(amount) }) end
   end
   return found
 end
@@ -237,6 +239,28 @@ function Recharge.ask(keys, args)
   return words
 end
 
+-- ------------------------------------------------------------------------------------------- who is asked to pay
+
+-- number: it is about to leave for a payment system, which may take the money and never be heard. So what has left
+-- before is to leave again, by the same id, also when its time is over: nobody knows whether it was paid. What has not
+-- left, and is not waited for any more, is not to be paid. KEYS as for a top-up.
+function Recharge.leaving(keys, args)
+  local books, number = find_books(keys) or reject('unknown_account', 'the tenant has no account'), whole(args[1], 1)
+  local refill = Recharge.refill(books)
+  local booked = redis.call('HGET', keys[6], Recharge.id(books, number)) or ''
+  if booked:match('^%d+ [1-9]') then return reply('leaving', 'no') end
+  if redis.call('HGET', keys[1], 'asked') == text(number) then return reply('leaving', 'again') end
+  local is_wanted = number == refill.number and Recharge.waits(refill) and books.account.status ~= 'closed'
+  if is_wanted then redis.call('HSET', keys[1], 'asked', number) end
+  return reply('leaving', is_wanted and 'first' or 'no')
+end
+
+-- number: nobody was reached; it is as if it had not left.
+function Recharge.returned(keys, args)
+  if redis.call('HGET', keys[1], 'asked') == args[1] then redis.call('HDEL', keys[1], 'asked') end
+  return reply('done')
+end
+
 -- --------------------------------------------------------------------------------------------- the answers
 
 function Recharge.fail(books, why)
@@ -341,7 +365,8 @@ end
 -- What the clock brings.
 function Recharge.tend(books)
   local refill = Recharge.refill(books)
-  if refill.ends > 0 and refill.ends <= books.now then
+  -- Nothing ends later than a day after what is counted: else it was written before the clock was set back.
+  if refill.ends > 0 and (refill.ends <= books.now or refill.ends > books.now + 2 * DAY_MS) then
     if Recharge.waits(refill) then
       Recharge.fail(books, 'timeout')
     elseif refill.state == 'failed' or refill.state == 'exhausted' then
