@@ -142,7 +142,7 @@ class Gateway:
     async def _open_notifier(self) -> Payments:
         # The deliverer is made of what is made here.
         recharges = Recharges(self.ledger, self.directory, lambda tenant: self.deliverer.wake(tenant))  # noqa: PLW0108
-        webhooks = WebhookNotifier(allow_private=self.settings.webhook.allow_private, heard=recharges.heard)
+        webhooks = WebhookNotifier(allow_private=self.settings.webhook.allow_private)
         await self._stack.enter_async_context(webhooks)
         return Payments(recharges, self.directory, webhooks, CommandPayments())
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
@@ -43,9 +43,6 @@ _NAMES = {"recharge_id": "id"}  # the ledger's own word for a receiver's: the ev
 
 _ANSWERED = frozenset({"recharge.requested"})  # what a receiver may answer at once
 
-Heard = Callable[[OutboxEvent, bytes], Awaitable[bool]]
-"""Takes the first bytes of an answer; False: the event is to be sent again."""
-
 _log = structlog.get_logger("callgate.webhooks")
 
 
@@ -58,15 +55,12 @@ class WebhookNotifier:
         allow_private: bool = False,
         timeout_seconds: float = TIMEOUT_SECONDS,
         now_seconds: Callable[[], float] = time.time,
-        heard: Heard | None = None,
     ) -> None:
         """Reach public addresses only, unless ``allow_private``; and this machine where a URL names it.
 
         An admin who writes 127.0.0.1 or localhost into a URL means it, and no name server can change that. A name that
-        turns out to be of this machine, or of its network, is the word of somebody else. ``heard`` is told what a
-        receiver answered to a request for a recharge.
+        turns out to be of this machine, or of its network, is the word of somebody else.
         """
-        self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._allow_private = allow_private
         self._now_seconds = now_seconds
@@ -90,7 +84,7 @@ class WebhookNotifier:
         """POST the event once. ``secret``: one ``whsec_…``, or several separated by spaces; signed with each.
 
         Acknowledged when the receiver answered 2xx within the time-out. A redirect is not followed and is no answer.
-        The body of the answer is only read of a request for a recharge. Never raises for what a receiver does.
+        The beginning of its body is only read of a request for a recharge. Never raises for what a receiver does.
         """
         log = _log.bind(event_id=event.event_id, event_type=event.type, tenant=event.tenant, host=_host(url))
         try:
@@ -122,13 +116,8 @@ class WebhookNotifier:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Attempt(Outcome.FAILED, _words_of(error))
         if OK_FROM <= status < OK_BELOW:
-            return await self._hear(event, told)
+            return Attempt(Outcome.ACKNOWLEDGED, answer=told)
         return Attempt(Outcome.GONE if status == GONE else Outcome.FAILED, f"it answered {status}")
-
-    async def _hear(self, event: OutboxEvent, told: bytes) -> Attempt:
-        if self._heard is None or event.type not in _ANSWERED or await self._heard(event, told):
-            return Attempt(Outcome.ACKNOWLEDGED)
-        return Attempt(Outcome.FAILED, "its answer could not be booked")
 
     def _headers(self, event_id: str, body: bytes, secret: str) -> dict[str, str]:
         sent_at = str(int(self._now_seconds()))

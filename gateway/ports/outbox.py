@@ -1,6 +1,6 @@
 """Delivery of events: what waits for a webhook, whose turn it is, what became of an attempt, what was given up."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -32,6 +32,8 @@ class Attempt:
     outcome: Outcome
     why: str = ""
     was_sent: bool = True  # False: for certain nobody has it
+    answer: bytes = b""  # the first bytes of what the receiver said to a request for a recharge
+    then: Callable[[], Awaitable["Attempt"]] | None = None  # is left to do, away from the receiver
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import random
 import secrets
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -191,7 +192,7 @@ class Deliverer:
         if tenant is None or not self._has_lane(tenant):
             return None
         lane = self._lane(tenant)
-        async with self._slots.at("" if self._is_for_programs else _host(tenant.webhook_url)):
+        async with self._slots.at(tenant.payment_command[0] if self._is_for_programs else _host(tenant.webhook_url)):
             if self._is_stopping:
                 return None
             mark = mark_of(tenant, lane)
@@ -202,27 +203,35 @@ class Deliverer:
             if self._notices is not None:
                 # Before it leaves, and not before the claim: it may have been written in between.
                 await self._notices.take(tenant)
-            return await self._attempt(tenant, turn, lane)
+            attempt = await self._attempt(tenant, turn.event, lane)
+        if attempt is None:
+            return 0.0
+        if attempt.then is not None:  # no longer at the receiver: its place is free for others
+            attempt = await self._kept(tenant, turn.event, lane, attempt.then())
+        return await self._ended(tenant.tenant_id, turn, attempt, lane)
 
-    async def _attempt(self, tenant: Tenant, turn: Turn, lane: Lane) -> float | None:
-        event = turn.event
+    async def _attempt(self, tenant: Tenant, event: OutboxEvent, lane: Lane) -> Attempt | None:
+        """Make one; None where none has to be made."""
         if not has_receiver(tenant, event):
             # Kept, it would reach a webhook of later days, and a request of long ago would be paid then.
             log.info("event.has_no_receiver", tenant=tenant.tenant_id, type=event.type, facts=event.facts)
             await self._ledger.outbox_done(tenant.tenant_id, event.entry_id, self._holder, lane)
-            return 0.0
+            return None
         if self._acknowledged.get(tenant.tenant_id) == event.entry_id:
-            return await self._done(tenant.tenant_id, event, lane)
-        attempt = await self._deliver(tenant, event, lane)
-        self._watch.delivered(event.type, is_acknowledged=attempt.outcome is Outcome.ACKNOWLEDGED)
-        if attempt.outcome is Outcome.ACKNOWLEDGED:
-            return await self._done(tenant.tenant_id, event, lane)
-        return await self._not_done(tenant.tenant_id, turn, attempt, lane)
-
-    async def _deliver(self, tenant: Tenant, event: OutboxEvent, lane: Lane) -> Attempt:
-        """Make the attempt, and keep the turn for as long as it lasts."""
+            await self._done(tenant.tenant_id, event, lane)
+            return None
         secret = " ".join(tenant.webhook_secrets)
-        attempt = asyncio.ensure_future(self._notifier.deliver(tenant.webhook_url, secret, event))
+        return await self._kept(tenant, event, lane, self._notifier.deliver(tenant.webhook_url, secret, event))
+
+    async def _ended(self, tenant_id: str, turn: Turn, attempt: Attempt, lane: Lane) -> float | None:
+        self._watch.delivered(turn.event.type, is_acknowledged=attempt.outcome is Outcome.ACKNOWLEDGED)
+        if attempt.outcome is Outcome.ACKNOWLEDGED:
+            return await self._done(tenant_id, turn.event, lane)
+        return await self._not_done(tenant_id, turn, attempt, lane)
+
+    async def _kept(self, tenant: Tenant, event: OutboxEvent, lane: Lane, made: Awaitable[Attempt]) -> Attempt:
+        """Wait for what is made of an event, and keep the turn for as long as that lasts."""
+        attempt = asyncio.ensure_future(made)
         try:
             while not (await asyncio.wait({attempt}, timeout=RENEW_SECONDS))[0]:
                 with contextlib.suppress(LedgerUnavailable):  # it ends by itself then

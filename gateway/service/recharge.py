@@ -148,7 +148,6 @@ class Payments:
     """Implements ``ports.Notifier``: a request for a recharge goes to who takes payments, if it is still wanted."""
 
     def __init__(self, recharges: Recharges, directory: Directory, webhooks: Notifier, program: PaymentProgram) -> None:
-        """``webhooks`` takes what a webhook answers to ``recharges.heard`` by itself."""
         self._recharges = recharges
         self._directory = directory
         self._webhooks = webhooks
@@ -172,12 +171,20 @@ class Payments:
         attempt = await self._webhooks.deliver(url, secret, event)
         if leaving is Leaving.FIRST and not attempt.was_sent:
             await self._recharges.returned(event)
-        return attempt
+        return self._to_be_booked(event, attempt) if attempt.outcome is Outcome.ACKNOWLEDGED else attempt
 
     async def _ask_program(self, tenant: Tenant, event: OutboxEvent) -> Attempt:
         body = await self._program.ask(tenant.payment_command, tenant.payment_timeout_seconds, event)
         if body is None:
             return Attempt(Outcome.FAILED, "the payment program failed; the log says how")
-        if not await self._recharges.heard(event, body):
+        return self._to_be_booked(event, Attempt(Outcome.ACKNOWLEDGED, answer=body))
+
+    def _to_be_booked(self, event: OutboxEvent, attempt: Attempt) -> Attempt:
+        """To book it waits for the disk, and others wait for the receiver's time."""
+
+        async def book() -> Attempt:
+            if await self._recharges.heard(event, attempt.answer):
+                return attempt
             return Attempt(Outcome.FAILED, "its answer could not be booked")
-        return Attempt(Outcome.ACKNOWLEDGED)
+
+        return replace(attempt, then=book)

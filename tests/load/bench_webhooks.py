@@ -91,7 +91,7 @@ async def measure(
             await ledger.connect()
             directory = Directory(tenants)
             recharges = Recharges(ledger, directory, lambda _: None)
-            webhooks = await stack.enter_async_context(WebhookNotifier(heard=recharges.heard if pays else None))
+            webhooks = await stack.enter_async_context(WebhookNotifier())
             payments = Payments(recharges, directory, webhooks, CommandPayments())
             deliverers.append(Deliverer(ledger, directory, payments if pays else webhooks, Tally()))
         await open_accounts(ledgers[0], tenants)

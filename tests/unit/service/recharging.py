@@ -34,7 +34,7 @@ async def work(ledger: RedisLedger, tenant: Tenant) -> None:
     """Hold money for a call, deliver, have the clock bring what it brings; as often as the ledger is away, again."""
     directory = Directory([tenant])
     recharges = Recharges(ledger, directory, lambda _: None)  # it is woken all the time
-    async with WebhookNotifier(heard=recharges.heard) as webhooks:
+    async with WebhookNotifier() as webhooks:
         deliverer = Deliveries(ledger, directory, Payments(recharges, directory, webhooks, CommandPayments()), Tally())
         while True:
             try:

@@ -93,6 +93,29 @@ async def test_a_thousand_tenants_cross_at_once_and_each_event_comes_once(house:
     assert receiver.most_at_once <= notify.ATTEMPTS_AT_A_HOST
 
 
+async def test_what_is_left_to_do_holds_no_place_at_the_receiver(house: House) -> None:
+    """An answer is booked when the disk has it: until then others are sent to the same host."""
+    tenants = [webhook(f"left-{number}") for number in range(notify.ATTEMPTS_AT_A_HOST + 8)]
+    await cross(house.books.real, tenants)
+    disk = asyncio.Event()
+
+    async def book() -> Attempt:
+        await disk.wait()
+        return ACKNOWLEDGED
+
+    post = Post(replace(ACKNOWLEDGED, then=book))
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    for tenant in tenants:
+        deliverer.wake(tenant.tenant_id)
+    await until(lambda: len(post.sent) == len(tenants))
+    assert all([await house.books.outbox(tenant.tenant_id, 1) for tenant in tenants]), (
+        "none is done before it is booked"
+    )
+    disk.set()
+    await emptied(house.books.real, tenants)
+    deliverer.stop()
+
+
 async def test_a_receiver_that_hangs_delays_only_itself(house: House) -> None:
     """While hundreds of tenants' attempts hang at one host, those of another host are all delivered."""
     stuck, well = Receiver(hang=True), Receiver()

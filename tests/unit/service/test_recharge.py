@@ -66,7 +66,6 @@ class Till:
         """What delivers, with its tenant as it is now."""
         self.directory = Directory([tenant])
         self.recharges = Recharges(self.house.books, self.directory, lambda name: self.deliverer.wake(name))  # noqa: PLW0108
-        self.webhooks._heard = self.recharges.heard
         self.payments = Payments(self.recharges, self.directory, self.webhooks, CommandPayments())
         return Deliveries(self.house.books, self.directory, self.payments, self.house.tally)
 
@@ -252,7 +251,7 @@ async def test_a_part_of_an_answer_books_nothing(house: House, webhooks: Webhook
             writer.write(bytes([letter]))
             await asyncio.sleep(0.005 if length == b"20" else 0.2)
 
-    async with raw(drip) as url, WebhookNotifier(timeout_seconds=0.3, heard=webhooks._heard) as impatient:
+    async with raw(drip) as url, WebhookNotifier(timeout_seconds=0.3) as impatient:
         one = await till(house, impatient, url)
         attempt = await one.payments.deliver(url, SECRET, await first_event(one))
     assert attempt.outcome is (Outcome.ACKNOWLEDGED if length == b"20" else Outcome.FAILED)
@@ -346,7 +345,7 @@ async def test_a_thousand_tenants_are_recharged_at_once(house: House) -> None:
         await cross(house.books.real, tenants)
         directory = Directory(tenants)
         recharges = Recharges(house.books, directory, lambda name: deliverer.wake(name))  # noqa: PLW0108 - it is made below
-        async with WebhookNotifier(heard=recharges.heard) as webhooks:
+        async with WebhookNotifier() as webhooks:
             payments = Payments(recharges, directory, webhooks, CommandPayments())
             deliverer = Deliveries(house.books, directory, payments, house.tally)
             for tenant in tenants:
