@@ -13,6 +13,7 @@ from gateway.adapters import tasks
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
+from gateway.adapters.exposure_file import FileExposureStore
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
@@ -33,6 +34,7 @@ from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
+from gateway.service.exposure import Exposures
 from gateway.service.notices import Notices
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
@@ -95,10 +97,14 @@ class Gateway:
         self._stack.push_async_callback(self.deliverer.drain, DRAIN_SECONDS)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
+        lent = FileExposureStore(self.settings.ledger.queue_dir, self.watch)
+        self._stack.push_async_callback(lent.close)
+        self.exposures = Exposures(lent, self.watch)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
         await self.arrears.load()
+        await self.exposures.load(self.ledger, self.arrears)
         await self._take_back_calls()
         for switch in self.switches:
             switch.start()
@@ -226,7 +232,7 @@ class Gateway:
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
         switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
-        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake)
+        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake, self.exposures)
         board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
         self.switches.append(switch)
         self.boards[settings.name] = board

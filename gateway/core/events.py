@@ -14,6 +14,30 @@ class LedgerSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposed:
+    """The tenant's exposure pays for so many seconds of the call in all, which cost that much in all. It is on disk."""
+
+    at_ms: int
+    granted_seconds: int
+    granted_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotExposed:
+    """The tenant's exposure is used up, or could not be written down."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The ledger holds what was granted, or has charged it."""
+
+    granted_seconds: int
+    granted_micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class Armed:
     """The PBX took the cap: it ends the leg after that many seconds in all. ``at_ms`` is its clock now."""
 
@@ -82,6 +106,9 @@ Event = (
     | Refused
     | Settled
     | LedgerSilent
+    | Exposed
+    | NotExposed
+    | Registered
     | Armed
     | VerdictMissed
     | AskSilenced

@@ -283,7 +283,7 @@ class Switchboard:
         tenant = call.terms.tenant.tenant_id
 
         def on_verdict(decision: str) -> None:
-            reason = str(call.reason or "ok")
+            reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
             self.world.watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
 
         session = Session(call, self.world, self._closed, on_verdict)
