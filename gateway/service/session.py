@@ -94,6 +94,7 @@ class Session:
         "_alarm",
         "_lane",
         "_on_closed",
+        "_on_decided",
         "_on_verdict",
         "_tasks",
         "_world",
@@ -108,19 +109,23 @@ class Session:
         world: World,
         on_closed: Callable[["Session"], None],
         on_verdict: Callable[[str], None],
+        on_decided: Callable[["Session"], None],
     ) -> None:
+        """``on_decided``: the ask waits for the ledger no more."""
         self.call = call
         self.is_caller_gone = False
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
+        self._on_decided = on_decided
         self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
+        was_asked = self.call.state is State.ASKED
         try:
             effects = advance(self.call, event)
         except UndefinedTransition as error:
@@ -128,6 +133,8 @@ class Session:
             log.warning("call.undefined_transition", problem=str(error))
             return
         self.carry_out(*effects)
+        if was_asked and self.call.state is not State.ASKED:
+            self._on_decided(self)
         if self.call.was_lent:
             self._world.exposures.follow(self.call)
 
