@@ -10,6 +10,7 @@ from typing import Any, Self
 import structlog
 
 from gateway.adapters import tasks
+from gateway.adapters.ami.protocol import MAX_PENDING
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
@@ -21,6 +22,7 @@ from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.pressure import PressureCollector, Queue
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.settle_queue import FileSettleQueue
@@ -100,9 +102,12 @@ class Gateway:
         lent = FileExposureStore(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(lent.close)
         self.exposures = Exposures(lent, self.watch)
+        self.pressure = PressureCollector(self.exposures, self.watch.label_of)
+        self.watch.registry.register(self.pressure)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
+        self._watch_pressure()
         await self.arrears.load()
         await self.exposures.load(self.ledger, self.arrears)
         await self._take_back_calls()
@@ -237,6 +242,19 @@ class Gateway:
         self.switches.append(switch)
         self.boards[settings.name] = board
         self.watch.watch_links(settings.name, lambda: switch.stats)
+        self.pressure.watch(board)
+        self.pressure.queues.append(
+            Queue("ami_actions", lambda: sum(link.pending for link in switch.stats), MAX_PENDING, settings.name)
+        )
+
+    def _watch_pressure(self) -> None:
+        self.pressure.watch_tenants(lambda: self.directory)
+        most = self.ledger.most_pending
+        self.pressure.queues += [
+            Queue("ledger_steps", lambda: self.ledger.pipe.pending, most),
+            Queue("ledger_durable", lambda: self.ledger.pending_durable, most),
+            Queue("unsettled", lambda: len(self.queue) + len(self.arrears), None),
+        ]
 
     async def _take_back_calls(self) -> None:
         """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""

@@ -35,7 +35,12 @@ class FailureRule:
 
     def __post_init__(self) -> None:
         is_bounded = self.most_micros is not None or self.most_seconds is not None
-        assert is_bounded or self.policy is not Policy.CONTINUE, "an exposure without a bound would empty a business"
+        assert is_bounded or not self.is_lenient, "an exposure without a bound would empty a business"
+
+    @property
+    def is_lenient(self) -> bool:
+        """Something is lent by it."""
+        return self.policy is Policy.CONTINUE
 
 
 TERMINATE = FailureRule()

@@ -90,6 +90,11 @@ class Switchboard:
         """The sessions whose books are open."""
         return iter(tuple(self._sessions))
 
+    @property
+    def notes(self) -> int:
+        """How many refusals are on their way to the ledger."""
+        return len(self._notes)
+
     def __len__(self) -> int:
         return len(self._sessions)
 

@@ -42,6 +42,8 @@ class Turns:
         self._left = A_TURN * DROPS_FOR_ONE  # of this turn of the loop
         self._is_due = False
         self.refused = 0
+        # When the one was asked that has waited longest, as of the last turn, on the PBX's clock; 0: none waits.
+        self.oldest_at_ms = 0
 
     def __len__(self) -> int:
         """How many wait."""
@@ -50,12 +52,7 @@ class Turns:
     @property
     def asking(self) -> int:
         """How many wait for the ledger."""
-        return sum(self._asking.values())
-
-    @property
-    def oldest_at_ms(self) -> int:
-        """When the one was asked that has waited longest, on the PBX's clock; 0: none waits."""
-        return min((next(iter(asks.values())).at_ms for asks in self._waiting.values()), default=0)
+        return sum(list(self._asking.values()))  # also asked by the thread of a scrape
 
     def put(self, tenant: str, ask: Ask) -> None:
         """Take an ask now or in its turn. One channel waits with one ask: with the first telling of its last one."""
@@ -82,11 +79,14 @@ class Turns:
         del asks[uniqueid]
         if not asks:
             del self._waiting[tenant]
+        if not self._tenants:
+            self.oldest_at_ms = 0
 
     def stop(self) -> None:
         """Take no more."""
         self._waiting.clear()
         self._tenants.clear()
+        self.oldest_at_ms = 0
 
     def ask_ledger(self, tenant: str) -> None:
         """One more of its asks waits for the ledger."""
@@ -112,6 +112,7 @@ class Turns:
                 self._order.append(tenant)
         self._waiting[tenant][ask.uniqueid] = ask
         self._tenants[ask.uniqueid] = tenant
+        self.oldest_at_ms = self.oldest_at_ms or ask.at_ms
         self._due()
 
     def _due(self) -> None:
@@ -134,6 +135,7 @@ class Turns:
             _, ask = next(iter(asks.items()))
             self.forget(ask.uniqueid)
             self._take_one(ask)
+        self.oldest_at_ms = min((next(iter(asks.values())).at_ms for asks in self._waiting.values()), default=0)
         if self._order:
             self._due()
 

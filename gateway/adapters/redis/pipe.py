@@ -51,6 +51,10 @@ _STATE_WORDS: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 class Line(Protocol):
     """What carries commands to Redis: one connection, or several behind one face."""
 
+    @property
+    def pending(self) -> int:
+        """Commands whose callers wait."""
+
     async def connect(self) -> None:
         """Make sure that the server answers. Raises LedgerUnavailable."""
 
@@ -189,6 +193,11 @@ class Pipe(Line):
         self.commands = 0  # how many commands those writes carried
         self.links = 0  # how many connections it has had: another number, and it may be another server
 
+    @property
+    def pending(self) -> int:
+        """Commands that were not answered yet."""
+        return len(self._unsent) + len(self._sent)
+
     async def connect(self) -> None:
         """Make sure that the server answers. Raises LedgerUnavailable."""
         await self.call("PING")
@@ -201,7 +210,7 @@ class Pipe(Line):
         """
         if self._is_closed:
             raise LedgerUnavailable("The connection to the ledger is closed; nothing more can be asked.")
-        if len(self._unsent) + len(self._sent) >= self._most_pending:
+        if self.pending >= self._most_pending:
             raise LedgerUnavailable(
                 f"{self._most_pending} commands wait for the ledger already; look at what slows the server."
             )
