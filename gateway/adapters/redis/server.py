@@ -53,8 +53,9 @@ class Server:
         own_sync: Callable[[], None] | None = None,
         observe: Observer | None = None,
     ) -> None:
-        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
+        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``), of several, or of Sentinels.
 
+        Of a cluster: ``redis://a:1,b:2``; of Sentinels: ``redis+sentinel://a:1,b:2/NAME``.
         Nothing is sent before the first call.
         """
         make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
