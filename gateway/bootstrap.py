@@ -236,16 +236,18 @@ class Gateway:
 
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
-        switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
+        ami = ami_settings(settings)
+        switch = AmiSwitch(ami, lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
         world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake, self.exposures)
         board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self.watch.watch_links(settings.name, lambda: switch.stats)
         self.pressure.watch(board)
-        self.pressure.queues.append(
-            Queue("ami_actions", lambda: sum(link.pending for link in switch.stats), MAX_PENDING, settings.name)
-        )
+        self.pressure.queues += [
+            Queue("ami_actions", lambda: max(link.pending for link in switch.stats), MAX_PENDING, settings.name),
+            Queue("facts", lambda: switch.waiting_facts, ami.facts_limit, settings.name),
+        ]
 
     def _watch_pressure(self) -> None:
         self.pressure.watch_tenants(lambda: self.directory)

@@ -38,7 +38,7 @@ async def test_all_queues_and_the_exposure_are_in_the_metrics_from_the_start(tmp
     """A queue that nobody watches is found full by its callers."""
     async with bootstrap.Gateway(settings_of(tmp_path)) as gateway:
         text = gateway.watch.render()[0].decode()
-    for queue in ("asks", "refusal_notes", "ami_actions"):
+    for queue in ("asks", "refusal_notes", "ami_actions", "facts"):
         assert f'callgate_queue_length{{queue="{queue}",switch="pbx1"}} 0.0' in text
     for queue in ("ledger_steps", "ledger_durable", "unsettled"):
         assert f'callgate_queue_length{{queue="{queue}",switch=""}}' in text
