@@ -8,9 +8,13 @@ from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 
 @dataclass(frozen=True, slots=True)
 class LedgerSilent:
-    """A reserve or an extend could not be asked, or its answer was lost: it may have happened or not."""
+    """A reserve or an extend could not be asked, or its answer was lost: it may have happened or not.
+
+    ``was_rejected``: there was an answer, and it makes no sense for this step. Nothing is lent on that.
+    """
 
     at_ms: int
+    was_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ LAST_RESORT_MS = 2_000
 
 def unheard_ask(call: Call, event: LedgerSilent) -> Effects:
     """Nobody knows whether money is held for an ask."""
+    if event.was_rejected:
+        return asking.deny_unheard(call, event)
     terms, policy = call.terms, call.terms.tenant.failure.policy
     refuse_at_ms = terms.verdict_deadline_ms - REFUSE_EARLY_MS - ALARM_EARLY_MS
     if terms.tenant.failure.is_lenient and event.at_ms < terms.verdict_deadline_ms:
@@ -61,7 +63,7 @@ def unheard_extend(call: Call, event: LedgerSilent) -> Effects:
     """Nobody knows whether a live call got more: it borrows when the cut is near."""
     left_ms = call.cap_at_ms - event.at_ms
     is_time = talking.FINAL_DEADLINE_MS <= left_ms <= LAST_RESORT_MS
-    may_borrow = call.terms.tenant.failure.is_lenient and call.final_reason is None
+    may_borrow = call.terms.tenant.failure.is_lenient and call.final_reason is None and not event.was_rejected
     if may_borrow and is_time and not call.shrink_to_seconds:
         offered = ladder(call.schedule, call.granted_seconds, call.terms.tenant.quantum_seconds)
         if offered.rungs:

@@ -44,8 +44,8 @@ class Listener(Protocol):
         """The ledger's answer to a step."""
         ...
 
-    def unheard(self) -> None:
-        """A reserve, an extend or a shrink got no answer: it may have happened or not."""
+    def unheard(self, *, was_rejected: bool = False) -> None:
+        """A reserve, an extend or a shrink got no answer, or one that is none: it may have happened or not."""
         ...
 
     def given_up(self, step: LedgerStep) -> None:
@@ -73,7 +73,7 @@ class _Nobody:
 
     def heard(self, answer: Answer) -> None: ...
 
-    def unheard(self) -> None: ...
+    def unheard(self, *, was_rejected: bool = False) -> None: ...
 
     def given_up(self, step: LedgerStep) -> None: ...
 
@@ -282,7 +282,7 @@ class Lane:
             return
         self._steps.popleft()
         self._tries = 0
-        self._give_up(step)
+        self._give_up(step, was_rejected=not isinstance(error, LedgerUnavailable))
 
     def _give_up_waiting(self) -> None:
         """An extend behind a step that is to be sent again waits for a silent ledger: the core decides what follows."""
@@ -338,11 +338,11 @@ class Lane:
         )
         self._queue.put(self._kept)
 
-    def _give_up(self, step: LedgerStep) -> None:
+    def _give_up(self, step: LedgerStep, *, was_rejected: bool) -> None:
         if self._kept is not None and isinstance(step, Settle):
             self._queue.set_aside(self._kept)
         if isinstance(step, Reserve | Extend | Shrink):
-            self._listener.unheard()
+            self._listener.unheard(was_rejected=was_rejected)
         else:
             self._listener.given_up(step)
 

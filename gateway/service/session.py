@@ -199,9 +199,9 @@ class Session:
             self._world.outbox_written(self.key.tenant)
         self.tell(answer)
 
-    def unheard(self) -> None:
-        """A reserve or an extend got no answer."""
-        self.tell(LedgerSilent(self._world.switch.now_ms()))
+    def unheard(self, *, was_rejected: bool = False) -> None:
+        """A reserve or an extend got no answer, or one that is none."""
+        self.tell(LedgerSilent(self._world.switch.now_ms(), was_rejected))
 
     def registered(self, step: Register) -> None:
         """The ledger holds what the call was granted."""

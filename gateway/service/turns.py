@@ -18,8 +18,8 @@ from gateway.core.facts import Ask
 A_TURN = 8
 DROPS_FOR_ONE = 16  # to drop one that is late costs so much less
 # Waiting for the ledger, of one tenant at one switch: their answers come before that to another's ask. At 1 ms a step
-# they are 16,000 asks a second. Measured with 2,000 asks a second by one tenant, the median wait of another's: 40 ms behind
-# 256 of these, 16 behind 32, 6 behind 16; and no more CPU for an ask.
+# they are 16,000 asks a second. Measured with 2,000 asks a second by one tenant, the median wait of another's: 40 ms
+# behind 256 of these, 16 behind 32, 6 behind 16; and no more CPU for an ask.
 MOST_ASKING = 16
 # Waiting for their turn, of one tenant and of all at one switch. More could not be decided before their deadline.
 MOST_OF_TENANT = 1_000

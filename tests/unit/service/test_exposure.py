@@ -11,7 +11,7 @@ from gateway.core.call import State
 from gateway.core.events import QuotaLow
 from gateway.core.exposure import FailureRule, Policy
 from gateway.core.facts import AskSilenced, LegAnswered
-from gateway.ports import LedgerUnavailable
+from gateway.ports import LedgerRejected, LedgerUnavailable
 from gateway.service.exposure import Exposures
 from gateway.service.session import Session
 from gateway.service.unsettled import Arrears
@@ -257,6 +257,25 @@ async def test_a_ledger_that_is_still_away_at_a_start_leaves_what_was_lent_on_di
     with pytest.raises(LedgerUnavailable):
         await Exposures(lax.shelf, lax.tally).load(lax.books)
     assert lax.shelf.lent
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_nothing_is_lent_where_the_ledger_rejects(lax: House, *, is_new: bool) -> None:
+    """It could be asked: a call whose books were closed by another hand must not go on for nothing."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    fault = LedgerRejected("stale_step", "another hand closed it")
+    if is_new:
+        lax.books.faults["reserve"] = [fault]
+        lax.switch.lives(CALLER)
+        lax.board.handle(lax.ask())
+        await until(lambda: bool(lax.switch.verdicts))
+        assert ":deny:" in lax.switch.verdicts[-1][1]
+    else:
+        session = await lax.answered()
+        lax.books.faults["extend"] = [fault]
+        await lax.quota_low(session, ANSWERED_AT_MS + 58_500)
+        assert lax.switch.armed == []
+    assert exposed(lax) == 0
 
 
 async def test_nothing_is_lent_on_a_full_disk(lax: House) -> None:
