@@ -10,9 +10,11 @@ from typing import Any, Self
 import structlog
 
 from gateway.adapters import tasks
+from gateway.adapters.ami.protocol import MAX_PENDING
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
+from gateway.adapters.exposure_file import FileExposureStore
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
@@ -20,6 +22,7 @@ from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.payment_program import CommandPayments
+from gateway.adapters.pressure import PressureCollector, Queue
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.settle_queue import FileSettleQueue
@@ -34,6 +37,7 @@ from gateway.service.archive import Archiver
 from gateway.service.deliveries import Deliveries
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
+from gateway.service.exposure import Exposures
 from gateway.service.notices import Notices
 from gateway.service.reap import Reaper
 from gateway.service.recharge import Payments, Recharges
@@ -95,10 +99,17 @@ class Gateway:
         self._stack.push_async_callback(self._drain)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
+        lent = FileExposureStore(self.settings.ledger.queue_dir, self.watch)
+        self._stack.push_async_callback(lent.close)
+        self.exposures = Exposures(lent, self.watch)
+        self.pressure = PressureCollector(self.exposures, self.watch.label_of)
+        self.watch.registry.register(self.pressure)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
+        self._watch_pressure()
         await self.arrears.load()
+        await self.exposures.load(self.ledger, self.arrears)
         await self._take_back_calls()
         for switch in self.switches:
             switch.start()
@@ -230,12 +241,27 @@ class Gateway:
 
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
-        switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
-        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake)
+        ami = ami_settings(settings)
+        switch = AmiSwitch(ami, lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
+        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake, self.exposures)
         board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self.watch.watch_links(settings.name, lambda: switch.stats)
+        self.pressure.watch(board)
+        self.pressure.queues += [
+            Queue("ami_actions", lambda: max(link.pending for link in switch.stats), MAX_PENDING, settings.name),
+            Queue("facts", lambda: switch.waiting_facts, ami.facts_limit, settings.name),
+        ]
+
+    def _watch_pressure(self) -> None:
+        self.pressure.watch_tenants(lambda: self.directory)
+        most = self.ledger.most_pending
+        self.pressure.queues += [
+            Queue("ledger_steps", lambda: self.ledger.pipe.pending, most),
+            Queue("ledger_durable", lambda: self.ledger.pending_durable, most),
+            Queue("unsettled", lambda: len(self.queue) + len(self.arrears), None),
+        ]
 
     async def _take_back_calls(self) -> None:
         """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""

@@ -127,7 +127,7 @@ class PrometheusWatch:
         self._verdicts: dict[tuple[str, str, str], Counter] = {}
         self._charges: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._ledger_times: dict[str, Histogram] = {}
-        self._reasons = _Bounded([NONE, *REASON_UNSAID.values(), *(reason.value for reason in Reason)])
+        self._reasons = _Bounded([NONE, *REASON_UNSAID.values(), "exposure", *(reason.value for reason in Reason)])
         self._classes = _Bounded([])
         self._event_types = _Bounded(EVENT_TYPES)
         self._places = _Bounded(FAULT_PLACES)
@@ -270,6 +270,10 @@ class PrometheusWatch:
         self._reloads.labels("taken" if is_taken else "refused").inc()
         if is_taken:
             self._config_loaded.set_to_current_time()
+
+    def label_of(self, tenant: str) -> tuple[str, str]:
+        """A tenant's label and its currency: for collectors of their own."""
+        return self._labels.get(tenant, (OTHER, NONE))
 
     def watch_links(self, switch: str, links: ReadLinks) -> None:
         """Show what a switch's connections count, read at each scrape. It is up when all of them are."""

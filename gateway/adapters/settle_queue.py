@@ -40,6 +40,11 @@ class FileSettleQueue:
         self._changes: dict[CallKey, tuple[Unsettled, str | None]] = {}
         self._failed: dict[CallKey, tuple[Unsettled, str | None]] = {}  # tried again with the next one
         self._writer: asyncio.Task[None] | None = None
+        self._waiting: set[CallKey] = set()
+
+    def __len__(self) -> int:
+        """How many settles of this process the ledger has not taken."""
+        return len(self._waiting)
 
     def put(self, entry: Unsettled) -> None:
         """Keep it until it is done."""
@@ -72,6 +77,7 @@ class FileSettleQueue:
     # ---------------------------------------------------------------------------------------------- in the event loop
 
     def _change(self, entry: Unsettled, kind: str | None) -> None:
+        (self._waiting.add if kind == _PENDING else self._waiting.discard)(entry.key)
         self._changes, self._failed = {**self._failed, **self._changes, entry.key: (entry, kind)}, {}
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="callgate-unsettled")

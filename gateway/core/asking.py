@@ -29,10 +29,16 @@ def begin(call: Call) -> Effects:
 
 def allow(call: Call, grant: Grant) -> Effects:
     """Money is held: the verdict goes out, with what it pays for as the first cap."""
-    call.state = State.RESERVED
     call.granted_seconds = call.armed_seconds = grant.granted_seconds  # Dial's L() arms it at the answer
     call.granted_micros, call.included_seconds = grant.held_micros, grant.included_seconds
-    text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, grant.granted_seconds * 1000)
+    call.booked_seconds, call.booked_micros = call.granted_seconds, call.granted_micros
+    return allowed(call)
+
+
+def allowed(call: Call) -> Effects:
+    """The verdict that says so."""
+    call.state = State.RESERVED
+    text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
     return (SendVerdict(text, call.terms.verdict_deadline_ms),)
 
 

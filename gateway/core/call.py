@@ -87,6 +87,10 @@ class Call:
     warned_of_seconds: int = 0  # the cut, from the answer, that the caller was last warned of
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
     extensions: int = 0
+    booked_seconds: int = 0  # of the grant, what the books are known to hold or to have charged ...
+    booked_micros: int = 0  # ... and its price; the rest is the tenant's exposure
+    was_lent: bool = False  # something was granted on exposure
+    lent_micros: int = 0  # the most of it at a time
     legs: tuple[LegDialled, ...] = ()  # dialled and not ended, before the answer
     leg: str = ""  # the leg that answered and is paid for
     answered_at_ms: int = 0
@@ -154,6 +158,16 @@ class Call:
         """
         tenant = self.terms.tenant
         return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
+
+    @property
+    def exposed(self) -> tuple[int, int]:
+        """Seconds and micro-units that were promised, or talked, and that no books are known to have."""
+        if self.state in {State.RELEASED, State.REFUSED}:
+            return 0, 0
+        seconds, micros = self.granted_seconds, self.granted_micros
+        if self.state is State.SETTLED:
+            seconds, micros = self.billed_seconds, self.charge_of(self.billed_seconds)[0]
+        return max(0, seconds - self.booked_seconds), max(0, micros - self.booked_micros)
 
     @property
     def is_fair(self) -> bool:
@@ -251,4 +265,5 @@ class Call:
             cause_q850=self.cause_q850,
             was_cut=was_cut,
             included_seconds=self.charge_of(self.billed_seconds)[1] if self.billed_seconds else 0,
+            exposed_micros=self.lent_micros,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
 from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
+from gateway.core.exposure import Rung
 from rating import Ladder
 
 # Alarms ring on a grid, a little early: one that is so early came in its time all the same.
@@ -106,7 +107,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Hold again what was granted: the ledger lost it in a fail-over. Not answered."""
+    """Hold what was granted, which the ledger lost in a fail-over or was never asked for. Answered by Registered."""
 
     step: int
     granted_seconds: int
@@ -117,6 +118,14 @@ class Register:
     pool: Pool | None
     included_seconds: int
     curbs: Curbs = NO_CURBS
+
+
+@dataclass(frozen=True, slots=True)
+class Borrow:
+    """Take more on the tenant's exposure, since the ledger is silent. Answered by Exposed or NotExposed."""
+
+    offered: tuple[Rung, ...]  # the last one that fits is taken
+    booked: Rung  # what the books are known to hold or to have charged for the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,8 @@ Effect = (
     | Arm
     | Wake
     | Warn
+    | Register
+    | Borrow
     | Settle
     | Release
     | EndLeg

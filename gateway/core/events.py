@@ -8,9 +8,37 @@ from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 
 @dataclass(frozen=True, slots=True)
 class LedgerSilent:
-    """A reserve or an extend could not be asked, or its answer was lost: it may have happened or not."""
+    """A reserve or an extend could not be asked, or its answer was lost: it may have happened or not.
+
+    ``was_rejected``: there was an answer, and it makes no sense for this step. Nothing is lent on that.
+    """
 
     at_ms: int
+    was_rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The tenant's exposure pays for so many seconds of the call in all, which cost that much in all. It is on disk."""
+
+    at_ms: int
+    granted_seconds: int
+    granted_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotExposed:
+    """The tenant's exposure is used up, or could not be written down."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The ledger holds what was granted, or has charged it."""
+
+    granted_seconds: int
+    granted_micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,9 @@ Event = (
     | Refused
     | Settled
     | LedgerSilent
+    | Exposed
+    | NotExposed
+    | Registered
     | Armed
     | VerdictMissed
     | AskSilenced

@@ -17,7 +17,7 @@ Rules of money:
 from collections.abc import Callable
 from typing import Any
 
-from gateway.core import asking, talking
+from gateway.core import asking, policy, talking
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.call import Call, State
 from gateway.core.effects import (
@@ -29,10 +29,13 @@ from gateway.core.events import (
     CallerEnded,
     CreditShort,
     Event,
+    Exposed,
     LedgerSilent,
     LegEnded,
+    NotExposed,
     QuotaLow,
     QuotaOver,
+    Registered,
     ToppedUp,
     VerdictMissed,
 )
@@ -103,7 +106,11 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
 
     rule(asked, Grant, asking.allow, reserved)
     rule(asked, Refused, asking.deny, refused)
-    rule(asked, LedgerSilent, asking.deny_unheard, refused)
+    rule(asked, LedgerSilent, policy.unheard_ask, asked, refused)
+    rule(asked, QuotaLow, policy.ask_again, asked, refused)
+    rule(asked, Exposed, policy.allow_lent, reserved)
+    rule(asked, NotExposed, policy.deny_unlent, refused)
+    rule((reserved, ringing), QuotaLow, _nothing)  # the alarm of an ask that was to be refused by now
     rule((asked, reserved), AskSilenced, asking.let_go, released)
     rule((asked, reserved, ringing), CallerEnded, asking.let_go, released)
     rule(reserved, VerdictMissed, asking.let_go, released)
@@ -118,7 +125,10 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(final, (QuotaLow, ToppedUp), talking.ask_more, extending, final)
     rule(extending, Grant, talking.extended, answered)
     rule(extending, Refused, talking.become_final, final, answered)
-    rule(extending, LedgerSilent, talking.ask_again_later, answered)
+    rule(extending, LedgerSilent, policy.unheard_extend, answered, extending)
+    rule(extending, Exposed, policy.extend_lent, answered)
+    rule(extending, NotExposed, policy.extend_unlent, answered)
+    rule((reserved, ringing, *_LIVE, *_OVER), Registered, policy.note_registered)
     rule(extending, ToppedUp, talking.note_top_up)
     rule(extending, QuotaLow, _nothing)
     rule(answered, ToppedUp, _nothing)
@@ -138,7 +148,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(refused, Settled, _nothing)
     rule(_OVER, (LegDialled, LegAnswered), _stray_leg)
     # Answers that were on their way: a later step has overtaken them.
-    rule(_OVER, (Grant, Refused, LedgerSilent, Armed, VerdictMissed), _nothing)
+    rule(_OVER, (Grant, Refused, LedgerSilent, Exposed, NotExposed, Armed, VerdictMissed), _nothing)
     rule(_OVER, AskSilenced, _note_continued)
     rule(_OVER, (LegEnded, CallerEnded, QuotaLow, QuotaOver, ToppedUp, CreditShort), _nothing)
     return table

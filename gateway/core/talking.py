@@ -47,7 +47,12 @@ def connect(call: Call, event: LegAnswered) -> Effects:
     call.leg = event.leg
     call.legs = ()
     call.answer_at(event.at_ms)
-    record = RecordAnswer(event.leg, event.at_ms, call.granted_seconds * 1000 + VALIDITY_SLACK_MS)
+    # What was lent is not in the books: they are told of the grant and of the answer in one.
+    record = (
+        registration(call, event.at_ms)
+        if call.was_lent
+        else RecordAnswer(event.leg, event.at_ms, call.granted_seconds * 1000 + VALIDITY_SLACK_MS)
+    )
     # Dial's L() caps the leg that the asker itself dialled. One behind a Local channel loses that cap when the
     # Local channel optimizes itself away (measured): it gets its own.
     arm = () if is_direct else (set_cap(call),)
@@ -114,12 +119,18 @@ def extended(call: Call, grant: Grant) -> Effects:
     call.state = State.ANSWERED
     call.is_step_unheard = False
     call.granted_micros, call.included_seconds = call.committed_micros + grant.held_micros, grant.included_seconds
+    call.booked_seconds, call.booked_micros = grant.granted_seconds, call.granted_micros
     if call.shrink_to_seconds:
         assert grant.granted_seconds == call.shrink_to_seconds
         call.granted_seconds, call.shrink_to_seconds = grant.granted_seconds, 0
         return (Wake(max(call.cap_at_ms - call.lead_ms, call.step_at_ms + AFTER_YOU_MS), is_over=False),)
     assert grant.granted_seconds > call.granted_seconds
     call.granted_seconds, call.final_reason = grant.granted_seconds, None
+    return arm_extension(call)
+
+
+def arm_extension(call: Call) -> Effects:
+    """The PBX hears of a longer grant."""
     call.extensions += 1
     step_ms = (call.granted_seconds - call.armed_seconds) * 1000
     arm = Arm(call.leg, call.cap_at_ms, call.granted_seconds, step_ms + call.lead_ms + OVERDUE_MS)
@@ -131,14 +142,16 @@ def become_final(call: Call, refused: Refused) -> Effects:
     call.state = State.FINAL
     call.final_reason = refused.reason
     call.is_step_unheard = False
+    # What was lent while they were silent is talked, or will be: they hold it all the same.
+    lent = (registration(call, call.step_at_ms),) if call.exposed != (0, 0) else ()
     if call.was_topped_up:
-        return (Wake(0, is_over=False),)  # at once: the refusal was given before the top-up
+        return *lent, Wake(0, is_over=False)  # at once: the refusal was given before the top-up
     if effects := _catch_up(call, call.step_at_ms):
-        return effects
+        return *lent, *effects
     last_ask_ms = call.cap_at_ms - LAST_ASK_MS
     if call.step_at_ms >= last_ask_ms - ALARM_EARLY_MS:
-        return (Wake(call.cap_at_ms + OVERDUE_MS, is_over=True),)
-    return count_down(call, call.step_at_ms, Wake(last_ask_ms, is_over=False))
+        return *lent, Wake(call.cap_at_ms + OVERDUE_MS, is_over=True)
+    return *lent, *count_down(call, call.step_at_ms, Wake(last_ask_ms, is_over=False))
 
 
 def ask_again_later(call: Call, event: LedgerSilent) -> Effects:
@@ -226,8 +239,9 @@ def leg_ended(call: Call, event: LegEnded) -> Effects:
 
 
 def registration(call: Call, now_ms: int) -> Register:
-    """What the books must hold for an answered call; the shell asks for it when they turn out to know less."""
-    left_ms = max(0, call.cap_at_ms - now_ms)
+    """What the books must hold for a call; the shell asks for it when they turn out to know less."""
+    answered_at_ms = call.answered_at_ms or call.terms.latest_answer_ms  # else it may still ring so long
+    left_ms = max(0, answered_at_ms + call.granted_seconds * 1000 - now_ms)
     return Register(
         max(0, call.step - 1),  # the step itself is sent again, and must be newer
         call.granted_seconds,

@@ -15,6 +15,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from gateway.core.barring import NO_BARRING, Barring
+from gateway.core.exposure import TERMINATE, FailureRule
 from gateway.core.guards import NO_GUARDS, Guards
 from gateway.core.limits import Limit
 from gateway.core.notices import NO_SUBSCRIPTION, Subscription
@@ -97,6 +98,7 @@ class Tenant:
     warning_seconds: int = WARNING_SECONDS  # how long before a final cut the caller hears of it; 0: not at all
     warning_sound: str = ""  # a sound file of the PBX; empty: a tone
     credit_limit_micros: int = 0
+    failure: FailureRule = TERMINATE  # what becomes of its calls when the ledger cannot be asked
     recharge: RechargeRule | None = None
     payment_command: tuple[str, ...] = ()  # the program, and its arguments, that recharges are asked of; empty: none
     payment_timeout_seconds: int = PAYMENT_TIMEOUT_SECONDS

@@ -14,6 +14,7 @@ from gateway.ports.books import (
     FundsCame,
     LedgerRejected,
     LedgerUnavailable,
+    Lent,
     Lot,
     OutboxEvent,
     StoredCall,
@@ -22,7 +23,7 @@ from gateway.ports.books import (
 )
 from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
-from gateway.ports.ledger import Ledger, SettleQueue
+from gateway.ports.ledger import ExposureStore, Ledger, SettleQueue
 from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
 from gateway.ports.outbox import (
@@ -54,6 +55,7 @@ __all__ = [
     "CreditRanShort",
     "DeadEvent",
     "DeskLedger",
+    "ExposureStore",
     "FundsCame",
     "Grant",
     "JournalReader",
@@ -63,6 +65,7 @@ __all__ = [
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
+    "Lent",
     "ListNotWhole",
     "Lot",
     "MailBox",

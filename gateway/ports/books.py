@@ -139,6 +139,15 @@ class OutboxEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """A call that was granted something on exposure: all that another process needs to register it."""
+
+    key: CallKey
+    registration: Register
+    meta: str  # as given to reserve()
+
+
+@dataclass(frozen=True, slots=True)
 class Unsettled:
     """A settle that the ledger has not taken: all that is needed to send it again, by another process too."""
 

@@ -1,4 +1,4 @@
-"""The ledger, and where settlements wait that it has not taken."""
+"""The ledger, and where waits what it has not taken: settlements, and calls that went on without it."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
@@ -10,6 +10,7 @@ from gateway.ports.books import (
     AccountTerms,
     Balance,
     CallKey,
+    Lent,
     StoredCall,
     TopUp,
     Unsettled,
@@ -213,4 +214,24 @@ class SettleQueue(Protocol):
 
     async def pending(self) -> Sequence[Unsettled]:
         """What an earlier process left."""
+        ...
+
+
+class ExposureStore(Protocol):
+    """Calls that were granted something on exposure, on disk: one entry a call, a later one replaces it."""
+
+    async def keep(self, lent: Lent) -> None:
+        """Have it on disk before this returns. Raises OSError: then it may be there or not."""
+        ...
+
+    def note(self, lent: Lent) -> None:
+        """Have it on disk soon. Never raises: what cannot be written is told to a person."""
+        ...
+
+    def forget(self, key: CallKey) -> None:
+        """The ledger has it, or it is no call any more. As ``note``."""
+        ...
+
+    async def kept(self) -> Sequence[Lent]:
+        """What an earlier process left. Raises OSError."""
         ...

@@ -44,8 +44,8 @@ class Listener(Protocol):
         """The ledger's answer to a step."""
         ...
 
-    def unheard(self) -> None:
-        """A reserve, an extend or a shrink got no answer: it may have happened or not."""
+    def unheard(self, *, was_rejected: bool = False) -> None:
+        """A reserve, an extend or a shrink got no answer, or one that is none: it may have happened or not."""
         ...
 
     def given_up(self, step: LedgerStep) -> None:
@@ -54,6 +54,10 @@ class Listener(Protocol):
 
     def registration(self) -> Register | None:
         """What the ledger must hold for the call; None before its answer."""
+        ...
+
+    def registered(self, step: Register) -> None:
+        """The ledger holds it."""
         ...
 
     @property
@@ -69,11 +73,13 @@ class _Nobody:
 
     def heard(self, answer: Answer) -> None: ...
 
-    def unheard(self) -> None: ...
+    def unheard(self, *, was_rejected: bool = False) -> None: ...
 
     def given_up(self, step: LedgerStep) -> None: ...
 
     def registration(self) -> Register | None: ...
+
+    def registered(self, step: Register) -> None: ...
 
 
 _NOBODY = _Nobody()
@@ -136,6 +142,11 @@ class Lane:
         if isinstance(step, Settle) and len(self._steps) > 1:
             rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend | Shrink)]
             self._steps = deque([self._steps[0], *rest])  # what is at the head is on its way already
+        if self._again is not None and isinstance(
+            step, Extend | Shrink
+        ):  # the ledger is silent: it is told so, a turn on
+            asyncio.get_running_loop().call_soon(self._tell_unheard)
+            return
         self._steps.append(step)
         if self._sent is None and self._again is None:
             self._send_head()
@@ -157,6 +168,8 @@ class Lane:
 
     def _send_head(self) -> None:
         self._again = None
+        if isinstance(self._steps[0], Register):  # while it waited, more may have been granted
+            self._steps[0] = self._listener.registration() or self._steps[0]
         try:
             self._sent = asyncio.ensure_future(self._send(self._steps[0]))
         except Exception as error:  # noqa: BLE001 - it is told a turn later, as all else: who added the step is not done
@@ -248,7 +261,9 @@ class Lane:
         self._tries = 0
         if self._kept is not None and isinstance(step, Settle):
             self._queue.done(self._kept)
-        if answer is not None:
+        if isinstance(step, Register):
+            self._listener.registered(step)
+        elif answer is not None:
             self._listener.heard(answer)
 
     def _fail(self, error: BaseException) -> None:
@@ -263,10 +278,22 @@ class Lane:
             self._keep_settle()
             seconds = min(RETRY_FIRST_SECONDS * 2 ** min(self._tries - 1, 9), RETRY_LONGEST_SECONDS)
             self._again = asyncio.get_running_loop().call_later(seconds, self._send_head)
+            self._give_up_waiting()
             return
         self._steps.popleft()
         self._tries = 0
-        self._give_up(step)
+        self._give_up(step, was_rejected=not isinstance(error, LedgerUnavailable))
+
+    def _give_up_waiting(self) -> None:
+        """An extend behind a step that is to be sent again waits for a silent ledger: the core decides what follows."""
+        booking = [step for step in self._steps if not isinstance(step, Extend | Shrink)]
+        if len(booking) < len(self._steps):  # there is one at the most: its call waits for what comes of it
+            self._steps = deque(booking)
+            self._listener.unheard()
+
+    def _tell_unheard(self) -> None:
+        if not self._is_stopped:
+            self._listener.unheard()
 
     def _register(self, step: LedgerStep, error: BaseException) -> bool:
         """Put a registration before a step that the books know too little for; False where that cannot help."""
@@ -311,11 +338,11 @@ class Lane:
         )
         self._queue.put(self._kept)
 
-    def _give_up(self, step: LedgerStep) -> None:
+    def _give_up(self, step: LedgerStep, *, was_rejected: bool) -> None:
         if self._kept is not None and isinstance(step, Settle):
             self._queue.set_aside(self._kept)
         if isinstance(step, Reserve | Extend | Shrink):
-            self._listener.unheard()
+            self._listener.unheard(was_rejected=was_rejected)
         else:
             self._listener.given_up(step)
 

@@ -63,6 +63,8 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         committed_micros=stored.charged_micros,
         granted_seconds=stored.granted_seconds,
         granted_micros=stored.charged_micros + stored.held_micros,
+        booked_seconds=stored.granted_seconds,
+        booked_micros=stored.charged_micros + stored.held_micros,
         included_seconds=stored.included_seconds,
         pool_period=stored.pool.partition("|")[2],
         # Whether the last grant's cap reached the PBX is not known: it is taken as set until Status tells.

@@ -14,6 +14,7 @@ from gateway.core import verdict
 from gateway.core.call import Call, State
 from gateway.core.effects import (
     Arm,
+    Borrow,
     Close,
     Effect,
     EndLeg,
@@ -29,7 +30,16 @@ from gateway.core.effects import (
     Wake,
     Warn,
 )
-from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
+from gateway.core.events import (
+    Armed,
+    Event,
+    LedgerSilent,
+    LegEnded,
+    QuotaLow,
+    QuotaOver,
+    Registered,
+    VerdictMissed,
+)
 from gateway.core.lifecycle import UndefinedTransition, advance
 from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
@@ -44,6 +54,7 @@ from gateway.ports import (
     Watch,
 )
 from gateway.service import memo
+from gateway.service.exposure import Exposures
 from gateway.service.lane import Answer, Lane, LedgerStep
 
 log = structlog.get_logger(__name__)
@@ -67,6 +78,7 @@ class World:
     watch: Watch
     sink: CDRSink
     outbox_written: Callable[[str], None]  # a tenant's outbox has something to deliver
+    exposures: Exposures
 
 
 def verdict_answered(written: "asyncio.Future[None]") -> None:
@@ -82,6 +94,7 @@ class Session:
         "_alarm",
         "_lane",
         "_on_closed",
+        "_on_decided",
         "_on_verdict",
         "_tasks",
         "_world",
@@ -96,19 +109,23 @@ class Session:
         world: World,
         on_closed: Callable[["Session"], None],
         on_verdict: Callable[[str], None],
+        on_decided: Callable[["Session"], None],
     ) -> None:
+        """``on_decided``: the ask waits for the ledger no more."""
         self.call = call
         self.is_caller_gone = False
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
+        self._on_decided = on_decided
         self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
+        was_asked = self.call.state is State.ASKED
         try:
             effects = advance(self.call, event)
         except UndefinedTransition as error:
@@ -116,27 +133,38 @@ class Session:
             log.warning("call.undefined_transition", problem=str(error))
             return
         self.carry_out(*effects)
+        if was_asked and self.call.state is not State.ASKED:
+            self._on_decided(self)
+        if self.call.was_lent:
+            self._world.exposures.follow(self.call)
 
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""
         for effect in effects:
             match effect:
-                case Reserve() | RecordAnswer() | Extend() | Shrink() | Settle() | Release():
+                case Reserve() | RecordAnswer() | Extend() | Shrink() | Register() | Settle() | Release():
                     self._lane.add(effect)
                 case Wake():
                     self._set_alarm(effect)
                 case SendVerdict():
                     self._write_verdict(effect)
-                case Arm():
-                    self._spawn(self._arm(effect))
-                case Warn():
-                    self._spawn(self._warn(effect))
-                case EndLeg():
-                    self._spawn(self._end_leg(effect))
-                case Look():
-                    self._spawn(self.look(effect.leg))
                 case Close():
                     self._close(effect)
+                case _:
+                    self._spawn(self._errand(effect))
+
+    def _errand(self, effect: Arm | Warn | EndLeg | Look | Borrow) -> Coroutine[Any, Any, None]:
+        match effect:
+            case Arm():
+                return self._arm(effect)
+            case Warn():
+                return self._warn(effect)
+            case EndLeg():
+                return self._end_leg(effect)
+            case Look():
+                return self.look(effect.leg)
+            case Borrow():
+                return self._borrow(effect)
 
     @property
     def has_to_book(self) -> bool:
@@ -171,9 +199,18 @@ class Session:
             self._world.outbox_written(self.key.tenant)
         self.tell(answer)
 
-    def unheard(self) -> None:
-        """A reserve or an extend got no answer."""
-        self.tell(LedgerSilent(self._world.switch.now_ms()))
+    def unheard(self, *, was_rejected: bool = False) -> None:
+        """A reserve or an extend got no answer, or one that is none."""
+        self.tell(LedgerSilent(self._world.switch.now_ms(), was_rejected))
+
+    def registered(self, step: Register) -> None:
+        """The ledger holds what the call was granted."""
+        self.tell(Registered(step.granted_seconds, step.granted_micros))
+
+    async def _borrow(self, effect: Borrow) -> None:
+        exposures = self._world.exposures
+        self.tell(await exposures.lend(self.call, effect, self._world.switch.now_ms()))
+        exposures.follow(self.call)  # it may have ended meanwhile
 
     def given_up(self, step: LedgerStep) -> None:
         """The ledger will not close this call: the record is written all the same, for a person to reconcile."""
@@ -289,6 +326,7 @@ class Session:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        self._world.exposures.drop(self.key)
         self._on_closed(self)
         asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal
 

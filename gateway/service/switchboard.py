@@ -26,6 +26,7 @@ from gateway.core.facts import (
     LinkDown,
     LinkUp,
 )
+from gateway.core.reasons import Reason
 from gateway.core.restrain import curbs_of_refusal
 from gateway.core.tenant import Tenant
 from gateway.ports import (
@@ -40,6 +41,7 @@ from gateway.ports import (
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.session import Session, World, verdict_answered
+from gateway.service.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,10 @@ DRAIN_LOOK_SECONDS = 0.01
 SHORT_SECONDS = 0.1
 # An adapter may hold facts back until it believes them, but not asks (adapters/ami/suspicion.py: some 12 ms).
 HELD_FACTS_SECONDS = 0.03
+# Emergency numbers are short: no longer one is looked for among asks that would have to wait.
+MOST_EMERGENCY_DIGITS = 6
+# Refusals on their way to the ledger. Nobody waits for them: those beyond are not noted, and counted.
+MOST_NOTES = 1_000
 
 
 class Switchboard:
@@ -77,10 +83,17 @@ class Switchboard:
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
+        self.turns = Turns(self._ask, self._refuse)
+        self.notes_dropped = 0
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
         return iter(tuple(self._sessions))
+
+    @property
+    def notes(self) -> int:
+        """How many refusals are on their way to the ledger."""
+        return len(self._notes)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -91,7 +104,7 @@ class Switchboard:
         """Take one fact. Never waits, never raises for what a switch may say."""
         match fact:
             case Ask():
-                self._ask(fact)
+                self._heard(fact)
             case LegDialled():
                 self._dialled(fact)
             case LegAnswered():
@@ -100,6 +113,7 @@ class Switchboard:
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
+                self.turns.forget(fact.uniqueid)
                 session = self._by_caller.get(fact.uniqueid)
                 if session is not None and session.call.terms.ask.nonce == fact.nonce:
                     session.tell(fact)
@@ -200,29 +214,50 @@ class Switchboard:
 
     def stop(self) -> None:
         """Let go of every call; the ledger keeps them."""
+        self.turns.stop()
         for session in self:
             session.stop()
 
     # ---------------------------------------------------------------------------------------------------- asks
 
-    def _ask(self, ask: Ask, is_again: bool = False) -> None:
-        heard_at = time.perf_counter()
+    def _heard(self, ask: Ask) -> None:
+        """Decide an ask in its turn; an emergency call has no need to wait for one."""
         if self.heard_of(ask) is not None:
             return
+        if len(self.turns) and len(ask.number) <= MOST_EMERGENCY_DIGITS and self.directory.is_emergency(ask.number):
+            self._ask(ask)
+            return
+        tenant = self.directory.payer(ask)
+        self.turns.put("" if tenant is None else tenant.tenant_id, ask)
+
+    def _refuse(self, ask: Ask) -> None:
+        """There is no room for it to wait in."""
+        deadline_ms = ask.at_ms + self.deadline_ms
+        word = self._answer(ask, verdict.deny(ask.nonce, Reason.OVERLOAD), deadline_ms) or "deny"
+        self.world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0)
+
+    def _ask(self, ask: Ask, is_again: bool = False) -> bool:
+        """Decide an ask; False where there was nothing to do."""
+        heard_at = time.perf_counter()
+        if self.heard_of(ask) is not None:
+            return False
         deadline_ms = ask.at_ms + self.deadline_ms
         if self.world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
             self.world.watch.authorized("", "late", "verdict_late", 0.0)
-            return
+            return False
         if not is_again and self._is_leg_ending(ask):
             asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._ask, ask, True)
-            return
+            return True
         decision = decide(ask, self.directory.payer(ask), deadline_ms, self.directory.is_emergency)
         self._supersede(ask)
         if isinstance(decision, Terms):
             session = self._open(Call(decision), heard_at)
-            session.carry_out(*begin(session.call))
-            return
+            effects = begin(session.call)
+            if session.call.state is State.ASKED:  # else it was refused without the ledger
+                self.turns.ask_ledger(session.key.tenant)
+            session.carry_out(*effects)
+            return True
         if isinstance(decision, Pass):
             text, word, reason = verdict.let_pass(ask.nonce, decision.dial_number), "pass", "unmetered"
         else:
@@ -231,11 +266,15 @@ class Switchboard:
             self._note_refusal(ask, decision)
         word = self._answer(ask, text, deadline_ms) or word
         self.world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
+        return True
 
     def _note_refusal(self, ask: Ask, denied: Deny) -> None:
         """Nobody waits for it: the verdict does not depend on it."""
         tenant = self.directory.get(denied.tenant)
         if tenant is None:
+            return
+        if len(self._notes) >= MOST_NOTES:
+            self.notes_dropped += 1
             return
         key, curbs = CallKey(tenant.tenant_id, call_id(ask)), curbs_of_refusal(tenant, ask)
         try:
@@ -283,10 +322,10 @@ class Switchboard:
         tenant = call.terms.tenant.tenant_id
 
         def on_verdict(decision: str) -> None:
-            reason = str(call.reason or "ok")
+            reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
             self.world.watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
 
-        session = Session(call, self.world, self._closed, on_verdict)
+        session = Session(call, self.world, self._closed, on_verdict, self._decided)
         self._by_caller[call.caller] = session
         self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
         self._sessions.add(session)
@@ -320,9 +359,13 @@ class Switchboard:
         self._caller_ended(fact.uniqueid, fact.at_ms)
 
     def _caller_ended(self, uniqueid: str, at_ms: int) -> None:
+        self.turns.forget(uniqueid)
         session = self._by_caller.get(uniqueid)
         if session is not None:
             self.let_go(session, at_ms)
+
+    def _decided(self, session: Session) -> None:
+        self.turns.decided(session.key.tenant)
 
     def _closed(self, session: Session) -> None:
         self._sessions.discard(session)

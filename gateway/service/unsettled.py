@@ -34,6 +34,10 @@ class Arrears:
         """Whether a call's settle still waits."""
         return key in self._pending
 
+    def __len__(self) -> int:
+        """How many still wait."""
+        return len(self._pending)
+
     async def load(self) -> None:
         """Read the queue, and send what is in it once."""
         self._pending = {entry.key: entry for entry in await self._queue.pending()}

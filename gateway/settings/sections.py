@@ -51,7 +51,8 @@ _DOMAIN: Final = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
 _MOST_LOCAL_PART, _MOST_ADDRESS = 64, 254
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+_SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
+_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *_SENTINEL_SCHEMES)
 
 
 def wrong(what: str, remedy: str) -> PydanticCustomError:
@@ -114,7 +115,8 @@ def _redis_url(value: str) -> str:
         return value
     remedy = (
         'write "embedded", or a URL such as redis://127.0.0.1:6379/0, rediss://… or unix:///run/redis.sock; of a '
-        "cluster name some nodes: redis://10.0.0.1:6379,10.0.0.2:6379"
+        "cluster name some nodes: redis://10.0.0.1:6379,10.0.0.2:6379; of Sentinels, and the name of what they watch: "
+        "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster"
     )
     try:
         url = urlsplit(value)
@@ -126,6 +128,8 @@ def _redis_url(value: str) -> str:
         raise wrong("this begins with no scheme of Redis", remedy)
     if not is_whole:
         raise wrong("this names no host or no socket", remedy)
+    if url.scheme in _SENTINEL_SCHEMES and re.fullmatch(r"/[^/]+(/[0-9]+)?", url.path) is None:
+        raise wrong("this does not say what the Sentinels watch", remedy)
     return value
 
 

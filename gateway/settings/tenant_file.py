@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PlainSerializer, StrictBool, StrictInt, StringConstraints
 
+from gateway.core.exposure import Policy
 from gateway.core.forecast import MOST_MINUTES
 from gateway.core.notices import DEFAULT_LANGUAGE, Notice
 from gateway.core.recharge import (
@@ -130,6 +131,25 @@ class QuotaSection(Section):
         "(and what is not needed yet is given back)",
         '"shrink"',
         Fairness.SHRINK,
+    )
+
+
+class FailureSection(Section):
+    """What becomes of the tenant's calls when the ledger cannot be asked: RFC 8506, 8.14."""
+
+    policy: Policy = key(
+        "terminate (new calls are refused, live ones end at the end of what they hold), continue (both go on, up to an "
+        "exposure) or retry-and-terminate (a new call is tried again until its deadline)",
+        '"continue"',
+        Policy.TERMINATE,
+    )
+    exposure: Amount | None = key(
+        "with continue: the most money that calls may cost without the ledger, at each gateway", '"20.00"', None
+    )
+    exposure_minutes: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = key(
+        "with continue: the most minutes that calls may be granted without the ledger, at each gateway, 1 to 1000000",
+        "60",
+        None,
     )
 
 
@@ -307,6 +327,7 @@ class TenantFile(TermsSection):
     dial: DialSection = key("what the trunk wants", "[dial]", DialSection())
     quota: QuotaSection = key("how much a call is granted at a time", "[quota]", QuotaSection())
     warning: WarningSection = key("what a caller hears before the money ends", "[warning]", WarningSection())
+    failure: FailureSection = key("what becomes of calls without the ledger", "[failure]", FailureSection())
     recharge: RechargeSection = key("when to ask for money", "[recharge]", RechargeSection())
     webhook: WebhookSection | None = key("where events go", "[webhook]", None)
     notices: NoticesSection | None = key("who is told by e-mail", "[notices]", None)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from gateway.core.addresses import is_address, is_public, names_loopback
 from gateway.core.notices import NO_SUBSCRIPTION, Notice, Subscription
 from gateway.core.tenant import DialFormat, Tenant, decode_webhook_secret
+from gateway.settings.failure import failure_of
 from gateway.settings.reading import Document
 from gateway.settings.recharge import recharge_of
 from gateway.settings.secrets import secret_text
@@ -33,13 +34,19 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
     _check_notices(document)
     check_terms(document)
     terms = plans.terms_of(document)
+    failure = failure_of(document)
     recharge = recharge_of(document, 0 if terms is None else terms.credit_limit_micros)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
     secrets: tuple[str, ...] = ()
     if file.webhook is not None:
         _check_webhook_url(document, file.webhook.url, allow_private=allow_private)
         secrets = _webhook_secrets(document, file.webhook)
-    if number_plan is None or terms is None or any(not problem.is_warning for problem in problems[before:]):
+    if (
+        number_plan is None
+        or terms is None
+        or failure is None
+        or any(not problem.is_warning for problem in problems[before:])
+    ):
         return None
     _check_coverage(document, plans, terms, number_plan)
     _check_new_country(document, terms)
@@ -66,6 +73,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
         warning_sound=file.warning.sound,
         credit_limit_micros=terms.credit_limit_micros,
         credit_months=terms.credit_months,
+        failure=failure,
         recharge=recharge,
         payment_command=file.recharge.command,
         payment_timeout_seconds=file.recharge.command_timeout_seconds,

@@ -117,7 +117,9 @@ class Phones:
         self._asked = 0
         self._boards = {}
         for is_metered, switch in self._switches.items():
-            world = World(gateway.ledger, gateway.queue, switch, gateway.watch, Tally(), lambda _: None)
+            world = World(
+                gateway.ledger, gateway.queue, switch, gateway.watch, Tally(), lambda _: None, gateway.exposures
+            )
             self._boards[is_metered] = Switchboard(world, gateway.directory, 2_000, lambda *_: None)
             gateway.boards[f"{name}-{is_metered}"] = self._boards[is_metered]
         metered = self._boards[True]

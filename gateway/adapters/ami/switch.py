@@ -81,6 +81,11 @@ class AmiSwitch:
         return self._events.stats.fault or self._actions.stats.fault
 
     @property
+    def waiting_facts(self) -> int:
+        """Facts that were not handed on yet."""
+        return len(self._facts)
+
+    @property
     def stats(self) -> tuple[LinkStats, LinkStats]:
         """Counters of the session for events and of that for actions."""
         return self._events.stats, self._actions.stats

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from gateway.adapters.redis.pipe import Word
+from gateway.adapters.redis.sentinel import SCHEMES
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 Address = tuple[str, int]  # host and port; of a unix socket, its path and 0
@@ -49,6 +50,8 @@ def address_of(url: str) -> Address:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return parts.path, 0
+    if parts.scheme in SCHEMES:  # of several hosts; who is behind them is looked up at each connect
+        return parts.netloc.rpartition("@")[2], 0
     return parts.hostname or "localhost", parts.port or _PORT
 
 

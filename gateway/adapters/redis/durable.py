@@ -131,6 +131,11 @@ class DurablePipe:
         self._is_closed = False
         self.batches = 0  # how many were sent, each with one wait
 
+    @property
+    def pending(self) -> int:
+        """Steps that are not on disk yet."""
+        return len(self._waiting) + len(self._under_way)
+
     async def connect(self) -> None:
         """Make sure that the server answers, and learn what it can promise. Raises LedgerUnavailable."""
         await self.pipe.connect()
@@ -163,7 +168,7 @@ class DurablePipe:
             return
         if self._is_closed:
             raise LedgerUnavailable("The connection to the ledger is closed; nothing more can be booked.")
-        if len(self._waiting) + len(self._under_way) >= self._most_pending:
+        if self.pending >= self._most_pending:
             raise LedgerUnavailable(
                 f"{self._most_pending} steps wait for the ledger's disk already; look at what slows the server."
             )

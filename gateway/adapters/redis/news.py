@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.adapters.redis import sentinel
 from gateway.adapters.redis.wire import is_tenant
 from gateway.ports import CreditRanShort, FundsCame
 
@@ -50,7 +51,9 @@ async def follow(urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None
 async def _listen(url: str, urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None]:
     no_retry = Retry(NoBackoff(), 0)  # a silent reconnect would hide that messages may be lost
     async with (
-        Redis.from_url(url, protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS) as client,
+        Redis.from_url(
+            await sentinel.current_url(url), protocol=2, retry=no_retry, socket_timeout=_QUIET_SECONDS
+        ) as client,
         client.pubsub() as subscription,
     ):
         await subscription.subscribe(*_CHANNELS)

@@ -32,6 +32,7 @@ from redis.exceptions import (
 )
 
 from gateway.adapters import tasks
+from gateway.adapters.redis import sentinel
 from gateway.ports import LedgerUnavailable
 
 Word = str | bytes | int
@@ -50,6 +51,10 @@ _STATE_WORDS: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 
 class Line(Protocol):
     """What carries commands to Redis: one connection, or several behind one face."""
+
+    @property
+    def pending(self) -> int:
+        """Commands whose callers wait."""
 
     async def connect(self) -> None:
         """Make sure that the server answers. Raises LedgerUnavailable."""
@@ -105,12 +110,15 @@ class _Slot:
 class _Link(asyncio.Protocol):
     """A socket from the end of its handshake to its first fault."""
 
-    def __init__(self, transport: asyncio.WriteTransport, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: asyncio.WriteTransport, on_room: Callable[[], None], *, must_be_primary: bool = False
+    ) -> None:
         self.lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.sent: deque[_Slot] = deque()  # awaiting replies, which come in this very order
         self.has_room = True  # else commands wait in the pipe, which is bounded
         self.replies = 0
         self._on_room = on_room
+        self._must_be_primary = must_be_primary
         # Its word for "more bytes are needed" is False, which no reply can be: RESP2 has no booleans.
         self._reader = Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
         self._transport = transport
@@ -144,6 +152,8 @@ class _Link(asyncio.Protocol):
             raise reply if is_error else InvalidResponse("it answered what nobody asked")
         self.replies += 1
         self.sent.popleft().settle(_judged(reply) if is_error else reply)
+        if self._must_be_primary and isinstance(reply, ReadOnlyError):  # who is it now is found by the next connection
+            self.end(ConnectionError("it has become a replica"))
 
     def eof_received(self) -> None:
         """End at once; the transport would first write what is left."""
@@ -172,9 +182,13 @@ class Pipe(Line):
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 1.0, most_pending: int = 10_000) -> None:
-        """Take a ``redis://``, ``rediss://`` or ``unix://`` URL. Raises ValueError when it is none."""
-        self._options: dict[str, Any] = dict(parse_url(url))
-        self._class: type[AbstractConnection] = self._options.pop("connection_class", Connection)
+        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of Sentinels. Raises ValueError."""
+        self._url = url
+        self._is_watched = sentinel.is_watched(url)
+        if self._is_watched:
+            sentinel.read(url)
+        else:
+            parse_url(url)
         self._timeout_seconds = timeout_seconds
         self._most_pending = most_pending
         self._unsent: list[_Slot] = []
@@ -189,6 +203,11 @@ class Pipe(Line):
         self.commands = 0  # how many commands those writes carried
         self.links = 0  # how many connections it has had: another number, and it may be another server
 
+    @property
+    def pending(self) -> int:
+        """Commands that were not answered yet."""
+        return len(self._unsent) + len(self._sent)
+
     async def connect(self) -> None:
         """Make sure that the server answers. Raises LedgerUnavailable."""
         await self.call("PING")
@@ -201,7 +220,7 @@ class Pipe(Line):
         """
         if self._is_closed:
             raise LedgerUnavailable("The connection to the ledger is closed; nothing more can be asked.")
-        if len(self._unsent) + len(self._sent) >= self._most_pending:
+        if self.pending >= self._most_pending:
             raise LedgerUnavailable(
                 f"{self._most_pending} commands wait for the ledger already; look at what slows the server."
             )
@@ -263,10 +282,17 @@ class Pipe(Line):
 
     async def _open(self) -> AbstractConnection:
         # RESP2 has no push frames, so replies and commands match one to one; timeouts are this file's own.
-        connection = self._class(**{**self._options, "protocol": 2, "socket_timeout": None, "health_check_interval": 0})
+        own = {"protocol": 2, "socket_timeout": None, "health_check_interval": 0}
+        async with asyncio.timeout(self._timeout_seconds):
+            options: dict[str, Any] = dict(parse_url(await sentinel.current_url(self._url)))
+            made: type[AbstractConnection] = options.pop("connection_class", Connection)
+            return await self._connected(made(**options | own))
+
+    async def _connected(self, connection: AbstractConnection) -> AbstractConnection:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()  # type: ignore[no-untyped-call]
+            if self._is_watched:
+                await sentinel.check_primary(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -276,7 +302,7 @@ class Pipe(Line):
         """Carry commands and replies until the first fault; return that, and whether anything was answered."""
         writer = connection._writer  # noqa: SLF001 - redis-py has no public name for its socket
         assert writer is not None, "it has just connected"
-        link = self._link = _Link(writer.transport, self._flush)
+        link = self._link = _Link(writer.transport, self._flush, must_be_primary=self._is_watched)
         self._sent = link.sent
         self.links += 1
         try:

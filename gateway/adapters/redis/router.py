@@ -143,6 +143,11 @@ class Router(Line):
         found = [cluster.url_of(address, self._seeds[0]) for address in addresses]
         return list(dict.fromkeys([*found, *self._seeds]))
 
+    @property
+    def pending(self) -> int:
+        """Commands at all servers, and those that wait for one."""
+        return sum(node.line.pending for node in list(self._nodes.values())) + len(self._strays)
+
     async def connect(self) -> None:
         """See what is there, and that every primary answers and has the functions.
 

@@ -53,8 +53,9 @@ class Server:
         own_sync: Callable[[], None] | None = None,
         observe: Observer | None = None,
     ) -> None:
-        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``) or of a cluster (``redis://a:1,b:2``).
+        """Take the URL of a server (``redis://``, ``rediss://``, ``unix://``), of several, or of Sentinels.
 
+        Of a cluster: ``redis://a:1,b:2``; of Sentinels: ``redis+sentinel://a:1,b:2/NAME``.
         Nothing is sent before the first call.
         """
         make = partial(Pipe, timeout_seconds=timeout_seconds, most_pending=most_pending)
@@ -69,8 +70,14 @@ class Server:
             own_sync=own_sync,
         )
         self._durable: Final = Router(url, careful, load_functions, timeout_seconds=patience)
+        self.most_pending: Final = most_pending
         self._kept_ms = wire.checked_amount(ids_kept_days, 1) * _DAY_MS
         self._observe = observe
+
+    @property
+    def pending_durable(self) -> int:
+        """Steps that wait for the disk; the others are the pipe's own ``pending``."""
+        return self._durable.pending
 
     async def connect(self) -> None:
         """Make sure that the server is there, or every primary of the cluster, and has the functions.

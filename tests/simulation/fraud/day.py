@@ -12,13 +12,14 @@ from gateway.bootstrap import open_account
 from gateway.core.cdr import CallRecord
 from gateway.core.tenant import Tenant
 from gateway.service.directory import Directory
+from gateway.service.exposure import Exposures
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
 from gateway.settings import load
 from tests.ledger.crash import CrashServer
 from tests.ledger.preload import faketime_library
-from tests.unit.service.house import Drawer, Tally
+from tests.unit.service.house import Drawer, Shelf, Tally
 
 from . import hours
 from .phones import Outcome, PlayedSwitch
@@ -116,7 +117,8 @@ class Day:
     async def play(self, ledger: hours.InTurn, calls: Sequence[Wanted]) -> Played:
         """Until the last call is over and booked."""
         await open_account(ledger, self._tenant)
-        world = World(ledger, Drawer(), self.switch, self._tally, self._tally, lambda _: None)
+        exposures = Exposures(Shelf(), self._tally)
+        world = World(ledger, Drawer(), self.switch, self._tally, self._tally, lambda _: None, exposures)
         board = Switchboard(world, Directory([self._tenant]), DEADLINE_MS, Resync().on_gap)
         self.switch.tell = board.handle
         lines = groupby(sorted(calls, key=lambda call: call.line), key=lambda call: call.line)

@@ -19,12 +19,14 @@ from gateway.ports import (
     Balance,
     CallKey,
     LedgerUnavailable,
+    Lent,
     SwitchUnavailable,
     Unsettled,
     VerdictLate,
 )
 from gateway.service import memo
 from gateway.service.directory import Directory
+from gateway.service.exposure import Exposures
 from gateway.service.resync import Resync
 from gateway.service.session import Session, World
 from gateway.service.switchboard import Switchboard
@@ -169,6 +171,33 @@ class Drawer:
         return list(self.entries.values())
 
 
+class Shelf:
+    """Implements ports.ExposureStore in memory, where it outlives a process."""
+
+    def __init__(self) -> None:
+        self.lent: dict[CallKey, Lent] = {}
+        self.fault: OSError | None = None
+
+    async def keep(self, lent: Lent) -> None:
+        """Keep it, or fail as a full disk does."""
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        self.lent[lent.key] = lent
+
+    def note(self, lent: Lent) -> None:
+        """Keep it."""
+        self.lent[lent.key] = lent
+
+    def forget(self, key: CallKey) -> None:
+        """Forget it."""
+        self.lent.pop(key, None)
+
+    async def kept(self) -> Sequence[Lent]:
+        """What is on it."""
+        return list(self.lent.values())
+
+
 class Tally:
     """Implements ports.Watch and ports.CDRSink: keeps what it is told."""
 
@@ -222,13 +251,15 @@ class House:
         self.switch = FakeSwitch()
         self.tally = Tally()
         self.drawer = Drawer()
+        self.shelf = Shelf()
         self.directory = Directory([self.tenant])
         self.resync = Resync()
+        self.exposures = Exposures(self.shelf, self.tally)
         self.board = self.new_board()
 
     def new_board(self) -> Switchboard:
         """A switchboard that knows nothing, as that of a new process."""
-        world = World(self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None)
+        world = World(self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None, self.exposures)
         return Switchboard(world, self.directory, 2_000, self.resync.on_gap)
 
     def terms(self) -> AccountTerms:

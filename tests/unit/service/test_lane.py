@@ -32,7 +32,7 @@ class Ear:
         if self.fault is not None:
             raise self.fault
 
-    def unheard(self) -> None:
+    def unheard(self, *, was_rejected: bool = False) -> None:
         """Keep it."""
         self.told.append("unheard")
 

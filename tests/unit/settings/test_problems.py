@@ -18,6 +18,8 @@ GATEWAY_CASES = [
     ('url = "embedded"', 'url = "redis://a:1,,b:2"', "redis.url", 2, "redis://10.0.0.1:6379,10.0.0.2:6379"),
     ('url = "embedded"', 'url = "redis://a:1,b:0"', "redis.url", 2, "redis://10.0.0.1:6379,10.0.0.2:6379"),
     ('url = "embedded"', 'url = "redis://a:1,b:x"', "redis.url", 2, "redis://10.0.0.1:6379,10.0.0.2:6379"),
+    ('url = "embedded"', 'url = "redis+sentinel://a,b"', "redis.url", 2, "redis+sentinel://10.0.0.1:26379"),
+    ('url = "embedded"', 'url = "redis+sentinel://a/n/x"', "redis.url", 2, "redis+sentinel://10.0.0.1:26379"),
     ("[redis]", "[reddis]", "reddis", 1, 'did you mean "redis"?'),
     ('name = "pbx1"', "", "switch[1].name", 4, 'write name = "pbx1"'),
     ('name = "pbx1"', 'name = "pbx/1"', "switch[1].name", 5, "letters, digits"),
