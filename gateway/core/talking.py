@@ -207,7 +207,9 @@ def note_top_up(call: Call, _: ToppedUp) -> Effects:
 def look(call: Call, event: QuotaOver) -> Effects:
     """The cap has passed and no end was heard."""
     if event.at_ms < call.armed_until_ms:  # an alarm of before the last extension, or the PBX's clock was set back
-        return (Wake(call.armed_until_ms + OVERDUE_MS, is_over=True),)
+        due_ms = call.cap_at_ms - call.lead_ms
+        is_due = event.at_ms >= due_ms
+        return (Wake(call.armed_until_ms + OVERDUE_MS if is_due else due_ms, is_over=is_due),)
     return Look(call.leg), Wake(event.at_ms + OVERDUE_MS, is_over=True)
 
 

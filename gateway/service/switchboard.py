@@ -100,9 +100,7 @@ class Switchboard:
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
-                session = self._by_caller.get(fact.uniqueid)
-                if session is not None and session.call.terms.ask.nonce == fact.nonce:
-                    session.tell(fact)
+                self._silenced(fact)
             case LinkUp() | Doubt():
                 self._on_gap(self, fact)
             case LinkDown():
@@ -261,11 +259,23 @@ class Switchboard:
         before = self._by_caller.get(ask.uniqueid)
         return before is not None and before.call.state is State.RINGING and bool(before.call.legs)
 
-    def _supersede(self, ask: Ask) -> None:
+    def _supersede(self, again: Ask | AskSilenced) -> None:
         """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
-        before = self._by_caller.get(ask.uniqueid)
+        before = self._by_caller.get(again.uniqueid)
         if before is not None and not before.call.is_live and not before.call.legs:
-            self.let_go(before, ask.at_ms)
+            self.let_go(before, again.at_ms)
+
+    def _silenced(self, fact: AskSilenced) -> None:
+        session = self._by_caller.get(fact.uniqueid)
+        if session is None:
+            return
+        known, is_free = session.call.terms.ask, not session.call.is_live and not session.call.legs
+        if known.nonce == fact.nonce:
+            session.tell(fact)
+        elif is_free and fact.at_ms > known.at_ms:
+            # Of an ask that came too late to be taken: what is dialled now, the ask of before does not pay for.
+            self._supersede(fact)
+            session.tell(fact)
 
     def _answer(self, ask: Ask, text: str, deadline_ms: int) -> str:
         """Write a verdict that holds no money; what became of it, for the counters: empty when it was written."""

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.call import State
+from gateway.core.effects import Wake
 from gateway.core.events import CreditShort, QuotaOver
 from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import advance
@@ -159,11 +160,29 @@ async def test_an_alarm_that_rings_early_because_the_clock_was_set_back_is_set_a
     assert advance(call, QuotaOver(call.armed_until_ms - 1)) != ()
 
 
+async def test_an_alarm_of_a_clock_that_was_set_back_leaves_time_to_ask_for_more() -> None:
+    """Else a call with credit is cut at the end of its first grant."""
+    call = build.answered_call()
+    assert advance(call, QuotaOver(call.answered_at_ms + 10_000)) == (Wake(call.cap_at_ms - call.lead_ms, False),)
+
+
+async def test_a_leg_that_is_paid_for_is_not_ended_by_a_clock_that_is_not_known_to_be_set_back(house: House) -> None:
+    """It was answered right after; pings tell of the clock up to two seconds later."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.clock_ms = ANSWERED_AT_MS + 90_000
+    session.tell(QuotaOver(house.switch.clock_ms))
+    await settled_down()
+    assert house.switch.looked == [LEG]
+    assert house.switch.ended == []
+
+
 async def test_a_leg_far_past_its_cap_is_ended_though_its_status_cannot_be_read(house: House) -> None:
     """Its text is spoilt for as long as it lives; a Hangup needs no status."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
     house.switch.clock_ms = ANSWERED_AT_MS + 90_000
+    session._up_at -= 90
     house.switch.status_faults = [ListNotWhole("forged")] * 100
     session.tell(QuotaOver(house.switch.clock_ms))
     await settled_down()
