@@ -94,7 +94,9 @@ class Resync:
             for status in listing.values():
                 _take_waiting_ask(board, status)  # before anything is waited for: it is as old as the listing
             for session in tuple(unknown):
-                if await _is_known_now(board, session, listing, latest_end_ms):
+                is_known = await _is_known_now(board, session, listing, latest_end_ms)
+                # A leg that was dialled while nobody listened is found in a whole list alone.
+                if is_known and (is_whole or session.call.state not in UNANSWERED):
                     unknown.discard(session)
             if is_whole and not unknown:
                 break

@@ -39,6 +39,7 @@ class Process:
         self.loop = loop
         self.name = name
         self.is_dead = False
+        self.died_at = 0.0
         self.is_paused = False
         self.kill_after: int | None = None  # callbacks; None: not that way
         self.on_kill: Callable[[], None] = lambda: None
@@ -68,7 +69,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL."""
         if not self.is_dead:
-            self.is_dead = True
+            self.is_dead, self.died_at = True, self.loop.seconds
             self._parked.clear()
             self.on_kill()
 

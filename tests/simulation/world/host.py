@@ -160,6 +160,7 @@ class Host:
             return
         self.lives += 1
         self.world.note(self.name, "starts", self.lives)
+        self.world.breaks()
         self.process = Process(self.world.loop, self.name)
         self.process.on_kill = self._forget
         self.boards, self.links, self._parts = {}, [], None
@@ -191,6 +192,7 @@ class Host:
 
     def _forget(self) -> None:
         self.world.note(self.name, "is gone")
+        self.world.breaks()
         for tells in (self._vault.on_down, *(pbx.on_down for pbx in self._pbxs)):
             tells[:] = [tell for tell in tells if getattr(tell, "__self__", None) not in (self.ledger, *self.links)]
         self.boards = {}

@@ -4,15 +4,17 @@
    or owed that may not be.
 2. No leg is Up beyond what the ledger holds or has charged for it, plus one second. A PBX keeps its caps by its own
    clock: where that is set back in mid-call, the leg may last so much longer.
-3. Each ask hears one verdict: none other follows from whoever, none comes later than its deadline.
+3. Each ask hears one verdict: none other follows from whoever while it waits, none comes later than its deadline.
 4. Who was not answered pays nothing. Who was answered pays once, the price of the seconds billed.
 5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap, not
    one beyond the cap. An estimate, of an end that nobody saw, is no less than what was talked, and no more than the grant.
-   A PBX that fell silent and began anew: up to when it fell silent.
+   A PBX that fell silent and began anew: up to when it fell silent. An end that a gateway has heard, and outlived by some
+   seconds, is billed as heard, whatever becomes of gateway and ledger.
 6. Talked for nothing is only what nobody can know: a call whose answer never reached the ledger, and whose gateway did not
-   live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.)
-7. No paid second is withheld: where nothing is broken, the gateway ends no paid leg, and no cap cuts a leg for which more
-   was granted seconds ago.
+   live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the dialplan
+   let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
+7. No paid second is withheld: the gateway ends no paid leg (its cap does; but where a clock was set), and where nothing is
+   broken, no cap cuts a leg for which more was granted before.
 8. Once nothing breaks any more, all settles: no call is open in any book, nothing is held, no settle waits, no session
    or task of a call is left.
 9. Nothing is raised that nobody expected.
@@ -38,6 +40,7 @@ GRACE_MS: Final = 1_000
 DEADLINE_SECONDS: Final = 2.0
 CLOCK_ERROR_SECONDS: Final = 0.2
 CALM_SECONDS: Final = 8.0
+KEPT_AFTER_SECONDS: Final = 3.5  # a step that waits before it times out, is tried again, and the disk is written
 NEVER: Final = ("errand", "ledger_step", "unsettled", "reap")
 
 
@@ -63,10 +66,7 @@ class Judge:
 
     def calm(self, since: float) -> bool:
         """Nothing was broken from then on, and what was broken before has had time to heal."""
-        return all(
-            fault.at + fault.seconds + CALM_SECONDS < since or fault.at > self._world.loop.seconds - 1000.0
-            for fault in self._plan.faults
-        )
+        return self._world.broken_until + CALM_SECONDS < since
 
     # -------------------------------------------------------------------------------------------------- as it goes
 
@@ -97,7 +97,7 @@ class Judge:
         limit = max(asked.asked_at, asked.listed_at) + DEADLINE_SECONDS + CLOCK_ERROR_SECONDS
         if now > limit and not asked.clock_was_set:
             self.fail(3, f"a verdict for {asked.call_id} was written {now - asked.asked_at:.3f} s after the ask")
-        if asked.sent and asked.sent[-1] != verdict:
+        if asked.outcome == "waits" and asked.sent and asked.sent[-1] != verdict:
             self.fail(3, f"{asked.call_id} is told {verdict} after {asked.sent[-1]}")
         asked.sent.append(verdict)
 
@@ -116,7 +116,7 @@ class Judge:
 
     def _judge_withheld(self, talk: Talk, kept: Kept) -> None:
         was_set = talk.clock_back_ms or talk.clock_forth_ms
-        if talk.how == "kicked" and not was_set and talk.seconds < kept.most_granted:
+        if talk.how == "kicked" and not any(fault.kind == "pbx_clock" for fault in self._plan.faults):
             self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {kept.most_granted} s")
         if talk.how != "cut" or was_set or not self.calm(min(kept.granted_at, self._world.loop.seconds - CALM_SECONDS)):
             return
@@ -154,13 +154,14 @@ class Judge:
             if host.disk.aside:
                 self.fail(8, f"the settle of {host.disk.aside[0].key.call_id} was given up")
         self._judge_tasks()
-        talks = {talk.call_id: talk for pbx in self._pbxs for talk in pbx.talks if talk.is_gated}
+        talks = {talk.call_id: talk for pbx in self._pbxs for talk in pbx.talks}
         for tenant, shelf in self._vault.shelves.items():
             self._judge_charges(tenant, shelf, talks)
         for pbx in self._pbxs:
             for talk in pbx.talks:
-                if talk.is_gated and talk.ended_at:
-                    self._judge_bill(talk)
+                kept = self._kept(talk)
+                if kept is not None and (talk.is_gated or kept.closings):
+                    self._judge_bill(talk, kept)
 
     def _judge_tasks(self) -> None:
         """Rule 8, of what is seen only when all is over."""
@@ -186,10 +187,10 @@ class Judge:
                 if (charged, included) != due:
                     self.fail(4, f"{name} was charged {charged} for {kept.seconds} s, which cost {due[0]}")
 
-    def _judge_bill(self, talk: Talk) -> None:
+    def _judge_bill(self, talk: Talk, kept: Kept) -> None:
         """Rules 5 and 6."""
-        kept = self._kept(talk)
-        assert kept is not None
+        if not kept.closings and self._was_known(talk):
+            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
         if not kept.closings:
             if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
                 self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
@@ -201,6 +202,8 @@ class Judge:
             least_ms = min(least_ms, talk.silent_ms - talk.began_ms if talk.silent_ms else least_ms)
         if billed * 1000 < least_ms - slack_ms:
             self.fail(5, f"{talk.call_id} was talked {least_ms} ms and billed {billed} s")
+        if is_estimate and self._was_known(talk):
+            self.fail(5, f"{talk.call_id} is estimated at {billed} s; its end was heard after {talk.told_ms} ms")
         if is_estimate:
             if billed > kept.most_granted:
                 self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {kept.most_granted} s")
@@ -208,10 +211,20 @@ class Judge:
         if talk.clock_back_ms or talk.clock_forth_ms:
             return
         most = max(1, ceil(talk.told_ms / 1000))
-        if talk.how == "cut":
+        if talk.how == "cut" and talk.is_gated:  # of another cap nobody told the gateway
             most = max(1, round((talk.cap_ms - talk.began_ms) / 1000))
         if billed > most:
             self.fail(5, f"{talk.call_id} was {talk.how} after {talk.told_ms} ms and billed {billed} s")
+
+
+    def _was_known(self, talk: Talk) -> bool:
+        """A gateway has heard its end, and lived long enough to have it on disk."""
+        if talk.end_heard is None or talk.was_looked_for:
+            return False
+        process, heard_at = talk.end_heard
+        if any(fault.kind in {"pause", "disk"} for fault in self._plan.faults):
+            return False
+        return not process.is_dead or process.died_at - heard_at > KEPT_AFTER_SECONDS
 
 
 def _schedule(tenant: Tenant) -> Any:

@@ -80,7 +80,6 @@ class SwitchLink:
         mischief: Mischief,
         on_fact: Callable[[Fact], None],
     ) -> None:
-        self.is_strict = True  # holds back verdicts that are late
         self.name = pbx.name
         self.pbx = pbx
         self._world, self._process, self._path, self._mischief = world, process, path, mischief
@@ -199,17 +198,26 @@ class SwitchLink:
         for talk in self.pbx.live_talks():
             talk.silent_ms = at_ms
 
-    def _note_known(self, uniqueid: str) -> None:
-        """For the judge: this process has heard that a leg is Up."""
-        for talk in self.pbx.talks:
-            if talk.leg == uniqueid:
+    def _note_known(self, uniqueid: str, at_ms: int = 0) -> None:
+        """For the judge: this process has heard that a leg is Up, when it was answered, or that it is Up now."""
+        for talk in self.pbx.talks if at_ms else self.pbx.live_talks():
+            if talk.leg == uniqueid and at_ms in {0, talk.began_ms}:
                 talk.known_by.append(self._process)
+
+    def _note_end(self, fact: ChannelEnded) -> None:
+        """For the judge: and that it ended."""
+        for talk in self.pbx.talks:
+            is_it = talk.leg == fact.uniqueid and talk.ended_ms == fact.at_ms
+            if is_it and talk.end_heard is None and self._process in talk.known_by:
+                talk.end_heard = self._process, self._world.loop.seconds
 
     def _tell(self, session: Session, fact: Fact) -> None:
         if session.is_open and not self._is_deaf:
             self._world.note(self._process.name, "hears", fact)
             if isinstance(fact, LegAnswered):
-                self._note_known(fact.leg)
+                self._note_known(fact.leg, fact.at_ms)
+            if isinstance(fact, ChannelEnded):
+                self._note_end(fact)
             self._on_fact(fact)
 
     # ----------------------------------------------------------------------------------------------------- actions
@@ -260,7 +268,7 @@ class SwitchLink:
 
     def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
         """Setvar and PlayDTMF."""
-        if self.is_strict and self.now_ms() >= deadline_ms:
+        if self.now_ms() >= deadline_ms:
             raise VerdictLate("the deadline has passed")
         written = self._act(lambda: self.pbx.take_verdict(uniqueid, verdict) and None)
         self._world.note(self._process.name, "verdict", verdict)
@@ -284,6 +292,9 @@ class SwitchLink:
     async def status(self, uniqueid: str) -> ChannelStatus | None:
         """Status of one channel."""
         found: ChannelStatus | None = await self._act(lambda: self._spoilt([]) or self.pbx.status(uniqueid))
+        if found is None:
+            for talk in self.pbx.talks:
+                talk.was_looked_for = talk.was_looked_for or (talk.leg == uniqueid and bool(talk.ended_at))
         return found
 
     async def channels(self) -> Sequence[ChannelStatus]:

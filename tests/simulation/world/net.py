@@ -24,6 +24,8 @@ class World:
         self.loop = loop
         self.dice = random.Random(seed)
         self.lines: list[str] = []
+        self.broken_until = 0.0  # true seconds
+        self._waiting: list[tuple[str, Callable[[], object]]] = []
 
     def at(self, seconds: float, act: Callable[..., object], *words: Any) -> Any:
         """Have something happen at that time of the loop, whatever becomes of who asked for it."""
@@ -32,6 +34,22 @@ class World:
     def after(self, seconds: float, act: Callable[..., object], *words: Any) -> Any:
         """So much later."""
         return self.loop.call_at(self.loop.seconds + seconds, act, *words, context=_OUTSIDE)
+
+    def breaks(self, seconds: float = 0.0) -> None:
+        """Something is broken now, and for so long."""
+        self.broken_until = max(self.broken_until, self.loop.seconds + seconds)
+
+    def when(self, what: str, act: Callable[[], object]) -> None:
+        """Have something happen right after the next thing of that name."""
+        self._waiting.append((what, act))
+
+    def happened(self, what: str) -> None:
+        """A thing that may be waited for."""
+        if self._waiting:
+            due = [one for one in self._waiting if one[0] == what]
+            self._waiting = [one for one in self._waiting if one[0] != what]
+            for _, act in due:
+                act()
 
     def note(self, *words: object) -> None:
         """One line of the trace."""

@@ -66,6 +66,8 @@ class Talk:
     clock_forth_ms: int = 0
     silent_ms: int = 0  # of a PBX that began anew: when the gateway lost its link, by the PBX's clock
     known_by: "list[Process]" = field(default_factory=list)  # that were told of its answer
+    end_heard: "tuple[Process, float] | None" = None  # by one that knew of the answer, and when
+    was_looked_for: bool = False  # a Status said that it is gone: when it ended, it did not say
 
     @property
     def seconds(self) -> float:
@@ -237,6 +239,7 @@ class Pbx:
         if channel is None:
             return False
         channel.variables["CALLGATE_VERDICT"] = verdict
+        self.world.happened("verdict")
         nonce = verdict.partition(":")[0]
         asked = next((one for one in reversed(self.asked) if one.call_id.endswith(f"/{nonce}")), None)
         if asked is not None:
@@ -308,6 +311,7 @@ class Pbx:
         )
         self.talks.append(line.talk)
         self.world.note(self.name, "answered", line.asked.call_id, leg.uniqueid)
+        self.world.happened("answered")
         self._emit(LegAnswered(leg.uniqueid, now_ms))  # Newstate
         self._emit(LegAnswered(leg.uniqueid, now_ms))  # DialEnd
         if line.caller is not None:
@@ -374,6 +378,7 @@ class Pbx:
                 timer.cancel()
             self.world.note(self.name, how, talk.call_id, f"{talk.seconds:.3f} s")
             self.on_over(talk)
+            self.world.happened("ended")
 
     # -------------------------------------------------------------------------------------------------- actions
 
@@ -385,6 +390,7 @@ class Pbx:
         channel.cap_ms, channel.is_cap_told = self.now_ms() + max(1, rest_ms), True
         self._keep_cap(channel)
         self.world.note(self.name, "armed", uniqueid, rest_ms)
+        self.world.happened("arm")
         return True
 
     def hang_up(self, uniqueid: str, cause_q850: int) -> bool:

@@ -45,6 +45,7 @@ class Fault:
     place: int = 0
     seconds: float = 0.0
     size: float = 0.0
+    what: str = ""  # it waits for that to happen first
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _tenant(name: str, dice: random.Random) -> Tenant:
 
 def _call(dice: random.Random, tenants: tuple[Tenant, ...], pbxs: int) -> CallPlan:
     ring = dice.choice([0.05, 1.0, 3.0, dice.uniform(0, 20), dice.uniform(0, 60)])
-    talk = dice.choice([dice.uniform(0.05, 5), dice.uniform(10, 70), dice.uniform(30, 150), 400.0])
+    talk = dice.choice([dice.uniform(0.05, 5), dice.uniform(10, 70), dice.uniform(30, 150), dice.uniform(30, 250)])
     chance = dice.random()
     return CallPlan(
         at=dice.uniform(2.0, CALLS_UNTIL),
@@ -112,8 +113,9 @@ def _call(dice: random.Random, tenants: tuple[Tenant, ...], pbxs: int) -> CallPl
 
 # Kind, weight, the longest it lasts.
 KINDS: Final = (
-    ("kill", 10, 6.0),
-    ("kill_at_await", 16, 6.0),
+    ("kill", 6, 6.0),
+    ("kill_at_await", 12, 6.0),
+    ("kill_on", 14, 6.0),
     ("restart", 5, 3.0),
     ("pause", 5, 12.0),
     ("link_reset", 10, 0.0),
@@ -133,24 +135,35 @@ KINDS: Final = (
     ("doubled", 5, 20.0),
     ("disk", 2, 10.0),
 )
+TRIGGERS: Final = ("reserve", "answer", "extend", "shrink", "settle", "release", "arm", "arm", "verdict", "answered", "ended")
 _NAMES = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
 _LONGEST = {kind: longest for kind, _, longest in KINDS}
 
 
-def _fault(dice: random.Random, calls: tuple[CallPlan, ...], pbxs: int, quanta: dict[str, int]) -> Fault:
+def _moment(dice: random.Random, calls: tuple[CallPlan, ...], quanta: dict[str, int], before: Fault | None) -> float:
+    """When something breaks: while something else is broken, when a call is at a turn, or at any time."""
+    if before is not None and dice.random() < 0.5:
+        return before.at + dice.random() * (before.seconds + dice.choice([0.01, 1.0, 4.0]))
+    if dice.random() < 0.25:
+        return dice.uniform(1.0, FAULTS_UNTIL)
+    call = dice.choice(calls)
+    answer = call.at + call.ring_seconds
+    cap = answer + quanta[call.tenant]
+    moments = [call.at, call.at + 0.003, answer, cap - LEAD_SECONDS, cap, answer + call.talk_seconds]
+    return dice.choice(moments) + dice.choice([-0.01, 0.0, 0.002, dice.uniform(-1, 1), dice.uniform(-0.01, 0.01)])
+
+
+def _fault(
+    dice: random.Random, calls: tuple[CallPlan, ...], pbxs: int, quanta: dict[str, int], before: Fault | None
+) -> Fault:
     (kind,) = dice.choices(_NAMES, _WEIGHTS)
-    if calls and dice.random() < 0.75:
-        call = dice.choice(calls)
-        answer = call.at + call.ring_seconds
-        cap = answer + quanta[call.tenant]
-        moments = [call.at, call.at + 0.003, answer, cap - LEAD_SECONDS, cap, answer + call.talk_seconds]
-        at = dice.choice(moments) + dice.choice([-0.01, 0.0, 0.002, dice.uniform(-1, 1), dice.uniform(-0.01, 0.01)])
-    else:
-        at = dice.uniform(1.0, FAULTS_UNTIL)
+    at = _moment(dice, calls, quanta, before)
     seconds = dice.uniform(0, 1) ** 2 * _LONGEST[kind]
     sizes = {
         "kill_at_await": float(dice.randint(1, 40)),
+        "kill_on": dice.random(),
+        "link_reset": dice.choice([0.0, 0.0, 0.5]),
         "link_slow": dice.choice([0.05, 0.5, 2.5]),
         "ledger_slow": dice.choice([0.02, 0.3, 1.5]),
         "pbx_clock": dice.choice([-1, 1]) * dice.choice([0.2, 2.0, 30.0, 600.0]),
@@ -160,7 +173,9 @@ def _fault(dice: random.Random, calls: tuple[CallPlan, ...], pbxs: int, quanta: 
         "spoilt": dice.choice([0.3, 0.9]),
         "doubled": 0.5,
     }
-    return Fault(min(max(at, 0.5), FAULTS_UNTIL), kind, dice.randrange(pbxs), seconds, sizes.get(kind, 0.0))
+    what = dice.choice(TRIGGERS) if kind == "kill_on" else ""
+    at = min(max(at, 0.5), FAULTS_UNTIL)
+    return Fault(at, kind, dice.randrange(pbxs), seconds, sizes.get(kind, 0.0), what)
 
 
 def plan_of(seed: int, gateways: int = 1) -> Plan:
@@ -173,12 +188,15 @@ def plan_of(seed: int, gateways: int = 1) -> Plan:
     credit = {}
     for tenant in tenants:
         quantum = tenant.quantum_seconds * MICROS_A_SECOND
-        credit[tenant.tenant_id] = dice.choice([0, quantum // 2, quantum * 3 // 2, quantum * 4, 100 * quantum])
+        times = dice.choices([0.0, 0.5, 1.5, 2.2, 4.0, 100.0], [1, 2, 4, 4, 4, 5])[0]
+        credit[tenant.tenant_id] = int(quantum * times)
     topups = tuple(
         (dice.uniform(3.0, FAULTS_UNTIL), dice.choice(tenants).tenant_id, dice.choice([50_000, 300_000, 5_000_000]))
         for _ in range(dice.choice([0, 0, 1, 2]))
     )
-    faults = [_fault(dice, calls, pbxs, quanta) for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6]))]
+    faults: list[Fault] = []
+    for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6])):
+        faults.append(_fault(dice, calls, pbxs, quanta, faults[-1] if faults else None))
     faults.sort(key=lambda fault: fault.at)
     return Plan(
         seed, tenants, credit, topups, pbxs, gateways, dice.random() < 0.2, calls, tuple(faults)

@@ -23,6 +23,7 @@ from .vault import Vault
 
 SETTLED_WITHIN_SECONDS: Final = 1_200.0  # from the end of the last fault and the last call
 _LOOK_SECONDS: Final = 1.0
+_LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, about
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
 _TALKATIVE: Final = (bootstrap, lane, reap, resync, session, switchboard, unsettled)
@@ -129,6 +130,7 @@ class Play:
 
     def _break(self, fault: Fault) -> None:
         self.world.note("fault", fault.kind, fault.place, f"{fault.seconds:.3f}", fault.size)
+        self.world.breaks(fault.seconds)
         getattr(self, f"_{fault.kind}")(fault, self.hosts[fault.place % len(self.hosts)])
 
     def _kill(self, fault: Fault, host: Host) -> None:
@@ -138,6 +140,20 @@ class Play:
     def _kill_at_await(self, fault: Fault, host: Host) -> None:
         if host.process is not None:
             host.process.kill_after = int(fault.size)
+
+    def _kill_on(self, fault: Fault, host: Host) -> None:
+        self.world.when(fault.what, lambda: self.world.after(fault.size * 0.004, self._kill_now, fault, host))
+
+    def _kill_now(self, fault: Fault, host: Host) -> None:
+        """Where it is to be: the next life is there when the next cap cuts, a little sooner or later."""
+        dice = self.world.dice
+        now_ms = {pbx: pbx.now_ms() for pbx in self.pbxs}
+        cuts = [channel.cap_ms - now_ms[pbx] for pbx in self.pbxs for channel in pbx.channels.values() if channel.cap_ms]
+        if cuts and dice.random() < 0.5:
+            host.start_in(max(0.05, min(cuts) / 1000 - _LOGIN_SECONDS + dice.uniform(-0.02, 0.02)))
+        else:
+            host.start_in(fault.seconds + 0.05)
+        host.kill()
 
     def _restart(self, fault: Fault, host: Host) -> None:
         host.stop(then_start_in=fault.seconds + 6.0)
@@ -151,6 +167,8 @@ class Play:
     def _link_reset(self, fault: Fault, host: Host) -> None:
         for link in host.links[fault.place : fault.place + 1]:
             link.reset()
+        if fault.size:  # and what is asked afterwards is not answered in full
+            self.mischief[fault.place].until["spoilt"] = (self.loop.seconds + 2.0, fault.size)
 
     def _link_blocked(self, fault: Fault, host: Host) -> None:
         path = host.to_pbx[fault.place]

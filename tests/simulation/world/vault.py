@@ -125,6 +125,7 @@ class Vault:
         else:
             told = getattr(self, f"_{name}")(shelf, *words, **more)
         self.after_step(tenant, name)
+        self.world.happened(name)
         return told
 
     # ---------------------------------------------------------------------------------------------- the account

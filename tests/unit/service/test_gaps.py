@@ -117,6 +117,22 @@ async def test_a_known_leg_is_asked_about_by_itself_where_the_list_is_spoilt(
     assert session.call.state is State.ANSWERED
 
 
+async def test_a_leg_that_nobody_heard_of_is_looked_for_until_the_list_is_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new process knows the ask alone; else the call is talked for nothing, to the end of its first grant."""
+    monkeypatch.setattr(resync, "RETRY_SECONDS", 0.01)
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved()
+    house.switch.lives(CALLER, is_up=True, CALLGATE_VERDICT=house.switch.verdicts[-1][1])
+    house.switch.lives(LEG, is_up=True)
+    await house.restart()
+    house.switch.list_faults = [ListNotWhole("forged")]
+    house.gap()
+    await settled_down()
+    assert [session.call.state for session in house.board] == [State.ANSWERED]
+
+
 async def test_a_spoilt_list_does_not_set_the_caps_of_all_calls_over_and_over(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
