@@ -188,6 +188,7 @@ def _give_back(call: Call, at_ms: int) -> Effects:
 
 def armed(call: Call, event: Armed) -> Effects:
     """The PBX took a cap."""
+    call.is_cap_known = True
     if event.seconds == call.shrink_to_seconds and call.state is State.ANSWERED:
         call.armed_seconds = event.seconds
         return _give_back(call, event.at_ms)

@@ -87,6 +87,8 @@ class Resync:
         # A PBX that began anew lost its calls when it fell silent; else what is gone may have ended just now.
         latest_end_ms = (board.link_lost_at_ms or now_ms) if link.restarted else now_ms
         board.link_lost_at_ms = 0
+        if link.restarted:
+            board.began_anew(latest_end_ms)
         unknown = set(board)
         pause_seconds = RETRY_SECONDS
         while True:

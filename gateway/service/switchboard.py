@@ -74,6 +74,7 @@ class Switchboard:
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
+        self._of_before_gap: set[Session] = set()
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
@@ -105,6 +106,7 @@ class Switchboard:
                 self._on_gap(self, fact)
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
+                self._of_before_gap = set(self._sessions)
                 log.error("switch.link_down", switch=self.world.switch.name, why=fact.why)
 
     def tell_all(self, news: FundsCame | CreditRanShort) -> None:
@@ -179,6 +181,18 @@ class Switchboard:
             latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
             session.tell(LegEnded(uniqueid, min(now_ms, latest_ms), 0, is_estimate=True))
         self._caller_ended(uniqueid, now_ms)
+
+    def began_anew(self, latest_end_ms: int) -> None:
+        """The PBX was restarted: no channel of before is left. One that has its Uniqueid is another."""
+        before, self._of_before_gap = self._of_before_gap & self._sessions, set()
+        for known in (self._by_caller, self._by_leg):
+            for uniqueid in [u for u, s in known.items() if s in before or s not in self._sessions]:
+                del known[uniqueid]
+        for session in before:
+            call = session.call
+            if call.is_live:
+                session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))
+            self.let_go(session, self.world.switch.now_ms())
 
     def prune(self, living: Iterable[str]) -> None:
         """Forget callers that are gone and legs that nobody keeps, after a whole listing said which live."""

@@ -14,7 +14,7 @@
    live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the dialplan
    let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
 7. No paid second is withheld: the gateway ends no paid leg (its cap does; but where a clock was set), and where nothing is
-   broken, no cap cuts a leg for which more was granted before.
+   broken, no cap cuts a leg for which more was granted before, or whose tenant had enough for a quantum of each call.
 8. Once nothing breaks any more, all settles: no call is open in any book, nothing is held, no settle waits, no session
    or task of a call is left.
 9. Nothing is raised that nobody expected.
@@ -30,7 +30,7 @@ from tests.ledger.audit import Audit
 
 from .net import World
 from .pbx import Asked, Pbx, Talk
-from .plan import Plan
+from .plan import MICROS_A_SECOND, Plan
 from .vault import Kept, Shelf, Vault
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 GRACE_MS: Final = 1_000
 DEADLINE_SECONDS: Final = 2.0
-CLOCK_ERROR_SECONDS: Final = 0.2
+CLOCK_ERROR_SECONDS: Final = 0.05
 CALM_SECONDS: Final = 8.0
+RICH_SECONDS: Final = 1.5  # a call whose tenant has no credit asks for the last time 600 ms before its cut
 KEPT_AFTER_SECONDS: Final = 3.5  # a step that waits before it times out, is tried again, and the disk is written
 NEVER: Final = ("errand", "ledger_step", "unsettled", "reap")
 
@@ -51,6 +52,7 @@ class Judge:
         self.failure = ""
         self._world, self._plan, self._vault, self._pbxs, self._hosts = world, plan, vault, pbxs, hosts
         self._audits = {tenant.tenant_id: Audit() for tenant in plan.tenants}
+        self._rich_since: dict[str, float] = {}  # true seconds
         self._tenants = {tenant.tenant_id: tenant for tenant in plan.tenants}
         vault.after_step = self.after_step
         for pbx in pbxs:
@@ -87,6 +89,15 @@ class Judge:
         except AssertionError as error:
             self.fail(1, f"{tenant}: after {step} the books do not hold: {error}")
         shelf.model.journal.clear()
+        self._note_credit(tenant, shelf)
+
+    def _note_credit(self, tenant: str, shelf: Shelf) -> None:
+        """Since when there is a quantum for each call, and one more."""
+        quanta = (len(shelf.model.live) + 1) * self._tenants[tenant].quantum_seconds
+        if shelf.model.available < quanta * MICROS_A_SECOND:
+            self._rich_since.pop(tenant, None)
+        else:
+            self._rich_since.setdefault(tenant, self._world.loop.seconds)
 
     def verdict_sent(self, pbx: Pbx, verdict: str) -> None:
         """Rule 3, as it is written."""
@@ -120,6 +131,8 @@ class Judge:
             self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {kept.most_granted} s")
         if talk.how != "cut" or was_set or not self.calm(min(kept.granted_at, self._world.loop.seconds - CALM_SECONDS)):
             return
+        if self._rich_since.get(talk.tenant, self._world.loop.seconds) < self._world.loop.seconds - RICH_SECONDS:
+            self.fail(7, f"{talk.call_id} was cut after {talk.seconds:.3f} s, and there is credit for more")
         cut_ms = talk.cap_ms - talk.began_ms
         if kept.most_granted * 1000 > cut_ms + GRACE_MS and self._world.loop.seconds - kept.granted_at > 1.0:
             self.fail(7, f"{talk.call_id} was cut after {cut_ms} ms, and was granted {kept.most_granted} s")

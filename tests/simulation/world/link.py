@@ -294,7 +294,8 @@ class SwitchLink:
         found: ChannelStatus | None = await self._act(lambda: self._spoilt([]) or self.pbx.status(uniqueid))
         if found is None:
             for talk in self.pbx.talks:
-                talk.was_looked_for = talk.was_looked_for or (talk.leg == uniqueid and bool(talk.ended_at))
+                if talk.leg == uniqueid and talk.ended_at and talk.end_heard is None:
+                    talk.was_looked_for = True
         return found
 
     async def channels(self) -> Sequence[ChannelStatus]:

@@ -116,8 +116,9 @@ KINDS: Final = (
     ("kill", 6, 6.0),
     ("kill_at_await", 12, 6.0),
     ("kill_on", 14, 6.0),
+    ("outage_and_kill", 5, 9.0),
     ("restart", 5, 3.0),
-    ("pause", 5, 12.0),
+    ("pause", 7, 12.0),
     ("link_reset", 10, 0.0),
     ("link_blocked", 8, 9.0),
     ("link_slow", 4, 10.0),
@@ -135,6 +136,7 @@ KINDS: Final = (
     ("doubled", 5, 20.0),
     ("disk", 2, 10.0),
 )
+NEAR_DEADLINE: Final = frozenset({"pause", "link_blocked"})  # of a verdict, and of the dialplan's wait
 TRIGGERS: Final = ("reserve", "answer", "extend", "shrink", "settle", "release", "arm", "arm", "verdict", "answered", "ended")
 _NAMES = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
@@ -160,9 +162,12 @@ def _fault(
     (kind,) = dice.choices(_NAMES, _WEIGHTS)
     at = _moment(dice, calls, quanta, before)
     seconds = dice.uniform(0, 1) ** 2 * _LONGEST[kind]
+    if kind in NEAR_DEADLINE and dice.random() < 0.4:
+        seconds = dice.uniform(1.5, 3.5)
     sizes = {
         "kill_at_await": float(dice.randint(1, 40)),
         "kill_on": dice.random(),
+        "outage_and_kill": dice.uniform(0.5, 1.0),
         "link_reset": dice.choice([0.0, 0.0, 0.5]),
         "link_slow": dice.choice([0.05, 0.5, 2.5]),
         "ledger_slow": dice.choice([0.02, 0.3, 1.5]),
@@ -173,7 +178,7 @@ def _fault(
         "spoilt": dice.choice([0.3, 0.9]),
         "doubled": 0.5,
     }
-    what = dice.choice(TRIGGERS) if kind == "kill_on" else ""
+    what = {"kill_on": dice.choice(TRIGGERS), "outage_and_kill": dice.choice(["ended", "answered", "arm"])}.get(kind, "")
     at = min(max(at, 0.5), FAULTS_UNTIL)
     return Fault(at, kind, dice.randrange(pbxs), seconds, sizes.get(kind, 0.0), what)
 

@@ -155,6 +155,16 @@ class Play:
             host.start_in(fault.seconds + 0.05)
         host.kill()
 
+    def _outage_and_kill(self, fault: Fault, host: Host) -> None:
+        """The ledger is away from a call's turn on, and the gateway is killed before it is back."""
+
+        def begin() -> None:
+            self.world.breaks(fault.seconds)
+            self._ledger_down(fault, host)
+            self.world.after(fault.seconds * fault.size, self._kill, fault, host)
+
+        self.world.when(fault.what, begin)
+
     def _restart(self, fault: Fault, host: Host) -> None:
         host.stop(then_start_in=fault.seconds + 6.0)
 

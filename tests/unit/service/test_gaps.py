@@ -117,6 +117,33 @@ async def test_a_known_leg_is_asked_about_by_itself_where_the_list_is_spoilt(
     assert session.call.state is State.ANSWERED
 
 
+async def test_a_grant_that_a_former_process_did_not_arm_bills_no_second_beyond_the_cap_that_cut(house: House) -> None:
+    """It died after the ledger's answer; the PBX cuts before the next one could look at the leg."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.is_down = True
+    await house.quota_low(session, ANSWERED_AT_MS + 55_000)
+    await house.restart()
+    house.hung_up(LEG, ANSWERED_AT_MS + 60_010)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (60 * SECOND_MICROS, 0)
+
+
+async def test_after_a_restart_of_the_pbx_a_channel_of_the_same_uniqueid_is_another(house: House) -> None:
+    """They count from zero again, and the clock may have been set back."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.lives(LEG, is_up=True)
+    house.gap(restarted=True)
+    await until(lambda: len(house.board) == 0)
+    house.board.handle(LegAnswered(LEG, ANSWERED_AT_MS + 30_000))
+    house.board.handle(house.dialled("100.9"))
+    await settled_down()
+    assert session.call.state is State.SETTLED
+    assert house.switch.ended == []
+
+
 async def test_a_leg_that_nobody_heard_of_is_looked_for_until_the_list_is_whole(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
