@@ -30,12 +30,13 @@ from tests.ledger.audit import Audit
 
 from .net import World
 from .pbx import Asked, Pbx, Talk
-from .plan import MICROS_A_SECOND, Plan
+from .plan import BLOCKS, MICROS_A_SECOND, Plan
 from .vault import Kept, Shelf, Vault
 
 if TYPE_CHECKING:
     from .host import Host
 
+LONGEST_BLOCK_SECONDS: Final = max(max(block) for block in BLOCKS)
 GRACE_MS: Final = 1_000
 DEADLINE_SECONDS: Final = 2.0
 CLOCK_ERROR_SECONDS: Final = 0.05
@@ -66,9 +67,9 @@ class Judge:
             self._world.note("WRONG", self.failure)
             self._world.loop.stop()
 
-    def calm(self, since: float) -> bool:
-        """Nothing was broken from then on, and what was broken before has had time to heal."""
-        return self._world.broken_until + CALM_SECONDS < since
+    def is_calm(self) -> bool:
+        """Nothing is broken, and what was has had time to heal."""
+        return self._world.broken_until + CALM_SECONDS < self._world.loop.seconds
 
     # -------------------------------------------------------------------------------------------------- as it goes
 
@@ -93,8 +94,8 @@ class Judge:
 
     def _note_credit(self, tenant: str, shelf: Shelf) -> None:
         """Since when there is a quantum for each call, and one more."""
-        quanta = (len(shelf.model.live) + 1) * self._tenants[tenant].quantum_seconds
-        if shelf.model.available < quanta * MICROS_A_SECOND:
+        seconds = self._tenants[tenant].quantum_seconds + LONGEST_BLOCK_SECONDS
+        if shelf.model.available < (len(shelf.model.live) + 1) * seconds * MICROS_A_SECOND:
             self._rich_since.pop(tenant, None)
         else:
             self._rich_since.setdefault(tenant, self._world.loop.seconds)
@@ -129,7 +130,7 @@ class Judge:
         was_set = talk.clock_back_ms or talk.clock_forth_ms
         if talk.how == "kicked" and not any(fault.kind == "pbx_clock" for fault in self._plan.faults):
             self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {kept.most_granted} s")
-        if talk.how != "cut" or was_set or not self.calm(min(kept.granted_at, self._world.loop.seconds - CALM_SECONDS)):
+        if talk.how != "cut" or was_set or not self.is_calm():
             return
         if self._rich_since.get(talk.tenant, self._world.loop.seconds) < self._world.loop.seconds - RICH_SECONDS:
             self.fail(7, f"{talk.call_id} was cut after {talk.seconds:.3f} s, and there is credit for more")
@@ -174,7 +175,8 @@ class Judge:
             for talk in pbx.talks:
                 kept = self._kept(talk)
                 if kept is not None and (talk.is_gated or kept.closings):
-                    self._judge_bill(talk, kept)
+                    set_ms = sum(abs(by_ms) for at, by_ms in pbx.sets if at >= talk.began_at)
+                    self._judge_bill(talk, kept, set_ms)
 
     def _judge_tasks(self) -> None:
         """Rule 8, of what is seen only when all is over."""
@@ -200,8 +202,8 @@ class Judge:
                 if (charged, included) != due:
                     self.fail(4, f"{name} was charged {charged} for {kept.seconds} s, which cost {due[0]}")
 
-    def _judge_bill(self, talk: Talk, kept: Kept) -> None:
-        """Rules 5 and 6."""
+    def _judge_bill(self, talk: Talk, kept: Kept, set_ms: int) -> None:
+        """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since the answer."""
         if not kept.closings and self._was_known(talk):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
         if not kept.closings:
@@ -209,7 +211,7 @@ class Judge:
                 self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
             return
         is_estimate, _, billed = kept.closings[-1]
-        slack_ms = GRACE_MS + talk.clock_back_ms + talk.clock_forth_ms
+        slack_ms = GRACE_MS + set_ms
         least_ms = talk.told_ms
         if talk.how == "lost":
             least_ms = min(least_ms, talk.silent_ms - talk.began_ms if talk.silent_ms else least_ms)

@@ -129,6 +129,7 @@ class Pbx:
         self.is_running = True
         self.boots = 1
         self.clock_ms = 0  # how far its clock is off
+        self.sets: list[tuple[float, int]] = []  # of its clock: when, and by how much
         self.listeners: list[Callable[[Fact], None]] = []
         self.on_down: list[Callable[[], None]] = []
         self.channels: dict[str, Channel] = {}
@@ -149,6 +150,7 @@ class Pbx:
         """Somebody sets its clock; caps are kept by it."""
         self.world.note(self.name, "clock", by_ms)
         self.clock_ms += by_ms
+        self.sets.append((self.world.loop.seconds, by_ms))
         for channel in self.channels.values():
             talk = channel.line.talk
             if talk is not None and channel.uniqueid == talk.leg:

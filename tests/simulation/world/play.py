@@ -80,6 +80,7 @@ class Play:
             for number in range(plan.gateways)
         ]
         self.judge = Judge(self.world, plan, self.vault, self.pbxs, self.hosts)
+        self.vault.on_difference = lambda what: self.judge.fail(1, what)
         loop.set_exception_handler(self._raised)
 
     def _raised(self, _loop: Any, context: dict[str, Any]) -> None:

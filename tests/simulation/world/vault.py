@@ -66,6 +66,7 @@ class Vault:
         self.subscribers: list[Callable[[News], None]] = []
         self.on_down: list[Callable[[], None]] = []
         self.after_step: Callable[[str, str], None] = lambda _tenant, _name: None
+        self.on_difference: Callable[[str], None] = lambda _what: None  # where there is a second ledger beside it
         self._at_call: dict[str, Callable[..., Any]] = {
             "reserve": self._reserve,
             "answer": self._answer,
