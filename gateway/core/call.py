@@ -174,12 +174,13 @@ class Call:
         """Seconds used by that time: ceiling, at least 1, at most what was granted.
 
         A leg that ended right at a cap which the PBX was not heard to have moved, was cut by that cap: the PBX
-        cuts within 10 ms (measured), and those are no second of the caller's. Where no cap is known, it may have been at
-        the end of any block: a former process died before it set one that was granted, or told of one that it lowered.
+        cuts within 10 ms (measured), and those are no second of the caller's. Where no cap is known, it may have been
+        at the end of any block: a former process died before it set a granted one, or told of one that it lowered.
         """
         elapsed_ms = at_ms - self.answered_at_ms
         whole_seconds = elapsed_ms // 1000
-        if not self.is_cap_known and 0 < whole_seconds <= self.granted_seconds and self._is_block_end(whole_seconds):
+        is_within = 0 < whole_seconds <= self.granted_seconds
+        if not self.is_cap_known and is_within and self._is_block_end(whole_seconds):
             return whole_seconds
         for cap_seconds in (self.armed_seconds, self.shrink_to_seconds):
             if cap_seconds and 0 <= elapsed_ms - cap_seconds * 1000 < CUT_LATE_MS:

@@ -8,11 +8,12 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from multiprocessing import get_context
 
+from .many import Batch, Outcome, planted, play_batch
 from .plan import plan_of
 from .planted import PLANTED
 from .play import Played, play
@@ -20,46 +21,43 @@ from .play import Played, play
 CHUNK = 50
 TRACE_LINES = 60
 SECONDS_AN_HOUR = 3600
+MOST_SEEDS_A_SECOND = 400
 
 
-def _played(seeds: range, plant: str) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Facts and failures of some seeds."""
-    facts: Counter[str] = Counter()
-    failures = []
-    with _planted(plant):
-        for seed in seeds:
-            done = play(plan_of(seed))
-            facts.update(done.facts)
-            facts["seeds"] += 1
-            facts["world seconds"] += int(done.seconds)
-            if done.failure:
-                failures.append((seed, done.failure))
-    return facts, failures
-
-
-def _play_chunk(words: tuple[range, str]) -> tuple[Counter[str], list[tuple[int, str]]]:
-    return _played(*words)
-
-
-def _planted(name: str) -> AbstractContextManager[object]:
-    planted: AbstractContextManager[object] = PLANTED[name]() if name else nullcontext()
-    return planted
-
-
-def _chunks(args: argparse.Namespace) -> Iterator[tuple[range, str]]:
+def _batches(args: argparse.Namespace) -> Iterator[Batch]:
     """Pieces of work, without end where hours are asked for."""
     first = args.first
     last = first + args.seeds
     for start in count(first, CHUNK):
         if args.hours is None and start >= last:
             return
-        yield range(start, start + CHUNK if args.hours is not None else min(start + CHUNK, last)), args.plant
+        end = start + CHUNK if args.hours is not None else min(start + CHUNK, last)
+        yield Batch(range(start, end), args.plant)
 
 
-def tell_one(seed: int, plant: str, player: Callable[..., Played] = play) -> Played:
+@contextmanager
+def _outcomes(args: argparse.Namespace) -> Iterator[Iterable[Outcome]]:
+    """What comes of the batches, by one process or more."""
+    if args.jobs == 1:
+        yield map(play_batch, _batches(args))
+        return
+    with get_context("spawn").Pool(args.jobs) as pool:
+        yield pool.imap(play_batch, _few(_batches(args), args))
+
+
+def _few(batches: Iterator[Batch], args: argparse.Namespace) -> Iterator[Batch]:
+    """A pool takes all that there is at once: hours are cut into batches for which there may be time."""
+    most = None if args.hours is None else max(1, int(args.hours * SECONDS_AN_HOUR * MOST_SEEDS_A_SECOND / CHUNK))
+    for number, batch in enumerate(batches):
+        if most is not None and number >= most:
+            return
+        yield batch
+
+
+def tell_one(seed: int, plant: str) -> Played:
     """Play one seed and print all of it."""
-    with _planted(plant):
-        done = player(plan_of(seed))
+    with planted(plant):
+        done = play(plan_of(seed))
     for thing in (*done.plan.calls, *done.plan.faults):
         print(thing)
     print("\n".join(done.lines))
@@ -73,13 +71,12 @@ def play_many(args: argparse.Namespace) -> int:
     until = began + args.hours * SECONDS_AN_HOUR if args.hours is not None else float("inf")
     facts: Counter[str] = Counter()
     failures: list[tuple[int, str]] = []
-    with get_context("spawn").Pool(args.jobs) as pool:
-        for more, failed in pool.imap(_play_chunk, _chunks(args)):
-            facts.update(more)
-            failures += failed
+    with _outcomes(args) as outcomes:
+        for outcome in outcomes:
+            facts.update(outcome.facts)
+            failures += outcome.failures
             if (failures and not args.keep_going) or time.monotonic() > until:
                 break
-        pool.terminate()
     took = time.monotonic() - began
     print(
         f"{facts['seeds']:,} seeds from {args.first}, {facts['seeds'] - len(failures):,} clean, "
@@ -95,7 +92,7 @@ def play_many(args: argparse.Namespace) -> int:
         return 0
     seed = failures[0][0]
     plant = f" --plant {args.plant}" if args.plant else ""
-    with _planted(args.plant):
+    with planted(args.plant):
         done = play(plan_of(seed))
     print("\n".join(done.lines[-TRACE_LINES:]))
     print(f"replay: python -m tests.simulation.world --seed {seed}{plant}")

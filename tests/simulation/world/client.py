@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from gateway.ports import LedgerUnavailable
+from gateway.ports import FundsCame, LedgerUnavailable
 
 from .clock import Process
 from .net import Path, Stream, World
@@ -98,6 +98,7 @@ class LedgerClient:
         if not connection.is_open and self._world.dice.random() > _STILL_ARRIVES:
             self._world.note("ledger never hears", name)
             return
+
         def told(answer: Any) -> None:
             self._world.note("ledger", name, words[0], *words[1:3], "->", type(answer).__name__, answer)
             if connection.is_open and not self._process.is_dead:
@@ -136,8 +137,6 @@ class LedgerClient:
 
     async def subscribe(self) -> AsyncGenerator[News, None]:
         """News without end; after every connect that of nobody: it may be anybody's."""
-        from gateway.ports import FundsCame  # noqa: PLC0415
-
         self._news = asyncio.Queue()
         while True:
             while self._connection is None:

@@ -2,7 +2,8 @@
 
 A process is what a kill ends: each callback runs in the context of the process that scheduled it, or of none (the
 network, the PBX, the ledger). A killed process runs no callback any more: not one ``finally``, not one handler of a
-cancellation. So a kill that falls between two callbacks is a kill at an await; ``kill_after`` has it fall at any of them.
+cancellation. So a kill that falls between two callbacks is a kill at an await; ``kill_after`` has it fall at any of
+them.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ def process_of(context: Context | None) -> "Process | None":
     return None if context is None else context.get(_PROCESS, None)
 
 
-class Stuck(AssertionError):
+class StuckError(AssertionError):
     """Nothing is left to happen, or it happens without end."""
 
 
@@ -112,6 +113,11 @@ class NoSelector(selectors.BaseSelector):
 class WorldLoop(asyncio.BaseEventLoop):
     """The event loop. ``asked`` of a real server, and not answered: until it is, no time passes."""
 
+    # What asyncio's own loop keeps: it tells nobody.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[Any]
+    _stopping: bool
+
     def __init__(self) -> None:
         super().__init__()
         self._selector: selectors.BaseSelector = NoSelector()
@@ -121,7 +127,7 @@ class WorldLoop(asyncio.BaseEventLoop):
         self._turns_at_once = 0
         self.tasks: list[tuple[asyncio.Task[Any], Process | None]] = []
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
+    def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> Any:
         """A task, which is that of the process that makes it."""
         task = super().create_task(coro, name=name, context=context)
         task._log_destroy_pending = False  # type: ignore[attr-defined] # a kill leaves them so
@@ -136,7 +142,7 @@ class WorldLoop(asyncio.BaseEventLoop):
         for task, _ in self.tasks:
             if not task.done():
                 with contextlib.suppress(RuntimeError):
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
         self.tasks.clear()
         self.close()
 
@@ -171,7 +177,7 @@ class WorldLoop(asyncio.BaseEventLoop):
             while scheduled and scheduled[0]._cancelled:
                 heapq.heappop(scheduled)._scheduled = False
             if not scheduled:
-                raise Stuck("nothing is left to happen, and yet something is waited for")
+                raise StuckError("nothing is left to happen, and yet something is waited for")
             if scheduled[0]._when > self.seconds:
                 self.seconds = scheduled[0]._when
                 self._turns_at_once = 0
@@ -183,7 +189,7 @@ class WorldLoop(asyncio.BaseEventLoop):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            process = handle._context.get(_PROCESS, None)
+            process = handle._context.get(_PROCESS, None)  # type: ignore[attr-defined]
             if process is None or process.may_run(handle):
                 handle._run()
             if self._stopping:
@@ -194,7 +200,7 @@ class WorldLoop(asyncio.BaseEventLoop):
         self.turns += 1
         self._turns_at_once += 1
         if self.turns > MOST_TURNS or self._turns_at_once > MOST_TURNS_AT_ONCE:
-            raise Stuck(f"turn {self.turns} of the loop, and no end in sight")
+            raise StuckError(f"turn {self.turns} of the loop, and no end in sight")
 
 
 class OutwardLoop(WorldLoop, asyncio.SelectorEventLoop):
@@ -205,8 +211,8 @@ class OutwardLoop(WorldLoop, asyncio.SelectorEventLoop):
         self.seconds, self.asked, self.turns, self._turns_at_once = START_SECONDS, 0, 0, 0
         self.tasks = []
 
-    _process_events = asyncio.SelectorEventLoop._process_events
-    _write_to_self = asyncio.SelectorEventLoop._write_to_self
+    _process_events = asyncio.SelectorEventLoop._process_events  # type: ignore[attr-defined]
+    _write_to_self = asyncio.SelectorEventLoop._write_to_self  # type: ignore[attr-defined]
 
     def _look_outside(self) -> None:
         is_waiting = self.asked and not self._ready

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from gateway.bootstrap import Gateway
 from gateway.core.cdr import CallRecord
+from gateway.core.facts import Fact
 from gateway.core.tenant import Tenant
 from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Unsettled
 from gateway.service.accounts import in_slices, open_account
@@ -38,7 +39,7 @@ START_AGAIN_SECONDS: Final = 1.0
 WRITTEN_AFTER_SECONDS: Final = 0.008
 
 # A set of sessions is walked in the order of their hashes, which by nature are addresses: no two runs would be alike.
-Session.__hash__ = lambda self: crc32(self.key.call_id.encode())  # type: ignore[method-assign,assignment]
+Session.__hash__ = lambda self: crc32(self.key.call_id.encode())  # type: ignore[method-assign,attr-defined]
 
 
 class Disk:
@@ -224,7 +225,7 @@ class Host:
             """Nothing is delivered here."""
 
         for pbx, path, mischief in zip(self._pbxs, self.to_pbx, self._mischief, strict=True):
-            link = SwitchLink(world, process, pbx, path, mischief, lambda fact, name=pbx.name: self.boards[name].handle(fact))
+            link = SwitchLink(world, process, pbx, path, mischief, partial(self._hear, pbx.name))
             reach = Reach(cast("Any", ledger), queue, link, tally, tally, wake)
             self.boards[pbx.name] = Switchboard(reach, directory, DEADLINE_MS, resync.on_gap)
             self.links.append(link)
@@ -244,6 +245,9 @@ class Host:
         for errand in (arrears.run, reaper.run, partial(Gateway._follow_news, gateway)):
             parts._tasks.append(asyncio.create_task(Gateway._keep_running(gateway, errand)))
         world.note(self.name, "is ready")
+
+    def _hear(self, switch: str, fact: Fact) -> None:
+        self.boards[switch].handle(fact)
 
     async def _stop(self) -> None:
         if self._parts is not None:

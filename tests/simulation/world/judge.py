@@ -1,20 +1,21 @@
 """What must be true of every seed, each said once.
 
-1. The books hold after every step of the ledger: the journal re-adds to the account, entry by entry, and nothing is held
-   or owed that may not be.
+1. The books hold after every step of the ledger: the journal re-adds to the account, entry by entry, and nothing is
+   held or owed that may not be.
 2. No leg is Up beyond what the ledger holds or has charged for it, plus one second. A PBX keeps its caps by its own
    clock: where that is set back in mid-call, the leg may last so much longer.
 3. Each ask hears one verdict: none other follows from whoever while it waits, none comes later than its deadline.
 4. Who was not answered pays nothing. Who was answered pays once, the price of the seconds billed.
-5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap, not
-   one beyond the cap. An estimate, of an end that nobody saw, is no less than what was talked, and no more than the grant.
-   A PBX that fell silent and began anew: up to when it fell silent. An end that a gateway has heard, and outlived by some
-   seconds, is billed as heard, whatever becomes of gateway and ledger.
-6. Talked for nothing is only what nobody can know: a call whose answer never reached the ledger, and whose gateway did not
-   live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the dialplan
-   let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
-7. No paid second is withheld: the gateway ends no paid leg (its cap does; but where a clock was set), and where nothing is
-   broken, no cap cuts a leg for which more was granted before, or whose tenant had enough for a quantum of each call.
+5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap,
+   not one beyond the cap. An estimate, of an end that nobody saw, is no less than what was talked, and no more than
+   the grant. A PBX that fell silent and began anew: up to when it fell silent. An end that a gateway has heard, and
+   outlived by some seconds, is billed as heard, whatever becomes of gateway and ledger.
+6. Talked for nothing is only what nobody can know: a call whose answer never reached the ledger, and whose gateway did
+   not live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the
+   dialplan let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
+7. No paid second is withheld: the gateway ends no paid leg (its cap does), and where nothing is broken, no cap cuts a
+   leg for which more was granted before, or whose tenant had enough for a quantum of each call. But a clock of the PBX
+   that is set between ask and end may cost the call as much.
 8. Once nothing breaks any more, all settles: no call is open in any book, nothing is held, no settle waits, no session
    or task of a call is left.
 9. Nothing is raised that nobody expected.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .host import Host
 
 LONGEST_BLOCK_SECONDS: Final = max(max(block) for block in BLOCKS)
+LONGEST_RING_SECONDS: Final = 65.0
 GRACE_MS: Final = 1_000
 DEADLINE_SECONDS: Final = 2.0
 CLOCK_ERROR_SECONDS: Final = 0.05
@@ -127,7 +129,8 @@ class Judge:
         self._judge_withheld(talk, kept)
 
     def _judge_withheld(self, talk: Talk, kept: Kept) -> None:
-        was_set = talk.clock_back_ms or talk.clock_forth_ms
+        pbx = next(pbx for pbx in self._pbxs if talk in pbx.talks)
+        was_set = any(at > talk.began_at - LONGEST_RING_SECONDS for at, _ in pbx.sets)
         if talk.how == "kicked" and not any(fault.kind == "pbx_clock" for fault in self._plan.faults):
             self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {kept.most_granted} s")
         if talk.how != "cut" or was_set or not self.is_calm():
@@ -204,33 +207,27 @@ class Judge:
 
     def _judge_bill(self, talk: Talk, kept: Kept, set_ms: int) -> None:
         """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since the answer."""
-        if not kept.closings and self._was_known(talk):
-            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
         if not kept.closings:
-            if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
-                self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
+            self._judge_unbilled(talk, kept)
             return
         is_estimate, _, billed = kept.closings[-1]
-        slack_ms = GRACE_MS + set_ms
-        least_ms = talk.told_ms
-        if talk.how == "lost":
-            least_ms = min(least_ms, talk.silent_ms - talk.began_ms if talk.silent_ms else least_ms)
-        if billed * 1000 < least_ms - slack_ms:
+        least_ms = min(talk.told_ms, talk.silent_ms - talk.began_ms) if talk.silent_ms else talk.told_ms
+        if billed * 1000 < least_ms - GRACE_MS - set_ms:
             self.fail(5, f"{talk.call_id} was talked {least_ms} ms and billed {billed} s")
-        if is_estimate and self._was_known(talk):
+        if not is_estimate:
+            if not set_ms and billed > _most_seconds(talk):
+                self.fail(5, f"{talk.call_id} was {talk.how} after {talk.told_ms} ms and billed {billed} s")
+        elif billed > kept.most_granted:
+            self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {kept.most_granted} s")
+        elif self._was_known(talk):
             self.fail(5, f"{talk.call_id} is estimated at {billed} s; its end was heard after {talk.told_ms} ms")
-        if is_estimate:
-            if billed > kept.most_granted:
-                self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {kept.most_granted} s")
-            return
-        if talk.clock_back_ms or talk.clock_forth_ms:
-            return
-        most = max(1, ceil(talk.told_ms / 1000))
-        if talk.how == "cut" and talk.is_gated:  # of another cap nobody told the gateway
-            most = max(1, round((talk.cap_ms - talk.began_ms) / 1000))
-        if billed > most:
-            self.fail(5, f"{talk.call_id} was {talk.how} after {talk.told_ms} ms and billed {billed} s")
 
+    def _judge_unbilled(self, talk: Talk, kept: Kept) -> None:
+        """Rule 6."""
+        if self._was_known(talk):
+            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
+        if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
+            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
 
     def _was_known(self, talk: Talk) -> bool:
         """A gateway has heard its end, and lived long enough to have it on disk."""
@@ -240,6 +237,13 @@ class Judge:
         if any(fault.kind in {"pause", "disk"} for fault in self._plan.faults):
             return False
         return not process.is_dead or process.died_at - heard_at > KEPT_AFTER_SECONDS
+
+
+def _most_seconds(talk: Talk) -> int:
+    """What may be billed of a leg whose end was heard."""
+    if talk.how == "cut" and talk.is_gated:  # of another cap nobody told the gateway
+        return max(1, round((talk.cap_ms - talk.began_ms) / 1000))
+    return max(1, ceil(talk.told_ms / 1000))
 
 
 def _schedule(tenant: Tenant) -> Any:

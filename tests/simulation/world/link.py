@@ -1,8 +1,8 @@
 """The gateway's end of a PBX: ``ports.Switch``, and the facts it gives out, over a network that can fail.
 
 What the AMI adapter promises is kept: facts in order, but asks may overtake by some milliseconds; LinkUp after each
-login, LinkDown when the link is known to be gone; pings that notice a half-open link; an action that was not answered in
-two seconds is SwitchUnavailable, and may have been done or not. What a forger spoils becomes a Doubt, never a fact.
+login, LinkDown when the link is known to be gone; pings that notice a half-open link; an action that was not answered
+in two seconds is SwitchUnavailable, and may have been done or not. What a forger spoils becomes a Doubt, never a fact.
 """
 
 import asyncio
@@ -126,8 +126,10 @@ class SwitchLink:
         session = self._session = Session(self._path)
         pbx.listeners.append(lambda fact: self._hear(session, fact))
         self._sample()
-        self._note_silence(0)
         has_restarted = bool(self._boot_seen) and self._boot_seen != pbx.boots
+        if not has_restarted:
+            for talk in pbx.talks:
+                talk.silent_ms = 0
         self._boot_seen = pbx.boots
         self._process.at(session.facts.arrival() + BELIEVED_AFTER_SECONDS, self._tell, session, LinkUp(has_restarted))
         self._ping = self._process.at(self._world.loop.seconds + PING_SECONDS, self._send_ping, session)
@@ -170,7 +172,8 @@ class SwitchLink:
         if session is self._session:
             self._close(session)
             self._world.note("link down", self.name, why)
-            self._note_silence(self.pbx.now_ms() if self.pbx.is_running else 0)
+            for talk in self.pbx.live_talks():
+                talk.silent_ms = self.pbx.now_ms()
             self._on_fact(LinkDown(why))
             self._process.at(self._world.loop.seconds + self._pause, self._log_in)
 
@@ -192,11 +195,6 @@ class SwitchLink:
         if (p := chance("doubts", now)) and dice.random() < p and self.pbx.channels:
             one = dice.choice(list(self.pbx.channels))
             self._process.at(believed, self._tell, session, Doubt((one, "666.6"), "forged"))
-
-    def _note_silence(self, at_ms: int) -> None:
-        """For the judge."""
-        for talk in self.pbx.live_talks():
-            talk.silent_ms = at_ms
 
     def _note_known(self, uniqueid: str, at_ms: int = 0) -> None:
         """For the judge: this process has heard that a leg is Up, when it was answered, or that it is Up now."""

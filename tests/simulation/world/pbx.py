@@ -1,9 +1,9 @@
 """A PBX: channels, the include's dialplan, caps that it keeps by itself, and the truth of what was talked.
 
 It does what DESIGN section 2 says of an Asterisk: the dialplan waits for a verdict with its own nonce, Dial's ``L()``
-caps the answered leg, a later AbsoluteTimeout takes its place, both by the PBX's own clock, which can be set. A PBX that
-is restarted loses its calls without a word. Uniqueids count from zero again; with a clock that was set back they are
-the same ones.
+caps the answered leg, a later AbsoluteTimeout takes its place, both by the PBX's own clock, which can be set. A PBX
+that is restarted loses its calls without a word. Uniqueids count from zero again; with a clock that was set back they
+are the same ones.
 """
 
 from collections.abc import Callable

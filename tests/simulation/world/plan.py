@@ -1,4 +1,4 @@
-"""What happens in a seed: who phones, with what credit, and what breaks when. All of it is drawn before it is played."""
+"""What happens in a seed: who phones, with what credit, and what breaks when. All is drawn before it is played."""
 
 import random
 from dataclasses import dataclass, field
@@ -137,7 +137,19 @@ KINDS: Final = (
     ("disk", 2, 10.0),
 )
 NEAR_DEADLINE: Final = frozenset({"pause", "link_blocked"})  # of a verdict, and of the dialplan's wait
-TRIGGERS: Final = ("reserve", "answer", "extend", "shrink", "settle", "release", "arm", "arm", "verdict", "answered", "ended")
+TRIGGERS: Final = (
+    "reserve",
+    "answer",
+    "extend",
+    "shrink",
+    "settle",
+    "release",
+    "arm",
+    "arm",
+    "verdict",
+    "answered",
+    "ended",
+)
 _NAMES = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
 _LONGEST = {kind: longest for kind, _, longest in KINDS}
@@ -178,7 +190,9 @@ def _fault(
         "spoilt": dice.choice([0.3, 0.9]),
         "doubled": 0.5,
     }
-    what = {"kill_on": dice.choice(TRIGGERS), "outage_and_kill": dice.choice(["ended", "answered", "arm"])}.get(kind, "")
+    what = {"kill_on": dice.choice(TRIGGERS), "outage_and_kill": dice.choice(["ended", "answered", "arm"])}.get(
+        kind, ""
+    )
     at = min(max(at, 0.5), FAULTS_UNTIL)
     return Fault(at, kind, dice.randrange(pbxs), seconds, sizes.get(kind, 0.0), what)
 
@@ -203,6 +217,4 @@ def plan_of(seed: int, gateways: int = 1) -> Plan:
     for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6])):
         faults.append(_fault(dice, calls, pbxs, quanta, faults[-1] if faults else None))
     faults.sort(key=lambda fault: fault.at)
-    return Plan(
-        seed, tenants, credit, topups, pbxs, gateways, dice.random() < 0.2, calls, tuple(faults)
-    )
+    return Plan(seed, tenants, credit, topups, pbxs, gateways, dice.random() < 0.2, calls, tuple(faults))

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 from gateway.core import asking, lifecycle, talking
+from gateway.core.books import Grant
 from gateway.core.call import Call, State
 from gateway.core.effects import Arm, Effects, Extend
 from gateway.core.events import CallerEnded, LegEnded, QuotaLow
@@ -49,7 +50,7 @@ def _books_a_repeat_again() -> Any:
 
 def _forgets_to_rearm() -> Any:
     """After a gap the cap is not set again."""
-    return mock.patch.object(Session, "rearm", lambda _self, _hangup_at_ms: None)
+    return mock.patch.object(Session, "rearm")
 
 
 @contextmanager
@@ -63,7 +64,9 @@ def _believes_a_partial_list() -> Iterator[None]:
             found = error.part  # type: ignore[attr-defined] # the simulator's own
         return True, {status.uniqueid: status for status in found}
 
-    async def look_at_leg(board: Switchboard, session: Session, known: dict[str, ChannelStatus], latest_ms: int) -> None:
+    async def look_at_leg(
+        board: Switchboard, session: Session, known: dict[str, ChannelStatus], latest_ms: int
+    ) -> None:
         call = session.call
         if call.leg in known:
             session.rearm(known[call.leg].hangup_at_ms)
@@ -122,12 +125,12 @@ def _extends_without_arming() -> Any:
         call.armed_seconds = call.granted_seconds
         return tuple(effect for effect in effects if not isinstance(effect, Arm))
 
-    return _rules(unarmed, talking.Grant, State.EXTENDING)
+    return _rules(unarmed, Grant, State.EXTENDING)
 
 
 def _loses_the_settle_queue() -> Any:
     """A settle that has to wait is not kept on disk."""
-    return mock.patch.object(host.DiskQueue, "put", lambda _self, _entry: None)
+    return mock.patch.object(host.DiskQueue, "put")
 
 
 def _arms_before_the_grant() -> Any:

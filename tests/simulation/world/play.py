@@ -12,7 +12,7 @@ from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
 from gateway.service import lane, reap, resync, session, switchboard, unsettled
 
-from .clock import START_SECONDS, Stuck, WorldLoop
+from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
 from .judge import Judge
 from .link import Mischief
@@ -26,7 +26,7 @@ _LOOK_SECONDS: Final = 1.0
 _LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, about
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
-_TALKATIVE: Final = (bootstrap, lane, reap, resync, session, switchboard, unsettled)
+_TALKATIVE: Final[tuple[Any, ...]] = (bootstrap, lane, reap, resync, session, switchboard, unsettled)
 
 
 class _Silence:
@@ -149,7 +149,9 @@ class Play:
         """Where it is to be: the next life is there when the next cap cuts, a little sooner or later."""
         dice = self.world.dice
         now_ms = {pbx: pbx.now_ms() for pbx in self.pbxs}
-        cuts = [channel.cap_ms - now_ms[pbx] for pbx in self.pbxs for channel in pbx.channels.values() if channel.cap_ms]
+        cuts = [
+            channel.cap_ms - now_ms[pbx] for pbx in self.pbxs for channel in pbx.channels.values() if channel.cap_ms
+        ]
         if cuts and dice.random() < 0.5:
             host.start_in(max(0.05, min(cuts) / 1000 - _LOGIN_SECONDS + dice.uniform(-0.02, 0.02)))
         else:
@@ -238,7 +240,7 @@ def play_on(loop: WorldLoop, plan: Plan, make_vault: Callable[[World], Vault]) -
     try:
         with quiet():
             loop.run_until_complete(stage.run())
-    except Stuck as problem:
+    except StuckError as problem:
         stage.judge.fail(8, str(problem))
     except RuntimeError:
         if not stage.judge.failure:

@@ -1,7 +1,7 @@
 """The second mode: the same seeds with the real ledger, on a real server whose clock is played.
 
-Each step is carried out by the model, too: what the real one answers must be the same, and what it keeps must add up when
-all is over. The network between is still the made-up one; while the server is asked, no time passes in the world.
+Each step is carried out by the model, too: what the real one answers must be the same, and what it keeps must add up
+when all is over. The network between is still the made-up one; while the server is asked, no time passes in the world.
 """
 
 import asyncio

@@ -19,7 +19,6 @@ from gateway.ports import (
     FundsCame,
     LedgerRejected,
     StoredCall,
-    TopUp,
 )
 from rating import Ladder
 from tests.ledger.model import Model, ModelCall, Outcome
@@ -67,16 +66,6 @@ class Vault:
         self.on_down: list[Callable[[], None]] = []
         self.after_step: Callable[[str, str], None] = lambda _tenant, _name: None
         self.on_difference: Callable[[str], None] = lambda _what: None  # where there is a second ledger beside it
-        self._at_call: dict[str, Callable[..., Any]] = {
-            "reserve": self._reserve,
-            "answer": self._answer,
-            "extend": self._extend,
-            "shrink": self._shrink,
-            "settle": self._settle,
-            "register": self._register,
-            "release": self._release,
-            "doubt": self._doubt,
-        }
 
     def now(self) -> int:
         """Its clock."""
@@ -120,11 +109,7 @@ class Vault:
         if shelf is None:
             raise LedgerRejected("unknown_account", f"there is no account {tenant}")
         shelf.model.now_ms = self.now()
-        step = self._at_call.get(name)
-        if step is not None:
-            told = step(shelf, *words, **more)
-        else:
-            told = getattr(self, f"_{name}")(shelf, *words, **more)
+        told = getattr(self, f"_{name}")(shelf, *words, **more)
         self.after_step(tenant, name)
         self.world.happened(name)
         return told
@@ -140,7 +125,7 @@ class Vault:
         return self._balance(shelf, terms.tenant)
 
     def _balance(self, shelf: Shelf, tenant: str) -> Balance:
-        told = shelf.model.balance_reply()
+        told = _told(shelf.model.balance_reply())
         _, status, balance, held, limit, credits_, charges, adjustments, expired, live, written = told
         return Balance(
             tenant, shelf.currency, status == "closed", balance, held, limit, credits_, charges, adjustments, expired,
@@ -200,9 +185,7 @@ class Vault:
     ) -> Grant | Refused:  # fmt: skip
         model = shelf.model
         share, before = self._share(model, 0), model.written
-        told = self._offered(
-            _told(model.extend(key.call_id, step, committed, ladder, fair=fair, pool=_pool(pool)))
-        )
+        told = self._offered(_told(model.extend(key.call_id, step, committed, ladder, fair=fair, pool=_pool(pool))))
         if model.written > before:
             if isinstance(told, Grant):
                 kept = shelf.kept[key.call_id]
