@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing import get_context
 
@@ -71,7 +71,7 @@ def play_many(args: argparse.Namespace) -> int:
     until = began + args.hours * SECONDS_AN_HOUR if args.hours is not None else float("inf")
     facts: Counter[str] = Counter()
     failures: list[tuple[int, str]] = []
-    with _outcomes(args) as outcomes:
+    with suppress(KeyboardInterrupt), _outcomes(args) as outcomes:
         for outcome in outcomes:
             facts.update(outcome.facts)
             failures += outcome.failures

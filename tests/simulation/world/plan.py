@@ -126,6 +126,7 @@ KINDS: Final = (
     ("ledger_blocked", 8, 9.0),
     ("ledger_slow", 6, 10.0),
     ("ledger_down", 5, 8.0),
+    ("ledger_failover", 4, 0.5),
     ("pbx_restart", 7, 4.0),
     ("pbx_restart_reusing", 5, 2.0),
     ("pbx_clock", 5, 0.0),

@@ -205,6 +205,12 @@ class Play:
         self.vault.stop()
         self.world.after(fault.seconds + 0.05, self.vault.start)
 
+    def _ledger_failover(self, fault: Fault, _host: Host) -> None:
+        """Its replica was so far behind, and takes over."""
+        if self.vault.replica is None:
+            self.vault.remember()
+            self.world.after(fault.seconds, self.vault.fail_over)
+
     def _pbx_restart(self, fault: Fault, _host: Host, *, reuses_ids: bool = False) -> None:
         pbx = self.pbxs[fault.place]
         if pbx.is_running:

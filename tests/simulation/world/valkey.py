@@ -65,6 +65,12 @@ class ValkeyVault(Vault):
 
         self._in_turn(lambda: getattr(self._ledger, name)(*words, **more), compare)
 
+    def remember(self) -> None:
+        """The server has no replica: nothing is lost here."""
+
+    def fail_over(self) -> None:
+        """Likewise."""
+
     async def audit(self) -> None:
         """What the server keeps adds up."""
         self.world.loop.asked += 1

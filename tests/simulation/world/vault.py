@@ -5,6 +5,7 @@ not keep, since a test of the ledger sets it by hand, is kept here: until when a
 and what the gateway gave to be remembered.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,7 @@ from gateway.ports import (
     StoredCall,
 )
 from rating import Ladder
+from tests.ledger.audit import Audit
 from tests.ledger.model import Model, ModelCall, Outcome
 from tests.ledger.model_offer import Pool as ModelPool
 
@@ -41,8 +43,6 @@ class Kept:
     refused_at_ms: int = 0
     seconds: int = 0  # of the last settle
     closings: list[tuple[bool, int, int]] = field(default_factory=list)  # is it an estimate, micros, seconds
-    most_granted: int = 0
-    granted_at: float = 0.0  # true seconds: when it was last granted more
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Shelf:
     model: Model
     currency: str
     kept: dict[str, Kept] = field(default_factory=dict)
+    audit: Audit = field(default_factory=Audit)
 
 
 class Vault:
@@ -65,6 +66,9 @@ class Vault:
         self.subscribers: list[Callable[[News], None]] = []
         self.on_down: list[Callable[[], None]] = []
         self.after_step: Callable[[str, str], None] = lambda _tenant, _name: None
+        self.replica: dict[str, Shelf] | None = None
+        # What gateways were told, whatever became of the ledger: seconds granted, and when last raised (true seconds).
+        self.granted: dict[str, tuple[int, float]] = {}
         self.on_difference: Callable[[str], None] = lambda _what: None  # where there is a second ledger beside it
 
     def now(self) -> int:
@@ -83,6 +87,18 @@ class Vault:
     def start(self) -> None:
         """It is back."""
         self.is_running = True
+
+    def remember(self) -> None:
+        """What a replica has: all that was written so far."""
+        self.replica = copy.deepcopy(self.shelves)
+
+    def fail_over(self) -> None:
+        """The replica takes over: what was written since is lost."""
+        assert self.replica is not None
+        self.shelves, self.replica = self.replica, None
+        for tell in tuple(self.on_down):
+            tell()
+        self.subscribers.clear()
 
     def stop(self) -> None:
         """It goes down; all that it has said is on disk."""
@@ -167,7 +183,7 @@ class Vault:
             refused_at_ms = self.now() if isinstance(told, Refused) else 0
             kept = shelf.kept[name] = Kept(meta, self.now() + validity_ms, refused_at_ms=refused_at_ms)
             if isinstance(told, Grant):
-                self._note_grant(kept, told)
+                self._note_grant(name, told.granted_seconds)
             self._tell_short(shelf, key, told, share, fair=fair)
         return told
 
@@ -190,7 +206,7 @@ class Vault:
             if isinstance(told, Grant):
                 kept = shelf.kept[key.call_id]
                 kept.valid_until_ms = self.now() + validity_ms
-                self._note_grant(kept, told)
+                self._note_grant(key.call_id, told.granted_seconds)
             self._tell_short(shelf, key, told, share, fair=fair)
         return told
 
@@ -203,7 +219,8 @@ class Vault:
         assert isinstance(told, Grant)
         if shelf.model.written > before:
             kept = shelf.kept[key.call_id]
-            kept.valid_until_ms, kept.most_granted = self.now() + validity_ms, told.granted_seconds
+            kept.valid_until_ms = self.now() + validity_ms
+            self._note_grant(key.call_id, told.granted_seconds)
             self._publish(FundsCame(key.tenant))
         return told
 
@@ -230,7 +247,6 @@ class Vault:
         kept = shelf.kept.setdefault(key.call_id, Kept())
         kept.meta, kept.valid_until_ms, kept.refused_at_ms = meta, self.now() + validity_ms, 0
         kept.answered_at_ms = answered_at_ms or kept.answered_at_ms
-        kept.most_granted = max(kept.most_granted, granted)
 
     def _release(self, shelf: Shelf, key: CallKey) -> Settled:
         told = _told(shelf.model.release(key.call_id))
@@ -246,10 +262,10 @@ class Vault:
     def _note_refusal(self, _shelf: Shelf, *_words: object) -> bool:
         return False
 
-    def _note_grant(self, kept: Kept, grant: Grant) -> None:
-        if grant.granted_seconds > kept.most_granted:
-            kept.granted_at = self.world.loop.seconds
-        kept.most_granted = grant.granted_seconds
+    def _note_grant(self, call: str, seconds: int) -> None:
+        """For the judge."""
+        before, at = self.granted.get(call, (0, 0.0))
+        self.granted[call] = seconds, self.world.loop.seconds if seconds > before else at
 
     def _offered(self, told: Outcome) -> Grant | Refused:
         if isinstance(told, str):
