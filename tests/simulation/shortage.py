@@ -50,7 +50,7 @@ class Shortage:
     ) -> None:
         self.dice = random.Random(seed)
         self.ledger = Model(now_ms=build.ASKED_AT_MS)
-        self.ledger.open(0, None, None)
+        self.ledger.open(0, None)
         self.top_up(credit_micros)
         self.now_ms = build.ASKED_AT_MS
         self.talks: list[Talk] = []
