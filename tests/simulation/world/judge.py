@@ -13,7 +13,8 @@
 6. Talked for nothing is only what nobody can know: a call whose answer never reached the ledger, and whose gateway did
    not live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the
    dialplan let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
-   And what a fail-over of the ledger lost of the last moments, where no gateway goes on with it.
+   And what a fail-over of the ledger lost of the last moments, where no gateway goes on with it; and a leg whose dial
+   was not heard, or was hidden by a forger, while the lists that would tell of it cannot be read.
 7. No paid second is withheld: the gateway ends no paid leg (its cap does), and where nothing is broken, no cap cuts a
    leg for which more was granted before, or whose tenant had enough for a quantum of each call. But a clock of the PBX
    that is set between ask and end may cost the call as much.
@@ -54,6 +55,9 @@ class Judge:
     def __init__(self, world: World, plan: Plan, vault: Vault, pbxs: Sequence[Pbx], hosts: Sequence["Host"]) -> None:
         self.failure = ""
         self._world, self._plan, self._vault, self._pbxs, self._hosts = world, plan, vault, pbxs, hosts
+        self._has_spoilt_lists = any(
+            fault.kind == "spoilt" or (fault.kind == "link_reset" and fault.size > 0) for fault in plan.faults
+        )
         self._has_lost_writes = any(fault.kind == "ledger_failover" for fault in plan.faults)
         self._rich_since: dict[str, float] = {}  # true seconds
         self._tenants = {tenant.tenant_id: tenant for tenant in plan.tenants}
@@ -126,7 +130,8 @@ class Judge:
         most_ms = granted * 1000 + GRACE_MS
         if talk.seconds * 1000 > most_ms + talk.clock_back_ms:
             self.fail(2, f"{talk.call_id} lasted {talk.seconds:.3f} s, and was granted {granted} s")
-        self._judge_withheld(talk, granted, granted_at)
+        if kept is not None:
+            self._judge_withheld(talk, granted, granted_at)
 
     def _judge_withheld(self, talk: Talk, granted: int, granted_at: float) -> None:
         pbx = next(pbx for pbx in self._pbxs if talk in pbx.talks)
@@ -178,7 +183,8 @@ class Judge:
             for talk in pbx.talks:
                 kept = self._kept(talk)
                 if kept is not None and (talk.is_gated or kept.closings):
-                    set_ms = sum(abs(by_ms) for at, by_ms in pbx.sets if at >= talk.began_at)
+                    begin = talk.began_at - LONGEST_RING_SECONDS
+                    set_ms = sum(abs(by_ms) for at, by_ms in pbx.sets if at > begin)
                     self._judge_bill(talk, kept, set_ms)
 
     def _judge_tasks(self) -> None:
@@ -206,7 +212,7 @@ class Judge:
                     self.fail(4, f"{name} was charged {charged} for {kept.seconds} s, which cost {due[0]}")
 
     def _judge_bill(self, talk: Talk, kept: Kept, set_ms: int) -> None:
-        """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since the answer."""
+        """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since about the ask."""
         if not kept.closings:
             self._judge_unbilled(talk, kept)
             return
@@ -225,7 +231,7 @@ class Judge:
 
     def _judge_unbilled(self, talk: Talk, kept: Kept) -> None:
         """Rule 6."""
-        if self._has_lost_writes:
+        if self._has_lost_writes or (self._has_spoilt_lists and not kept.answered_at_ms):
             return
         if self._was_known(talk):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
