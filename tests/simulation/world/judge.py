@@ -75,7 +75,8 @@ class Judge:
 
     def is_calm(self) -> bool:
         """Nothing is broken, and what was has had time to heal."""
-        return self._world.broken_until + CALM_SECONDS < self._world.loop.seconds
+        is_healed = self._world.broken_until + CALM_SECONDS < self._world.loop.seconds
+        return is_healed and all(host.is_running for host in self._hosts)
 
     # -------------------------------------------------------------------------------------------------- as it goes
 
