@@ -83,6 +83,7 @@ class Call:
     included_seconds: int = 0  # taken from the pool
     pool_period: str = ""  # of a call that was taken back: the zone in the config may have changed
     armed_seconds: int = 0  # what the PBX is known to allow; lags behind the grant
+    is_cap_known: bool = True  # False: taken back, and not set since: the cap of a former process may stand anywhere
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
     warned_of_seconds: int = 0  # the cut, from the answer, that the caller was last warned of
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
@@ -187,9 +188,14 @@ class Call:
         """Seconds used by that time: ceiling, at least 1, at most what was granted.
 
         A leg that ended right at a cap which the PBX was not heard to have moved, was cut by that cap: the PBX
-        cuts within 10 ms (measured), and those are no second of the caller's.
+        cuts within 10 ms (measured), and those are no second of the caller's. Where no cap is known, it may have been
+        at the end of any block: a former process died before it set a granted one, or told of one that it lowered.
         """
         elapsed_ms = at_ms - self.answered_at_ms
+        whole_seconds = elapsed_ms // 1000
+        is_within = 0 < whole_seconds <= self.granted_seconds
+        if not self.is_cap_known and is_within and self._is_block_end(whole_seconds):
+            return whole_seconds
         for cap_seconds in (self.armed_seconds, self.shrink_to_seconds):
             if cap_seconds and 0 <= elapsed_ms - cap_seconds * 1000 < CUT_LATE_MS:
                 return cap_seconds
@@ -203,7 +209,10 @@ class Call:
         """
         told = hangup_at_ms // 1000 - self.answered_at_ms // 1000
         near = (told, told - 1, told + 1)
-        return next((cap for cap in near if cap > 0 and billed_seconds(self.schedule, cap) == cap), 0)
+        return next((cap for cap in near if cap > 0 and self._is_block_end(cap)), 0)
+
+    def _is_block_end(self, seconds: int) -> bool:
+        return billed_seconds(self.schedule, seconds) == seconds
 
     def charge_at(self, at_ms: int) -> int:
         """What the call costs in all, in micro-units, were it to end then."""

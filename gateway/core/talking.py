@@ -201,6 +201,7 @@ def _give_back(call: Call, at_ms: int) -> Effects:
 
 def armed(call: Call, event: Armed) -> Effects:
     """The PBX took a cap."""
+    call.is_cap_known = True
     if event.seconds == call.shrink_to_seconds and call.state is State.ANSWERED:
         call.armed_seconds = event.seconds
         return _give_back(call, event.at_ms)
@@ -220,7 +221,9 @@ def note_top_up(call: Call, _: ToppedUp) -> Effects:
 def look(call: Call, event: QuotaOver) -> Effects:
     """The cap has passed and no end was heard."""
     if event.at_ms < call.armed_until_ms:  # an alarm of before the last extension, or the PBX's clock was set back
-        return (Wake(call.armed_until_ms + OVERDUE_MS, is_over=True),)
+        due_ms = call.cap_at_ms - call.lead_ms
+        is_due = event.at_ms >= due_ms
+        return (Wake(call.armed_until_ms + OVERDUE_MS if is_due else due_ms, is_over=is_due),)
     return Look(call.leg), Wake(event.at_ms + OVERDUE_MS, is_over=True)
 
 

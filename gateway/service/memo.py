@@ -69,6 +69,7 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         pool_period=stored.pool.partition("|")[2],
         # Whether the last grant's cap reached the PBX is not known: it is taken as set until Status tells.
         armed_seconds=stored.granted_seconds,
+        is_cap_known=not stored.answered_at_ms,
         leg=stored.leg,
     )
     if stored.answered_at_ms:

@@ -87,6 +87,8 @@ class Resync:
         # A PBX that began anew lost its calls when it fell silent; else what is gone may have ended just now.
         latest_end_ms = (board.link_lost_at_ms or now_ms) if link.restarted else now_ms
         board.link_lost_at_ms = 0
+        if link.restarted:
+            board.began_anew(latest_end_ms)
         unknown = set(board)
         pause_seconds = RETRY_SECONDS
         while True:
@@ -94,7 +96,9 @@ class Resync:
             for status in listing.values():
                 _take_waiting_ask(board, status)  # before anything is waited for: it is as old as the listing
             for session in tuple(unknown):
-                if await _is_known_now(board, session, listing, latest_end_ms):
+                is_known = await _is_known_now(board, session, listing, latest_end_ms)
+                # A leg that was dialled while nobody listened is found in a whole list alone.
+                if is_known and (is_whole or session.call.state not in UNANSWERED):
                     unknown.discard(session)
             if is_whole and not unknown:
                 break

@@ -6,6 +6,7 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from gateway.core.events import (
     Registered,
     VerdictMissed,
 )
+from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import UndefinedTransition, advance
 from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
@@ -97,6 +99,7 @@ class Session:
         "_on_decided",
         "_on_verdict",
         "_tasks",
+        "_up_at",
         "_world",
         "call",
         "is_caller_gone",
@@ -122,6 +125,7 @@ class Session:
         self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
@@ -132,6 +136,8 @@ class Session:
             self._world.watch.fault("undefined_transition")
             log.warning("call.undefined_transition", problem=str(error))
             return
+        if isinstance(event, LegAnswered) and event.leg == self.call.leg and self._up_at == -inf:
+            self._up_at = asyncio.get_running_loop().time()
         self.carry_out(*effects)
         if was_asked and self.call.state is not State.ASKED:
             self._on_decided(self)
@@ -282,7 +288,8 @@ class Session:
     async def look(self, leg: str) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.
 
-        A leg that has outlived its cap is ended, whatever its status says: the PBX was asked to, and did not.
+        A leg that has outlived its cap is ended, whatever its status says: the PBX was asked to, and did not. It has
+        outlived it by both clocks: that of a PBX may have been set, and this process not know it yet.
         """
         switch = self._world.switch
         try:
@@ -294,7 +301,9 @@ class Session:
             return  # the alarm rings again
         except ListNotWhole as error:
             log.warning("leg.look_failed", leg=leg, problem=str(error))
-        if self.call.is_live and switch.now_ms() > self.call.armed_until_ms:
+        age_seconds = asyncio.get_running_loop().time() - self._up_at
+        is_overdue = switch.now_ms() > self.call.armed_until_ms and age_seconds > self.call.armed_seconds
+        if self.call.is_live and is_overdue:
             await self._end_leg(EndLeg(leg, NORMAL_CLEARING))
 
     # ---------------------------------------------------------------------------------------------- timers, the end

@@ -80,6 +80,7 @@ class Switchboard:
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
+        self._of_before_gap: set[Session] = set()
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
@@ -113,14 +114,12 @@ class Switchboard:
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
-                self.turns.forget(fact.uniqueid)
-                session = self._by_caller.get(fact.uniqueid)
-                if session is not None and session.call.terms.ask.nonce == fact.nonce:
-                    session.tell(fact)
+                self._silenced(fact)
             case LinkUp() | Doubt():
                 self._on_gap(self, fact)
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
+                self._of_before_gap = set(self._sessions)
                 log.error("switch.link_down", switch=self.world.switch.name, why=fact.why)
 
     def tell_all(self, news: FundsCame | CreditRanShort) -> None:
@@ -195,6 +194,18 @@ class Switchboard:
             latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
             session.tell(LegEnded(uniqueid, min(now_ms, latest_ms), 0, is_estimate=True))
         self._caller_ended(uniqueid, now_ms)
+
+    def began_anew(self, latest_end_ms: int) -> None:
+        """The PBX was restarted: no channel of before is left. One that has its Uniqueid is another."""
+        before, self._of_before_gap = self._of_before_gap & self._sessions, set()
+        for known in (self._by_caller, self._by_leg):
+            for uniqueid in [u for u, s in known.items() if s in before or s not in self._sessions]:
+                del known[uniqueid]
+        for session in before:
+            call = session.call
+            if call.is_live:
+                session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))
+            self.let_go(session, self.world.switch.now_ms())
 
     def prune(self, living: Iterable[str]) -> None:
         """Forget callers that are gone and legs that nobody keeps, after a whole listing said which live."""
@@ -300,11 +311,24 @@ class Switchboard:
         before = self._by_caller.get(ask.uniqueid)
         return before is not None and before.call.state is State.RINGING and bool(before.call.legs)
 
-    def _supersede(self, ask: Ask) -> None:
+    def _supersede(self, again: Ask | AskSilenced) -> None:
         """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
-        before = self._by_caller.get(ask.uniqueid)
+        before = self._by_caller.get(again.uniqueid)
         if before is not None and not before.call.is_live and not before.call.legs:
-            self.let_go(before, ask.at_ms)
+            self.let_go(before, again.at_ms)
+
+    def _silenced(self, fact: AskSilenced) -> None:
+        self.turns.forget(fact.uniqueid)
+        session = self._by_caller.get(fact.uniqueid)
+        if session is None:
+            return
+        known, is_free = session.call.terms.ask, not session.call.is_live and not session.call.legs
+        if known.nonce == fact.nonce:
+            session.tell(fact)
+        elif is_free and fact.at_ms > known.at_ms:
+            # Of an ask that came too late to be taken: what is dialled now, the ask of before does not pay for.
+            self._supersede(fact)
+            session.tell(fact)
 
     def _answer(self, ask: Ask, text: str, deadline_ms: int) -> str:
         """Write a verdict that holds no money; what became of it, for the counters: empty when it was written."""

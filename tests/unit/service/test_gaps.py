@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.call import State
+from gateway.core.effects import Wake
 from gateway.core.events import CreditShort, QuotaOver
 from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import advance
@@ -116,6 +117,49 @@ async def test_a_known_leg_is_asked_about_by_itself_where_the_list_is_spoilt(
     assert session.call.state is State.ANSWERED
 
 
+async def test_a_grant_that_a_former_process_did_not_arm_bills_no_second_beyond_the_cap_that_cut(house: House) -> None:
+    """It died after the ledger's answer; the PBX cuts before the next one could look at the leg."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.is_down = True
+    await house.quota_low(session, ANSWERED_AT_MS + 55_000)
+    await house.restart()
+    house.hung_up(LEG, ANSWERED_AT_MS + 60_010)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (60 * SECOND_MICROS, 0)
+
+
+async def test_after_a_restart_of_the_pbx_a_channel_of_the_same_uniqueid_is_another(house: House) -> None:
+    """They count from zero again, and the clock may have been set back."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.lives(LEG, is_up=True)
+    house.gap(restarted=True)
+    await until(lambda: len(house.board) == 0)
+    house.board.handle(LegAnswered(LEG, ANSWERED_AT_MS + 30_000))
+    house.board.handle(house.dialled("100.9"))
+    await settled_down()
+    assert session.call.state is State.SETTLED
+    assert house.switch.ended == []
+
+
+async def test_a_leg_that_nobody_heard_of_is_looked_for_until_the_list_is_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new process knows the ask alone; else the call is talked for nothing, to the end of its first grant."""
+    monkeypatch.setattr(resync, "RETRY_SECONDS", 0.01)
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved()
+    house.switch.lives(CALLER, is_up=True, CALLGATE_VERDICT=house.switch.verdicts[-1][1])
+    house.switch.lives(LEG, is_up=True)
+    await house.restart()
+    house.switch.list_faults = [ListNotWhole("forged")]
+    house.gap()
+    await settled_down()
+    assert [session.call.state for session in house.board] == [State.ANSWERED]
+
+
 async def test_a_spoilt_list_does_not_set_the_caps_of_all_calls_over_and_over(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,11 +203,29 @@ async def test_an_alarm_that_rings_early_because_the_clock_was_set_back_is_set_a
     assert advance(call, QuotaOver(call.armed_until_ms - 1)) != ()
 
 
+async def test_an_alarm_of_a_clock_that_was_set_back_leaves_time_to_ask_for_more() -> None:
+    """Else a call with credit is cut at the end of its first grant."""
+    call = build.answered_call()
+    assert advance(call, QuotaOver(call.answered_at_ms + 10_000)) == (Wake(call.cap_at_ms - call.lead_ms, False),)
+
+
+async def test_a_leg_that_is_paid_for_is_not_ended_by_a_clock_that_is_not_known_to_be_set_back(house: House) -> None:
+    """It was answered right after; pings tell of the clock up to two seconds later."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.clock_ms = ANSWERED_AT_MS + 90_000
+    session.tell(QuotaOver(house.switch.clock_ms))
+    await settled_down()
+    assert house.switch.looked == [LEG]
+    assert house.switch.ended == []
+
+
 async def test_a_leg_far_past_its_cap_is_ended_though_its_status_cannot_be_read(house: House) -> None:
     """Its text is spoilt for as long as it lives; a Hangup needs no status."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
     house.switch.clock_ms = ANSWERED_AT_MS + 90_000
+    session._up_at -= 90
     house.switch.status_faults = [ListNotWhole("forged")] * 100
     session.tell(QuotaOver(house.switch.clock_ms))
     await settled_down()

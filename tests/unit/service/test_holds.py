@@ -119,6 +119,23 @@ async def test_a_call_that_the_dialplan_let_go_on_is_not_ended_because_the_verdi
     assert house.switch.ended == []
 
 
+async def test_a_call_that_the_dialplan_let_go_on_does_not_consume_an_earlier_ask_of_its_channel(house: House) -> None:
+    """The first trunk was busy; the second ask came too late to be taken."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved("1")
+    house.board.handle(house.dialled())
+    house.hung_up(LEG, house.switch.clock_ms + 50)
+    late = house.ask("2")
+    house.switch.clock_ms += 3_000
+    house.board.handle(late)
+    house.board.handle(AskSilenced(CALLER, "2", continued=True, at_ms=house.switch.clock_ms))
+    house.board.handle(house.dialled("100.3"))
+    house.board.handle(LegAnswered("100.3", house.switch.clock_ms))
+    await until(lambda: len(house.board) == 0)
+    assert (await house.balance()).held_micros == 0
+    assert house.switch.ended == []
+
+
 async def test_a_doubt_about_the_leg_of_another_call_ends_nothing(house: House) -> None:
     """What a forger names is looked up, and what lives goes on."""
     await house.top_up(QUANTUM_MICROS)

@@ -1,0 +1,254 @@
+"""A machine with a gateway on it: started, stopped and killed as systemd and life do it. Its disk outlives it.
+
+The gateway's own code wires it together (``bootstrap.Gateway``), but for what would open a socket: of that class only
+what takes back calls, follows news, keeps errands running and stops is used.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final, cast
+from zlib import crc32
+
+from gateway.bootstrap import Gateway
+from gateway.core.cdr import CallRecord
+from gateway.core.facts import Fact
+from gateway.core.tenant import Tenant
+from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Unsettled
+from gateway.service.accounts import in_slices, open_account
+from gateway.service.directory import Directory
+from gateway.service.reap import Reaper
+from gateway.service.resync import Resync
+from gateway.service.session import Session
+from gateway.service.session import World as Reach
+from gateway.service.switchboard import Switchboard
+from gateway.service.unsettled import Arrears
+
+from .client import LedgerClient
+from .clock import Process
+from .link import Mischief, SwitchLink
+from .net import Path, World
+from .pbx import Pbx
+from .vault import Vault
+
+DEADLINE_MS: Final = 2_000
+START_AGAIN_SECONDS: Final = 1.0
+WRITTEN_AFTER_SECONDS: Final = 0.008
+
+# A set of sessions is walked in the order of their hashes, which by nature are addresses: no two runs would be alike.
+Session.__hash__ = lambda self: crc32(self.key.call_id.encode())  # type: ignore[method-assign,attr-defined]
+
+
+class Disk:
+    """What a host keeps when its gateway is killed."""
+
+    def __init__(self) -> None:
+        self.pending: dict[CallKey, Unsettled] = {}
+        self.aside: list[Unsettled] = []
+        self.full_until = 0.0
+
+
+class DiskQueue:
+    """Implements ports.SettleQueue: what it is told is on disk a moment later, unless the process is killed first."""
+
+    def __init__(self, world: World, process: Process, disk: Disk) -> None:
+        self._world, self._process, self._disk = world, process, disk
+
+    def _write(self, change: Any) -> None:
+        self._process.at(self._world.loop.seconds + WRITTEN_AFTER_SECONDS, self._written, change)
+
+    def _written(self, change: Any) -> None:
+        if self._world.loop.seconds < self._disk.full_until:
+            self._process.at(self._disk.full_until, self._written, change)
+        else:
+            change()
+
+    def put(self, entry: Unsettled) -> None:
+        """Keep it."""
+        self._world.note(self._process.name, "keeps", entry.key.call_id)
+        self._write(lambda: self._disk.pending.update({entry.key: entry}))
+
+    def done(self, entry: Unsettled) -> None:
+        """Forget it."""
+        self._write(lambda: self._disk.pending.pop(entry.key, None))
+
+    def set_aside(self, entry: Unsettled) -> None:
+        """For a person."""
+        self._world.note(self._process.name, "sets aside", entry.key.call_id)
+        self._disk.aside.append(entry)
+        self._write(lambda: self._disk.pending.pop(entry.key, None))
+
+    async def pending(self) -> Sequence[Unsettled]:
+        """What is there."""
+        await asyncio.sleep(0.002)
+        return list(self._disk.pending.values())
+
+    async def close(self) -> None:
+        """All is written."""
+        await asyncio.sleep(WRITTEN_AFTER_SECONDS * 2)
+
+
+class Tally:
+    """Implements ports.Watch and ports.CDRSink for all lives of a gateway."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.faults: Counter[str] = Counter()
+        self.records: list[CallRecord] = []
+
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+        """Not counted."""
+
+    def calls_live(self, switch: str, count: int) -> None:
+        """Not counted."""
+
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+        """Not counted."""
+
+    def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
+        """Not counted."""
+
+    def outbox_waits(self, waiting: int, oldest_seconds: float, dead: int, disabled: int) -> None:
+        """Not counted."""
+
+    def fault(self, where: str) -> None:
+        """Count it."""
+        self.faults[where] += 1
+        self._world.note("fault", where)
+
+    def write(self, record: CallRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
+        self._world.note("record", record.call_id, record.outcome, record.billsec, record.charged_micros)
+
+
+class Host:
+    """One gateway of the plan, in all its lives."""
+
+    def __init__(
+        self, world: World, number: int, tenants: Sequence[Tenant], vault: Vault, pbxs: Sequence[Pbx],
+        mischief: Sequence[Mischief],
+    ) -> None:  # fmt: skip
+        self.world = world
+        self.name = f"gateway{number}"
+        self.tally = Tally(world)
+        self.disk = Disk()
+        self.to_vault = Path(world)
+        self.to_pbx = [Path(world) for _ in pbxs]
+        self.process: Process | None = None
+        self.boards: dict[str, Switchboard] = {}
+        self.links: list[SwitchLink] = []
+        self.ledger: LedgerClient | None = None
+        self.lives = 0
+        self._tenants, self._vault, self._pbxs, self._mischief = tenants, vault, pbxs, mischief
+        self._parts: Any = None
+        self._next_start: Any = None  # while it is waited for
+
+    # --------------------------------------------------------------------------------------------------- its lives
+
+    @property
+    def is_running(self) -> bool:
+        """There is a process, and it is not paused."""
+        return self.process is not None and not self.process.is_dead and not self.process.is_paused
+
+    def start(self) -> None:
+        """A new process, which knows nothing."""
+        self._next_start = None
+        if self.process is not None and not self.process.is_dead:
+            return
+        self.lives += 1
+        self.world.note(self.name, "starts", self.lives)
+        self.world.breaks()
+        self.process = Process(self.world.loop, self.name)
+        self.process.on_kill = self._forget
+        self.boards, self.links, self._parts = {}, [], None
+        self.process.soon(self._begin, self.process)
+
+    def start_in(self, seconds: float) -> None:
+        """A supervisor starts it again."""
+        if self._next_start is not None:
+            self._next_start.cancel()
+        self._next_start = self.world.after(seconds, self.start)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None and not self.process.is_dead:
+            self.process.kill()
+
+    def stop(self, then_start_in: float) -> None:
+        """SIGTERM, and a new one afterwards."""
+        process = self.process
+        if process is None or process.is_dead:
+            return
+
+        def begin_to_stop() -> None:
+            task = self.world.loop.create_task(self._stop())
+            task.add_done_callback(lambda _: process.kill())
+
+        process.soon(begin_to_stop)
+        self.start_in(then_start_in)
+
+    def _forget(self) -> None:
+        self.world.note(self.name, "is gone")
+        self.world.breaks()
+        for tells in (self._vault.on_down, *(pbx.on_down for pbx in self._pbxs)):
+            tells[:] = [tell for tell in tells if getattr(tell, "__self__", None) not in (self.ledger, *self.links)]
+        self.boards = {}
+        if self._next_start is None:
+            self.start_in(START_AGAIN_SECONDS)
+
+    # ----------------------------------------------------------------------------------------------- inside of it
+
+    def _begin(self, process: Process) -> None:
+        task = self.world.loop.create_task(self._main(process))
+        task.add_done_callback(partial(self._ended, process))
+
+    def _ended(self, process: Process, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if not isinstance(error, LedgerUnavailable | LedgerRejected):
+                raise error
+            self.world.note(self.name, "cannot start", error)
+            process.kill()
+
+    async def _main(self, process: Process) -> None:
+        """As ``Gateway._start`` does it."""
+        world, tally = self.world, self.tally
+        directory = Directory(self._tenants)
+        ledger = self.ledger = LedgerClient(world, process, self._vault, self.to_vault)
+        await in_slices([partial(open_account, ledger, tenant) for tenant in directory])
+        queue, resync = DiskQueue(world, process, self.disk), Resync()
+
+        def wake(_tenant: str) -> None:
+            """Nothing is delivered here."""
+
+        for pbx, path, mischief in zip(self._pbxs, self.to_pbx, self._mischief, strict=True):
+            link = SwitchLink(world, process, pbx, path, mischief, partial(self._hear, pbx.name))
+            reach = Reach(cast("Any", ledger), queue, link, tally, tally, wake)
+            self.boards[pbx.name] = Switchboard(reach, directory, DEADLINE_MS, resync.on_gap)
+            self.links.append(link)
+        arrears = Arrears(cast("Any", ledger), queue, tally, wake)
+        stack = AsyncExitStack()
+        stack.push_async_callback(queue.close)
+        self._parts = parts = SimpleNamespace(
+            directory=directory, ledger=ledger, arrears=arrears, boards=self.boards, watch=tally,
+            deliverer=SimpleNamespace(wake=wake), switches=self.links, _resync=resync, _tasks=[], _stack=stack,
+        )  # fmt: skip
+        gateway = cast("Gateway", parts)
+        await arrears.load()
+        await Gateway._take_back_calls(gateway)
+        for link in self.links:
+            link.start()
+        reaper = Reaper(cast("Any", ledger), directory, self.boards, tally, wake)
+        for errand in (arrears.run, reaper.run, partial(Gateway._follow_news, gateway)):
+            parts._tasks.append(asyncio.create_task(Gateway._keep_running(gateway, errand)))
+        world.note(self.name, "is ready")
+
+    def _hear(self, switch: str, fact: Fact) -> None:
+        self.boards[switch].handle(fact)
+
+    async def _stop(self) -> None:
+        if self._parts is not None:
+            await Gateway.stop(cast("Gateway", self._parts))

@@ -1,0 +1,260 @@
+"""What must be true of every seed, each said once.
+
+1. The books hold after every step of the ledger: the journal re-adds to the account, entry by entry, and nothing is
+   held or owed that may not be.
+2. No leg is Up beyond what the ledger holds or has charged for it, plus one second. A PBX keeps its caps by its own
+   clock: where that is set back in mid-call, the leg may last so much longer.
+3. Each ask hears one verdict: none other follows from whoever while it waits, none comes later than its deadline.
+4. Who was not answered pays nothing. Who was answered pays once, the price of the seconds billed.
+5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap,
+   not one beyond the cap. An estimate, of an end that nobody saw, is no less than what was talked, and no more than
+   the grant. A PBX that fell silent and began anew: up to when it fell silent. An end that a gateway has heard, and
+   outlived by some seconds, is billed as heard, whatever becomes of gateway and ledger.
+6. Talked for nothing is only what nobody can know: a call whose answer never reached the ledger, and whose gateway did
+   not live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the
+   dialplan let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
+   And what a fail-over of the ledger lost of the last moments, where no gateway goes on with it; and a leg whose dial
+   was not heard, or was hidden by a forger, while the lists that would tell of it cannot be read.
+7. No paid second is withheld: the gateway ends no paid leg (its cap does), and where nothing is broken, no cap cuts a
+   leg for which more was granted before, or whose tenant had enough for a quantum of each call. But a clock of the PBX
+   that is set between ask and end may cost the call as much.
+8. Once nothing breaks any more, all settles: no call is open in any book, nothing is held, no settle waits, no session
+   or task of a call is left.
+9. Nothing is raised that nobody expected.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.core.tenant import Tenant
+from rating import charge_with_included
+
+from .net import World
+from .pbx import Asked, Pbx, Talk
+from .plan import BLOCKS, MICROS_A_SECOND, Plan
+from .vault import Kept, Shelf, Vault
+
+if TYPE_CHECKING:
+    from .host import Host
+
+LONGEST_BLOCK_SECONDS: Final = max(max(block) for block in BLOCKS)
+LONGEST_RING_SECONDS: Final = 65.0
+GRACE_MS: Final = 1_000
+DEADLINE_SECONDS: Final = 2.0
+CLOCK_ERROR_SECONDS: Final = 0.05
+CALM_SECONDS: Final = 8.0
+RICH_SECONDS: Final = 1.5  # a call whose tenant has no credit asks for the last time 600 ms before its cut
+KEPT_AFTER_SECONDS: Final = 3.5  # a step that waits before it times out, is tried again, and the disk is written
+NEVER: Final = ("errand", "ledger_step", "unsettled", "reap")
+
+
+class Judge:
+    """Looks on, and keeps the first thing that is wrong."""
+
+    def __init__(self, world: World, plan: Plan, vault: Vault, pbxs: Sequence[Pbx], hosts: Sequence["Host"]) -> None:
+        self.failure = ""
+        self._world, self._plan, self._vault, self._pbxs, self._hosts = world, plan, vault, pbxs, hosts
+        self._has_spoilt_lists = any(
+            fault.kind == "spoilt" or (fault.kind == "link_reset" and fault.size > 0) for fault in plan.faults
+        )
+        self._has_lost_writes = any(fault.kind == "ledger_failover" for fault in plan.faults)
+        self._rich_since: dict[str, float] = {}  # true seconds
+        self._tenants = {tenant.tenant_id: tenant for tenant in plan.tenants}
+        vault.after_step = self.after_step
+        for pbx in pbxs:
+            pbx.on_over = self.talk_over
+            pbx.on_verdict = self.verdict_sent
+
+    def fail(self, rule: int, why: str) -> None:
+        """Something is wrong; the first is what counts."""
+        if not self.failure:
+            self.failure = f"{rule}: {why}"
+            self._world.note("WRONG", self.failure)
+            self._world.loop.stop()
+
+    def is_calm(self) -> bool:
+        """Nothing is broken, and what was has had time to heal."""
+        is_healed = self._world.broken_until + CALM_SECONDS < self._world.loop.seconds
+        return is_healed and all(host.is_running for host in self._hosts)
+
+    # -------------------------------------------------------------------------------------------------- as it goes
+
+    def after_step(self, tenant: str, step: str) -> None:
+        """Rule 1."""
+        shelf = self._vault.shelves.get(tenant)
+        if shelf is None or self.failure:
+            return
+        audit = shelf.audit
+        try:
+            shelf.model.check()
+            for entry in shelf.model.journal:
+                note = entry.pop("note")
+                audit.add(entry | {"at_ms": "1", "note": note})
+            audit.check_charges()
+            assert shelf.model.held == audit.sums["held"] == sum(call.held for call in shelf.model.live.values())
+            assert shelf.model.charges == audit.sums["revenue"]
+        except AssertionError as error:
+            self.fail(1, f"{tenant}: after {step} the books do not hold: {error}")
+        shelf.model.journal.clear()
+        self._note_credit(tenant, shelf)
+
+    def _note_credit(self, tenant: str, shelf: Shelf) -> None:
+        """Since when there is a quantum for each call, and one more."""
+        seconds = self._tenants[tenant].quantum_seconds + LONGEST_BLOCK_SECONDS
+        if shelf.model.available < (len(shelf.model.live) + 1) * seconds * MICROS_A_SECOND:
+            self._rich_since.pop(tenant, None)
+        else:
+            self._rich_since.setdefault(tenant, self._world.loop.seconds)
+
+    def verdict_sent(self, pbx: Pbx, verdict: str) -> None:
+        """Rule 3, as it is written."""
+        asked = next((one for one in reversed(pbx.asked) if one.nonce == verdict.partition(":")[0]), None)
+        if asked is None:
+            return
+        now = self._world.loop.seconds
+        limit = max(asked.asked_at, asked.listed_at) + DEADLINE_SECONDS + CLOCK_ERROR_SECONDS
+        if now > limit and not asked.clock_was_set:
+            self.fail(3, f"a verdict for {asked.call_id} was written {now - asked.asked_at:.3f} s after the ask")
+        if asked.outcome == "waits" and asked.sent and asked.sent[-1] != verdict:
+            self.fail(3, f"{asked.call_id} is told {verdict} after {asked.sent[-1]}")
+        asked.sent.append(verdict)
+
+    def talk_over(self, talk: Talk) -> None:
+        """Rules 2 and 7, when a leg ends."""
+        if not talk.is_gated:
+            return
+        kept = self._kept(talk)
+        if kept is None and not self._has_lost_writes:
+            self.fail(2, f"{talk.call_id} was talked, and the ledger holds nothing for it")
+        granted, granted_at = self._vault.granted.get(talk.call_id, (0, 0.0))
+        most_ms = granted * 1000 + GRACE_MS
+        if talk.seconds * 1000 > most_ms + talk.clock_back_ms:
+            self.fail(2, f"{talk.call_id} lasted {talk.seconds:.3f} s, and was granted {granted} s")
+        if kept is not None:
+            self._judge_withheld(talk, granted, granted_at)
+
+    def _judge_withheld(self, talk: Talk, granted: int, granted_at: float) -> None:
+        pbx = next(pbx for pbx in self._pbxs if talk in pbx.talks)
+        was_set = any(at > talk.began_at - LONGEST_RING_SECONDS for at, _ in pbx.sets)
+        if talk.how == "kicked" and not any(fault.kind == "pbx_clock" for fault in self._plan.faults):
+            self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {granted} s")
+        if talk.how != "cut" or was_set or not self.is_calm():
+            return
+        if self._rich_since.get(talk.tenant, self._world.loop.seconds) < self._world.loop.seconds - RICH_SECONDS:
+            self.fail(7, f"{talk.call_id} was cut after {talk.seconds:.3f} s, and there is credit for more")
+        cut_ms = talk.cap_ms - talk.began_ms
+        if granted * 1000 > cut_ms + GRACE_MS and self._world.loop.seconds - granted_at > 1.0:
+            self.fail(7, f"{talk.call_id} was cut after {cut_ms} ms, and was granted {granted} s")
+
+    def _kept(self, talk: Talk | Asked) -> Kept | None:
+        shelf = self._vault.shelves.get(talk.tenant)
+        return shelf.kept.get(talk.call_id) if shelf else None
+
+    # -------------------------------------------------------------------------------------------------- at the end
+
+    def unsettled(self) -> str:
+        """Rule 8: what is still open, in words; empty: nothing."""
+        for tenant, shelf in self._vault.shelves.items():
+            if shelf.model.live or shelf.model.held:
+                return f"{tenant} holds {shelf.model.held} for {', '.join(shelf.model.live)}"
+        for host in self._hosts:
+            if host.process is None or host.process.is_dead:
+                return f"{host.name} is not running"
+            if host.disk.pending:
+                return f"{host.name} keeps {len(host.disk.pending)} settles"
+            for board in host.boards.values():
+                if len(board):
+                    return f"{host.name} has {len(board)} sessions on {board.world.switch.name}"
+        return ""
+
+    def judge_end(self) -> None:
+        """All that is judged when all is over."""
+        for host in self._hosts:
+            for fault in NEVER:
+                if host.tally.faults[fault]:
+                    self.fail(9, f"{host.name} counted a fault: {fault}")
+            if host.disk.aside:
+                self.fail(8, f"the settle of {host.disk.aside[0].key.call_id} was given up")
+        self._judge_tasks()
+        talks = {talk.call_id: talk for pbx in self._pbxs for talk in pbx.talks}
+        for tenant, shelf in self._vault.shelves.items():
+            self._judge_charges(tenant, shelf, talks)
+        for pbx in self._pbxs:
+            for talk in pbx.talks:
+                kept = self._kept(talk)
+                if kept is not None and (talk.is_gated or kept.closings):
+                    begin = talk.began_at - LONGEST_RING_SECONDS
+                    set_ms = sum(abs(by_ms) for at, by_ms in pbx.sets if at > begin)
+                    self._judge_bill(talk, kept, set_ms)
+
+    def _judge_tasks(self) -> None:
+        """Rule 8, of what is seen only when all is over."""
+        for task, process in self._world.loop.tasks:
+            name = getattr(task.get_coro(), "__qualname__", "")
+            if name.startswith("Session.") and not task.done() and process is not None and not process.is_dead:
+                self.fail(8, f"a task is left: {name}")
+
+    def _judge_charges(self, tenant: str, shelf: Shelf, talks: dict[str, Talk]) -> None:
+        """Rule 4."""
+        audit = shelf.audit
+        for name, charged in audit.charges.items():
+            if charged and name not in talks:
+                self.fail(4, f"{name} was charged {charged}, and nobody answered it")
+        total = shelf.model.charges - shelf.model.adjustments
+        if total != sum(audit.charges.values()):
+            self.fail(4, f"{tenant} was charged {total}, its calls {sum(audit.charges.values())}")
+        for name, talk in talks.items():
+            kept = shelf.kept.get(name)
+            if talk.tenant == tenant and kept is not None and kept.closings:
+                charged, included = audit.charges[name], shelf.model.calls[name].included
+                due = charge_with_included(_schedule(self._tenants[tenant]), kept.seconds, included)
+                if (charged, included) != due:
+                    self.fail(4, f"{name} was charged {charged} for {kept.seconds} s, which cost {due[0]}")
+
+    def _judge_bill(self, talk: Talk, kept: Kept, set_ms: int) -> None:
+        """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since about the ask."""
+        if not kept.closings:
+            self._judge_unbilled(talk, kept)
+            return
+        is_estimate, _, billed = kept.closings[-1]
+        least_ms = min(talk.told_ms, talk.silent_ms - talk.began_ms) if talk.silent_ms else talk.told_ms
+        if billed * 1000 < least_ms - GRACE_MS - set_ms:
+            self.fail(5, f"{talk.call_id} was talked {least_ms} ms and billed {billed} s")
+        if not is_estimate:
+            if not set_ms and billed > _most_seconds(talk):
+                self.fail(5, f"{talk.call_id} was {talk.how} after {talk.told_ms} ms and billed {billed} s")
+        elif billed > self._vault.granted[talk.call_id][0]:
+            granted = self._vault.granted[talk.call_id][0]
+            self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {granted} s")
+        elif self._was_known(talk):
+            self.fail(5, f"{talk.call_id} is estimated at {billed} s; its end was heard after {talk.told_ms} ms")
+
+    def _judge_unbilled(self, talk: Talk, kept: Kept) -> None:
+        """Rule 6."""
+        if self._has_lost_writes or (self._has_spoilt_lists and not kept.answered_at_ms):
+            return
+        if self._was_known(talk):
+            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
+        if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
+            self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
+
+    def _was_known(self, talk: Talk) -> bool:
+        """A gateway has heard its end, and lived long enough to have it on disk."""
+        if talk.end_heard is None or talk.was_looked_for or self._has_lost_writes:
+            return False
+        process, heard_at = talk.end_heard
+        if any(fault.kind in {"pause", "disk"} for fault in self._plan.faults):
+            return False
+        return not process.is_dead or process.died_at - heard_at > KEPT_AFTER_SECONDS
+
+
+def _most_seconds(talk: Talk) -> int:
+    """What may be billed of a leg whose end was heard."""
+    if talk.how == "cut" and talk.is_gated:  # of another cap nobody told the gateway
+        return max(1, round((talk.cap_ms - talk.began_ms) / 1000))
+    return max(1, ceil(talk.told_ms / 1000))
+
+
+def _schedule(tenant: Tenant) -> Any:
+    return tenant.tariffs.price("+442079460000", 1, 2).schedule(1)  # type: ignore[union-attr]

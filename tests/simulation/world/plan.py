@@ -1,0 +1,221 @@
+"""What happens in a seed: who phones, with what credit, and what breaks when. All is drawn before it is played."""
+
+import random
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from typing import Final
+
+from gateway.core.tenant import Fairness, Included, Tenant
+from rating import CallClass, Rate, Tariff, TariffChain
+from tests.unit.core import build
+
+NUMBER: Final = "011" + build.NUMBER
+BLOCKS: Final = ((1, 1), (60, 60), (30, 6), (60, 1), (6, 6))
+QUANTA: Final = (20, 60)
+MICROS_A_SECOND: Final = 10_000  # 0.60 a minute
+CALLS_UNTIL: Final = 40.0
+FAULTS_UNTIL: Final = 110.0
+LEAD_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """One phone's dial, and what the far end does."""
+
+    at: float
+    pbx: int
+    tenant: str
+    ring_seconds: float
+    talk_seconds: float
+    is_answered: bool = True
+    gives_up_after: float = 0.0  # 0: not before it is answered
+    busy_tries: int = 0
+    asks_again: bool = False
+    legs: int = 1
+    number: str = NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something breaks. ``seconds``: for how long; ``size``: how much, or how many callbacks later."""
+
+    at: float
+    kind: str
+    place: int = 0
+    seconds: float = 0.0
+    size: float = 0.0
+    what: str = ""  # it waits for that to happen first
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a seed."""
+
+    seed: int
+    tenants: tuple[Tenant, ...]
+    credit: dict[str, int]
+    topups: tuple[tuple[float, str, int], ...]
+    pbxs: int
+    gateways: int
+    continues: bool  # the dialplan goes on where it hears no verdict
+    calls: tuple[CallPlan, ...]
+    faults: tuple[Fault, ...] = field(default=())
+
+
+@cache
+def tenant_of(
+    name: str, block: tuple[int, int], fee: str, quantum: int, fairness: Fairness, included: int, warning: int
+) -> Tenant:
+    """A tenant; there are few kinds of them, and each is made once."""
+    row = Rate("44", "United Kingdom", Fraction(fee), Fraction("0.60"), *block, 2)
+    pools = (Included("plan", included, frozenset(CallClass), ()),) if included else ()
+    return build.tenant(
+        tenant_id=name,
+        tariffs=TariffChain((Tariff("test", (row,)),)),
+        quantum_seconds=quantum,
+        fairness=fairness,
+        included=pools,
+        dial_timeout_seconds=60,
+        warning_seconds=warning,
+    )
+
+
+def _tenant(name: str, dice: random.Random) -> Tenant:
+    return tenant_of(
+        name,
+        dice.choice(BLOCKS),
+        dice.choice(["0", "0", "0.05"]),
+        dice.choice(QUANTA),
+        dice.choice([Fairness.SHRINK, Fairness.SHRINK, Fairness.SHARE, Fairness.OFF]),
+        dice.choice([0, 0, 0, 90]),
+        dice.choice([0, 10]),
+    )
+
+
+def _call(dice: random.Random, tenants: tuple[Tenant, ...], pbxs: int) -> CallPlan:
+    ring = dice.choice([0.05, 1.0, 3.0, dice.uniform(0, 20), dice.uniform(0, 60)])
+    talk = dice.choice([dice.uniform(0.05, 5), dice.uniform(10, 70), dice.uniform(30, 150), dice.uniform(30, 250)])
+    chance = dice.random()
+    return CallPlan(
+        at=dice.uniform(2.0, CALLS_UNTIL),
+        pbx=dice.randrange(pbxs),
+        tenant=dice.choice(tenants).tenant_id,
+        ring_seconds=ring,
+        talk_seconds=talk,
+        is_answered=chance < 0.85,
+        gives_up_after=dice.uniform(0.001, 4.0) if dice.random() < 0.12 else 0.0,
+        busy_tries=dice.choice([0, 0, 0, 1, 1, 2]) if chance < 0.5 else 0,
+        asks_again=dice.random() < 0.5,
+        legs=2 if dice.random() < 0.1 else 1,
+    )
+
+
+# Kind, weight, the longest it lasts.
+KINDS: Final = (
+    ("kill", 6, 6.0),
+    ("kill_at_await", 12, 6.0),
+    ("kill_on", 14, 6.0),
+    ("outage_and_kill", 5, 9.0),
+    ("restart", 5, 3.0),
+    ("pause", 7, 12.0),
+    ("link_reset", 10, 0.0),
+    ("link_blocked", 8, 9.0),
+    ("link_slow", 4, 10.0),
+    ("ledger_reset", 8, 0.0),
+    ("ledger_blocked", 8, 9.0),
+    ("ledger_slow", 6, 10.0),
+    ("ledger_down", 5, 8.0),
+    ("ledger_failover", 4, 0.5),
+    ("pbx_restart", 7, 4.0),
+    ("pbx_restart_reusing", 5, 2.0),
+    ("pbx_clock", 5, 0.0),
+    ("ledger_clock", 4, 0.0),
+    ("forgery", 8, 20.0),
+    ("doubts", 6, 20.0),
+    ("spoilt", 6, 20.0),
+    ("doubled", 5, 20.0),
+    ("disk", 2, 10.0),
+)
+NEAR_DEADLINE: Final = frozenset({"pause", "link_blocked"})  # of a verdict, and of the dialplan's wait
+TRIGGERS: Final = (
+    "reserve",
+    "answer",
+    "extend",
+    "shrink",
+    "settle",
+    "release",
+    "arm",
+    "arm",
+    "verdict",
+    "answered",
+    "ended",
+)
+_NAMES = [kind for kind, _, _ in KINDS]
+_WEIGHTS = [weight for _, weight, _ in KINDS]
+_LONGEST = {kind: longest for kind, _, longest in KINDS}
+
+
+def _moment(dice: random.Random, calls: tuple[CallPlan, ...], quanta: dict[str, int], before: Fault | None) -> float:
+    """When something breaks: while something else is broken, when a call is at a turn, or at any time."""
+    if before is not None and dice.random() < 0.5:
+        return before.at + dice.random() * (before.seconds + dice.choice([0.01, 1.0, 4.0]))
+    if dice.random() < 0.25:
+        return dice.uniform(1.0, FAULTS_UNTIL)
+    call = dice.choice(calls)
+    answer = call.at + call.ring_seconds
+    cap = answer + quanta[call.tenant]
+    moments = [call.at, call.at + 0.003, answer, cap - LEAD_SECONDS, cap, answer + call.talk_seconds]
+    return dice.choice(moments) + dice.choice([-0.01, 0.0, 0.002, dice.uniform(-1, 1), dice.uniform(-0.01, 0.01)])
+
+
+def _fault(
+    dice: random.Random, calls: tuple[CallPlan, ...], pbxs: int, quanta: dict[str, int], before: Fault | None
+) -> Fault:
+    (kind,) = dice.choices(_NAMES, _WEIGHTS)
+    at = _moment(dice, calls, quanta, before)
+    seconds = dice.uniform(0, 1) ** 2 * _LONGEST[kind]
+    if kind in NEAR_DEADLINE and dice.random() < 0.4:
+        seconds = dice.uniform(1.5, 3.5)
+    sizes = {
+        "kill_at_await": float(dice.randint(1, 40)),
+        "kill_on": dice.random(),
+        "outage_and_kill": dice.uniform(0.5, 1.0),
+        "link_reset": dice.choice([0.0, 0.0, 0.5]),
+        "link_slow": dice.choice([0.05, 0.5, 2.5]),
+        "ledger_slow": dice.choice([0.02, 0.3, 1.5]),
+        "pbx_clock": dice.choice([-1, 1]) * dice.choice([0.2, 2.0, 30.0, 600.0]),
+        "ledger_clock": dice.choice([-1, 1]) * dice.choice([5.0, 60.0, 600.0]),
+        "forgery": dice.choice([0.1, 0.5]),
+        "doubts": dice.choice([0.2, 1.0]),
+        "spoilt": dice.choice([0.3, 0.9]),
+        "doubled": 0.5,
+    }
+    what = {"kill_on": dice.choice(TRIGGERS), "outage_and_kill": dice.choice(["ended", "answered", "arm"])}.get(
+        kind, ""
+    )
+    at = min(max(at, 0.5), FAULTS_UNTIL)
+    return Fault(at, kind, dice.randrange(pbxs), seconds, sizes.get(kind, 0.0), what)
+
+
+def plan_of(seed: int, gateways: int = 1) -> Plan:
+    """The plan of a seed: the same each time."""
+    dice = random.Random(f"plan {seed}")
+    tenants = tuple(_tenant(name, dice) for name in ("acme", "blue")[: dice.choice([1, 1, 2])])
+    pbxs = dice.choice([1, 1, 2])
+    calls = tuple(_call(dice, tenants, pbxs) for _ in range(dice.choice([1, 2, 2, 3, 4, 6])))
+    quanta = {tenant.tenant_id: tenant.quantum_seconds for tenant in tenants}
+    credit = {}
+    for tenant in tenants:
+        quantum = tenant.quantum_seconds * MICROS_A_SECOND
+        times = dice.choices([0.0, 0.5, 1.5, 2.2, 4.0, 100.0], [1, 2, 4, 4, 4, 5])[0]
+        credit[tenant.tenant_id] = int(quantum * times)
+    topups = tuple(
+        (dice.uniform(3.0, FAULTS_UNTIL), dice.choice(tenants).tenant_id, dice.choice([50_000, 300_000, 5_000_000]))
+        for _ in range(dice.choice([0, 0, 1, 2]))
+    )
+    faults: list[Fault] = []
+    for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6])):
+        faults.append(_fault(dice, calls, pbxs, quanta, faults[-1] if faults else None))
+    faults.sort(key=lambda fault: fault.at)
+    return Plan(seed, tenants, credit, topups, pbxs, gateways, dice.random() < 0.2, calls, tuple(faults))
