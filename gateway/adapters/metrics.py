@@ -42,7 +42,8 @@ EVENT_TYPES: Final = (
     *("balance.low", "balance.exhausted", "credit.expiring", "credit.expired"),
 )
 LEDGER_FUNCTIONS: Final = (
-    "open", "balance", "close", "reopen", "topup", "reverse", "tend", "recharge_answer", "recharge_ask", "recharge_leaving", "recharge_returned", "recharge_set",
+    "open", "balance", "close", "reopen", "topup", "reverse", "tend",
+    "recharge_answer", "recharge_ask", "recharge_leaving", "recharge_returned", "recharge_set",
     "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
     "mail_take",

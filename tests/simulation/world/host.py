@@ -20,12 +20,14 @@ from gateway.core.tenant import Tenant
 from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Unsettled
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.directory import Directory
+from gateway.service.exposure import Exposures
 from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import Session
 from gateway.service.session import World as Reach
 from gateway.service.switchboard import Switchboard
 from gateway.service.unsettled import Arrears
+from tests.unit.service.house import Shelf
 
 from .client import LedgerClient
 from .clock import Process
@@ -48,6 +50,7 @@ class Disk:
     def __init__(self) -> None:
         self.pending: dict[CallKey, Unsettled] = {}
         self.aside: list[Unsettled] = []
+        self.lent = Shelf()
         self.full_until = 0.0
 
 
@@ -221,12 +224,14 @@ class Host:
         await in_slices([partial(open_account, ledger, tenant) for tenant in directory])
         queue, resync = DiskQueue(world, process, self.disk), Resync()
 
+        exposures = Exposures(self.disk.lent, cast("Any", tally))
+
         def wake(_tenant: str) -> None:
             """Nothing is delivered here."""
 
         for pbx, path, mischief in zip(self._pbxs, self.to_pbx, self._mischief, strict=True):
             link = SwitchLink(world, process, pbx, path, mischief, partial(self._hear, pbx.name))
-            reach = Reach(cast("Any", ledger), queue, link, tally, tally, wake)
+            reach = Reach(cast("Any", ledger), queue, link, tally, tally, wake, exposures)
             self.boards[pbx.name] = Switchboard(reach, directory, DEADLINE_MS, resync.on_gap)
             self.links.append(link)
         arrears = Arrears(cast("Any", ledger), queue, tally, wake)
@@ -238,6 +243,7 @@ class Host:
         )  # fmt: skip
         gateway = cast("Gateway", parts)
         await arrears.load()
+        await exposures.load(cast("Any", ledger), arrears)
         await Gateway._take_back_calls(gateway)
         for link in self.links:
             link.start()
