@@ -33,6 +33,7 @@ from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
+from gateway.service.leg_audit import LegAudit
 from gateway.service.notices import Notices
 from gateway.service.notify import Deliverer
 from gateway.service.reap import Reaper
@@ -63,6 +64,7 @@ class Gateway:
         self.api: ApiServer | None = None
         self._sink = sink or LogCDRSink()
         self._resync = Resync()
+        self._audits: list[LegAudit] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -130,6 +132,7 @@ class Gateway:
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        errands += [audit.run for audit in self._audits]
         if self.notices is not None:
             errands.append(self.notices.run)
         journal = self.settings.journal
@@ -227,9 +230,11 @@ class Gateway:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
         switch = AmiSwitch(ami_settings(settings), lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
         world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake)
-        board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
+        deadline_ms = self.settings.verdict_deadline_ms
+        board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         self.switches.append(switch)
         self.boards[settings.name] = board
+        self._audits.append(LegAudit(board, settings.audit_seconds))
         self.watch.watch_links(settings.name, lambda: switch.stats)
 
     async def _take_back_calls(self) -> None:

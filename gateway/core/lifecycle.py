@@ -101,7 +101,9 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     answered, extending, final = State.ANSWERED, State.EXTENDING, State.FINAL
     settled, released, refused = State.SETTLED, State.RELEASED, State.REFUSED
 
-    rule(asked, Grant, asking.allow, reserved)
+    rule(asked, Grant, asking.allow, reserved, ringing, answered)
+    rule(asked, LegAnswered, asking.note_answer)
+    rule(asked, LegEnded, _nothing)
     rule(asked, Refused, asking.deny, refused)
     rule(asked, LedgerSilent, asking.deny_unheard, refused)
     rule((asked, reserved), AskSilenced, asking.let_go, released)

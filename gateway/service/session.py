@@ -44,12 +44,12 @@ from gateway.ports import (
     Watch,
 )
 from gateway.service import memo
+from gateway.service.ending import end_leg
 from gateway.service.lane import Answer, Lane, LedgerStep
 
 log = structlog.get_logger(__name__)
 
 ARM_RETRY_SECONDS = 0.25
-END_LEG_TRIES = 240  # a minute: an unpaid leg ends at its own cap at the latest
 HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
 NORMAL_CLEARING = 16
 # Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
@@ -156,6 +156,15 @@ class Session:
         if self.call.is_live:
             self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
+    def keep_cap(self, hangup_at_ms: int) -> None:
+        """Set the cap of a live call anew where the PBX tells of another one, or of none (0)."""
+        if not self.call.is_live or self.call.capped_at(hangup_at_ms) == self.call.wanted_seconds:
+            return
+        if not hangup_at_ms:
+            self._world.watch.fault("cap_missing")
+            log.warning("leg.cap_missing", call=self.key.call_id, leg=self.call.leg)
+        self.rearm(hangup_at_ms)
+
     def repeat_verdict(self) -> None:
         """The dialplan still waits: the verdict of before a restart may not have been sent."""
         call = self.call
@@ -233,14 +242,7 @@ class Session:
     async def _end_leg(self, effect: EndLeg) -> None:
         self._world.watch.fault("unpaid_leg")
         log.warning("leg.unpaid", call=self.key.call_id, leg=effect.leg)
-        for _ in range(END_LEG_TRIES):
-            try:
-                await self._world.switch.hang_up(effect.leg, effect.cause_q850)
-            except SwitchUnavailable:
-                await asyncio.sleep(ARM_RETRY_SECONDS)
-            else:
-                return
-        log.error("leg.not_ended", call=self.key.call_id, leg=effect.leg)
+        await end_leg(self._world.switch, effect.leg, effect.cause_q850)
 
     async def look(self, leg: str) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.

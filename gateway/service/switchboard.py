@@ -25,9 +25,11 @@ from gateway.core.facts import (
     LegDialled,
     LinkDown,
     LinkUp,
+    Moved,
 )
 from gateway.core.restrain import curbs_of_refusal
 from gateway.core.tenant import Tenant
+from gateway.core.unasked import TrunkRules
 from gateway.ports import (
     CallKey,
     CreditRanShort,
@@ -40,6 +42,7 @@ from gateway.ports import (
 from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.session import Session, World, verdict_answered
+from gateway.service.unasked import UnaskedLegs
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +55,14 @@ SHORT_SECONDS = 0.1
 HELD_FACTS_SECONDS = 0.03
 
 
+NO_TRUNKS = TrunkRules()
+
+
 class Switchboard:
     """Takes the facts of one switch and keeps its sessions.
 
-    ``on_gap`` is called when what is live must be looked up: after the link came up, and for channels in doubt.
+    ``on_gap`` is called when what is live must be looked up: after the link came up, for channels in doubt, and for
+    those that changed places. ``trunks`` says which legs cost money though nobody asked for them.
     """
 
     def __init__(
@@ -63,7 +70,8 @@ class Switchboard:
         world: World,
         directory: Directory,
         deadline_ms: int,
-        on_gap: Callable[["Switchboard", LinkUp | Doubt], None],
+        on_gap: Callable[["Switchboard", LinkUp | Doubt | Moved], None],
+        trunks: TrunkRules = NO_TRUNKS,
     ) -> None:
         self.world = world
         self.directory = directory
@@ -77,6 +85,9 @@ class Switchboard:
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
+        self.unasked = UnaskedLegs(
+            trunks, world, directory, self._adopt_unasked, self._note_refusal, self._by_leg.__contains__
+        )
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
@@ -97,13 +108,15 @@ class Switchboard:
             case LegAnswered():
                 if (session := self._by_leg.get(fact.leg)) is not None:
                     session.tell(fact)
+                else:
+                    self.unasked.answered(fact.leg, fact.at_ms)
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
                 session = self._by_caller.get(fact.uniqueid)
                 if session is not None and session.call.terms.ask.nonce == fact.nonce:
                     session.tell(fact)
-            case LinkUp() | Doubt():
+            case LinkUp() | Doubt() | Moved():
                 self._on_gap(self, fact)
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
@@ -146,9 +159,23 @@ class Switchboard:
     def adopt(self, call: Call) -> Session:
         """Take over a call that the ledger remembers. Looking up what became of it is left to the next gap."""
         session = self._open(call, time.perf_counter())
-        if call.leg:
-            self._by_leg[call.leg] = session
+        for leg in (call.leg, *(dialled.leg for dialled in call.legs)):
+            if leg:
+                self._by_leg[leg] = session
         return session
+
+    def _adopt_unasked(self, call: Call) -> None:
+        self.adopt(call).carry_out(*begin(call))
+
+    def legs_of(self, uniqueids: Iterable[str]) -> set[str]:
+        """The live legs among channels, and those that were dialled for one of them."""
+        found = (self._by_leg.get(uniqueid) or self._by_caller.get(uniqueid) for uniqueid in uniqueids)
+        return {session.call.leg for session in found if session is not None and session.call.is_live}
+
+    def live(self, leg: str) -> Session | None:
+        """The session of a leg that is Up and paid for."""
+        session = self._by_leg.get(leg)
+        return session if session is not None and session.call.is_live and session.call.leg == leg else None
 
     def asker(self, linkedid: str) -> Session | None:
         """The session that a leg of this Linkedid can belong to: its ask is not consumed yet."""
@@ -176,6 +203,7 @@ class Switchboard:
     def channel_gone(self, uniqueid: str) -> None:
         """``Status`` said that there is no such channel. When it ended was not seen: now is the latest."""
         now_ms = self.world.switch.now_ms()
+        self.unasked.ended(uniqueid)
         session = self._by_leg.pop(uniqueid, None)
         if session is not None:
             latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
@@ -200,6 +228,7 @@ class Switchboard:
 
     def stop(self) -> None:
         """Let go of every call; the ledger keeps them."""
+        self.unasked.stop()
         for session in self:
             session.stop()
 
@@ -301,16 +330,23 @@ class Switchboard:
             return  # not the leg that costs money: that one is dialled by the Local channel's other half
         session = self._by_caller.get(fact.caller) or self._by_linkedid.get(fact.linkedid)
         if session is None:
-            return  # nobody asked: internal, emergency or never metered
+            self.unasked.dialled(fact)  # internal, emergency, never metered, or past the gate
+            return
         session.tell(fact)
         if fact in session.call.legs:
             self._by_leg[fact.leg] = session
-        elif session.call.state is State.RESERVED:
+        elif not session.call.pays_for(fact):
+            self._not_asked_for(session, fact)
+
+    def _not_asked_for(self, session: Session, fact: LegDialled) -> None:
+        if session.call.state is State.RESERVED:
             # A dialplan that dials something else than CALLGATE_DIAL gives its calls away.
             self.world.watch.fault("leg_not_asked_for")
             log.warning("leg.not_asked_for", call=session.key.call_id, leg=fact.leg_name, dialled=fact.dial_string)
+        self.unasked.dialled(fact)
 
     def _ended(self, fact: ChannelEnded) -> None:
+        self.unasked.ended(fact.uniqueid)
         session = self._by_leg.pop(fact.uniqueid, None)
         if session is not None:
             session.tell(LegEnded(fact.uniqueid, fact.at_ms, fact.cause_q850))
