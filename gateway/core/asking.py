@@ -6,7 +6,7 @@ They are run by the transition table in lifecycle.py, which also asserts the sta
 from gateway.core import restrain, talking, verdict
 from gateway.core.books import Grant, Refused
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
-from gateway.core.effects import Close, Effects, EndLeg, Release, Reserve, SendVerdict
+from gateway.core.effects import Bound, Close, Effects, EndLeg, Release, Reserve, SendVerdict
 from gateway.core.events import CallerEnded, LedgerSilent, LegEnded, VerdictMissed
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import Reason
@@ -43,7 +43,8 @@ def _follow(call: Call) -> Effects:
     """An adopted leg has its money: nobody waits for a verdict, and it may be Up already."""
     call.state = State.RINGING
     if not call.early_answer_ms:
-        return ()
+        # No Dial of ours caps it at its answer. Should the gateway be dead by then, this ends it.
+        return (Bound(call.caller, call.terms.latest_answer_ms + call.granted_seconds * 1000),)
     return talking.connect(call, LegAnswered(call.caller, call.early_answer_ms))
 
 

@@ -4,6 +4,7 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.core import verdict
 from gateway.core.call import Call, State
 from gateway.core.effects import (
     Arm,
+    Bound,
     Close,
     Effect,
     EndLeg,
@@ -127,14 +129,8 @@ class Session:
                     self._set_alarm(effect)
                 case SendVerdict():
                     self._write_verdict(effect)
-                case Arm():
-                    self._spawn(self._arm(effect))
-                case Warn():
-                    self._spawn(self._warn(effect))
-                case EndLeg():
-                    self._spawn(self._end_leg(effect))
-                case Look():
-                    self._spawn(self.look(effect.leg))
+                case Arm() | Bound() | Warn() | EndLeg() | Look():
+                    self._spawn(self._tell_switch(effect))
                 case Close():
                     self._close(effect)
 
@@ -218,6 +214,19 @@ class Session:
             written.add_done_callback(verdict_answered)
         self._on_verdict(outcome)
 
+    async def _tell_switch(self, effect: Arm | Bound | Warn | EndLeg | Look) -> None:
+        match effect:
+            case Arm():
+                await self._arm(effect)
+            case Bound():
+                await self._bound(effect)
+            case Warn():
+                await self._warn(effect)
+            case EndLeg():
+                await self._end_leg(effect)
+            case Look():
+                await self.look(effect.leg)
+
     async def _arm(self, effect: Arm) -> None:
         """Set the cap, again and again until it stands or is out of date; never later than it is for."""
         switch = self._world.switch
@@ -231,6 +240,10 @@ class Session:
                 await asyncio.sleep(ARM_RETRY_SECONDS)
             else:
                 return
+
+    async def _bound(self, effect: Bound) -> None:
+        with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at the leg
+            await self._world.switch.arm(effect.leg, effect.cut_at_ms)
 
     async def _warn(self, effect: Warn) -> None:
         """A call whose caller cannot be warned goes on."""

@@ -47,9 +47,10 @@ def gate(asterisk: Asterisk, books: Books, tmp_path: Path) -> Iterator[MakeGate]
     """Start a gateway that watches the trunk."""
     started: list[GatewayProcess] = []
 
-    def make(unasked: str, *, more: str = "") -> GatewayProcess:
+    def make(unasked: str, *, more: str = "", quantum_seconds: int = 4) -> GatewayProcess:
         more = f'trunks = ["PJSIP/trunk"]\nunasked = "{unasked}"\naudit_seconds = 5\n{more}'
-        gateway = GatewayProcess(tmp_path, asterisk, books.url, {"acme": tenant_toml("acme")}, more=more)
+        tenants = {"acme": tenant_toml("acme", quantum_seconds=quantum_seconds)}
+        gateway = GatewayProcess(tmp_path, asterisk, books.url, tenants, more=more)
         started.append(gateway)
         return gateway.start()
 
@@ -143,7 +144,7 @@ def test_a_leg_that_cannot_be_paid_for_is_ended_though_it_would_be_adopted(
 def test_what_costs_nothing_is_left_alone(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, phone: MakePhone, unasked: str
 ) -> None:
-    """Emergency and unmetered numbers, a number that the include itself lets out, and calls that come in on the trunk."""
+    """Emergency and unmetered numbers, one that the include itself lets out, and calls that come in on the trunk."""
     far, gateway = carrier(ring_ms=100), gate(unasked)
     for number in ("911", "12125550123"):
         originate(asterisk, number)
@@ -158,6 +159,8 @@ def test_what_costs_nothing_is_left_alone(
         assert [each.bye for each in far.calls] == [None] * 4
         assert not call.is_over
         call.hang_up()
+    asterisk.probe.action("Hangup", Channel="/.*/")
+    wait_for(lambda: all(each.bye for each in far.calls), 5, "BYEs, or the next carrier has them")
     assert gateway.lines("leg.unasked") + gateway.lines("leg.adopted") == []
 
 
@@ -202,8 +205,8 @@ def test_an_adopted_leg_goes_on_when_the_gateway_is_killed_and_started_again(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier
 ) -> None:
     """It keeps its cap, its payer and its books, answered or ringing."""
-    far, gateway = carrier(ring_ms=1500), gate("adopt")
-    gateway.top_up("acme", "0.70")
+    far, gateway = carrier(ring_ms=1500), gate("adopt", quantum_seconds=10)
+    gateway.top_up("acme", "1.20")
     originate(asterisk)
     wait_for(lambda: gateway.balance("acme")["held_micros"], 5, "money to be held")
     gateway.kill()
@@ -213,4 +216,4 @@ def test_an_adopted_leg_goes_on_when_the_gateway_is_killed_and_started_again(
     gateway.start()
     record = one(gateway.closed(timeout_seconds=20))
     talked(record, wait_for(lambda: one(far.calls).bye and one(far.calls).talked_seconds, 5, "a BYE"))
-    assert (record["billsec"], record["charged"]) == (7, "0.70")
+    assert (record["billsec"], record["charged"]) == (12, "1.20")
