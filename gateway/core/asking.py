@@ -7,7 +7,7 @@ from gateway.core import restrain, talking, verdict
 from gateway.core.books import Grant, Refused
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
 from gateway.core.effects import Bound, Close, Effects, EndLeg, Release, Reserve, SendVerdict
-from gateway.core.events import CallerEnded, LedgerSilent, LegEnded, VerdictMissed
+from gateway.core.events import CallerEnded, ForkRefused, LedgerSilent, LegEnded, VerdictMissed
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import Reason
 
@@ -33,8 +33,8 @@ def allow(call: Call, grant: Grant) -> Effects:
     call.state = State.RESERVED
     call.granted_seconds = call.armed_seconds = grant.granted_seconds  # Dial's L() arms it at the answer
     call.granted_micros, call.included_seconds = grant.held_micros, grant.included_seconds
-    if call.terms.ask.is_unasked:
-        return _follow(call)
+    if not call.terms.ask.is_waited_for:
+        return _follow(call) if call.terms.ask.is_unasked else ()
     text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, grant.granted_seconds * 1000)
     return (SendVerdict(text, call.terms.verdict_deadline_ms),)
 
@@ -65,14 +65,19 @@ def deny_unheard(call: Call, _: LedgerSilent) -> Effects:
     return (*_refuse(call, Reason.LEDGER_UNAVAILABLE), Release())
 
 
+def deny_fork(call: Call, event: ForkRefused) -> Effects:
+    """Not all legs can be paid for."""
+    return (*_refuse(call, event.reason), Release())
+
+
 def _refuse(call: Call, reason: Reason) -> Effects:
     call.state = State.REFUSED
     call.reason = reason
     call.cause_q850 = reason.cause_q850
     call.ended_at_ms = call.terms.ask.at_ms
     close = Close(call.record("refused", 0, 0))
-    if call.terms.ask.is_unasked:
-        return EndLeg(call.caller, reason.cause_q850), close
+    if not call.terms.ask.is_waited_for:
+        return (EndLeg(call.caller, reason.cause_q850), close) if call.terms.ask.is_unasked else (close,)
     text = verdict.deny(call.terms.ask.nonce, reason, call.terms.tenant.no_credit_status)
     return SendVerdict(text, call.terms.verdict_deadline_ms), close
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
+from gateway.core.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,13 @@ class Armed:
 
     seconds: int
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRefused:
+    """Money is held for the ask itself, but not for each of its legs."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ Event = (
     | Settled
     | LedgerSilent
     | Armed
+    | ForkRefused
     | VerdictMissed
     | AskSilenced
     | LegDialled

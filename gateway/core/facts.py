@@ -27,6 +27,18 @@ class Ask:
     at_ms: int
     linkedid: str = ""  # of the asker: a leg behind a Local channel carries the same
 
+    legs: int = 1  # how many of them may answer: a Dial to several trunks at once
+
+    @property
+    def is_waited_for(self) -> bool:
+        """A dialplan waits for the verdict: its nonce is of digits alone."""
+        return self.nonce.isdigit()
+
+    @property
+    def is_spare(self) -> bool:
+        """For a further leg of another ask (``service/fork.py``)."""
+        return "." in self.nonce
+
     @property
     def is_unasked(self) -> bool:
         """Nobody asked: the leg itself stands in for the caller, and no dialplan waits (``core/unasked.py``)."""

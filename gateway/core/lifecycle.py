@@ -29,6 +29,7 @@ from gateway.core.events import (
     CallerEnded,
     CreditShort,
     Event,
+    ForkRefused,
     LedgerSilent,
     LegEnded,
     QuotaLow,
@@ -103,6 +104,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
 
     rule(asked, Grant, asking.allow, reserved, ringing, answered)
     rule(asked, LegAnswered, asking.note_answer)
+    rule(asked, ForkRefused, asking.deny_fork, refused)
     rule(asked, LegEnded, _nothing)
     rule(asked, Refused, asking.deny, refused)
     rule(asked, LedgerSilent, asking.deny_unheard, refused)

@@ -25,7 +25,8 @@ MOVED_SECONDS = 0.2  # until channels that change places have done so, and the H
 RETRY_LONGEST_SECONDS = 30.0
 DOUBT_TRIES = 5
 MOST_DOUBTED = 10_000
-ASK_FIELDS = 4  # CALLGATE_ASK=nonce:number:tenant:cli, set by the dialplan include
+ASK_FIELDS = (4, 5)  # CALLGATE_ASK=nonce:number:tenant:cli:legs, set by the dialplan include; the last one came later
+_LEGS = frozenset("123456789")
 
 Listing = Mapping[str, ChannelStatus]
 
@@ -215,9 +216,9 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
     The include sets CALLGATE_ASK before it asks and clears it after the verdict.
     """
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
-    if len(fields) != ASK_FIELDS or not fields[0]:
+    if len(fields) not in ASK_FIELDS or not fields[0].isdigit():
         return
-    nonce, number, tenant, cli = fields
+    nonce, number, tenant, cli, legs = (*fields, "1")[:5]
     switch = board.world.switch
     ask = Ask(
         switch.name,
@@ -229,6 +230,7 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
         cli,
         switch.now_ms(),
         status.linkedid,
+        int(legs) if legs in _LEGS else 1,
     )
     session = board.heard_of(ask)
     if session is None:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -31,12 +31,13 @@ from gateway.core.effects import (
     Wake,
     Warn,
 )
-from gateway.core.events import Armed, Event, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
+from gateway.core.events import Armed, Event, ForkRefused, LedgerSilent, LegEnded, QuotaLow, QuotaOver, VerdictMissed
 from gateway.core.lifecycle import UndefinedTransition, advance
 from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
     CallKey,
     CDRSink,
+    Grant,
     Ledger,
     ListNotWhole,
     SettleQueue,
@@ -48,6 +49,9 @@ from gateway.ports import (
 from gateway.service import memo
 from gateway.service.ending import end_leg
 from gateway.service.lane import Answer, Lane, LedgerStep
+
+if TYPE_CHECKING:
+    from gateway.service.fork import Fork
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +92,7 @@ class Session:
         "_tasks",
         "_world",
         "call",
+        "fork",
         "is_caller_gone",
         "key",
     )
@@ -100,6 +105,7 @@ class Session:
         on_verdict: Callable[[str], None],
     ) -> None:
         self.call = call
+        self.fork: Fork | None = None  # of an ask that may have several legs
         self.is_caller_gone = False
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
@@ -174,7 +180,9 @@ class Session:
         """The ledger's answer to a step."""
         if answer.has_outbox:
             self._world.outbox_written(self.key.tenant)
-        self.tell(answer)
+        is_first = isinstance(answer, Grant) and self.call.state is State.ASKED
+        refusal = self.fork.refusal if is_first and self.fork is not None else None
+        self.tell(answer if refusal is None else ForkRefused(refusal))
 
     def unheard(self) -> None:
         """A reserve or an extend got no answer."""

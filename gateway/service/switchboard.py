@@ -13,7 +13,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, call_id, decide
+from gateway.core.decide import Pass, decide
 from gateway.core.events import CallerEnded, CreditShort, LegEnded, ToppedUp
 from gateway.core.facts import (
     Ask,
@@ -27,20 +27,17 @@ from gateway.core.facts import (
     LinkUp,
     Moved,
 )
-from gateway.core.restrain import curbs_of_refusal
 from gateway.core.tenant import Tenant
 from gateway.core.unasked import TrunkRules
 from gateway.ports import (
-    CallKey,
     CreditRanShort,
     FundsCame,
-    LedgerRejected,
-    LedgerUnavailable,
     SwitchUnavailable,
     VerdictLate,
 )
-from gateway.service import memo
 from gateway.service.directory import Directory
+from gateway.service.fork import Fork, spare_calls
+from gateway.service.refusals import Refusals
 from gateway.service.session import Session, World, verdict_answered
 from gateway.service.unasked import UnaskedLegs
 
@@ -84,9 +81,9 @@ class Switchboard:
         self._sessions: set[Session] = set()
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
-        self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
+        self._refusals = Refusals(world, directory)
         self.unasked = UnaskedLegs(
-            trunks, world, directory, self._adopt_unasked, self._note_refusal, self._by_leg.__contains__
+            trunks, world, directory, self._adopt_unasked, self._refusals.note, self._by_leg.__contains__
         )
 
     def __iter__(self) -> Iterator[Session]:
@@ -106,10 +103,7 @@ class Switchboard:
             case LegDialled():
                 self._dialled(fact)
             case LegAnswered():
-                if (session := self._by_leg.get(fact.leg)) is not None:
-                    session.tell(fact)
-                else:
-                    self.unasked.answered(fact.leg, fact.at_ms)
+                self._answered(fact)
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
@@ -162,6 +156,8 @@ class Switchboard:
         for leg in (call.leg, *(dialled.leg for dialled in call.legs)):
             if leg:
                 self._by_leg[leg] = session
+        if call.terms.ask.is_spare and not call.is_live:
+            session.tell(CallerEnded(self.world.switch.now_ms()))  # which legs it was for is not known any more
         return session
 
     def _adopt_unasked(self, call: Call) -> None:
@@ -198,6 +194,8 @@ class Switchboard:
         """The channel that asked is gone, or asks for something else."""
         session.is_caller_gone = True
         session.tell(CallerEnded(at_ms))
+        if session.fork is not None and not session.call.is_live:
+            session.fork.release(at_ms)
         self._forget_caller(session)
 
     def channel_gone(self, uniqueid: str) -> None:
@@ -249,41 +247,23 @@ class Switchboard:
         decision = decide(ask, self.directory.payer(ask), deadline_ms, self.directory.is_emergency)
         self._supersede(ask)
         if isinstance(decision, Terms):
-            session = self._open(Call(decision), heard_at)
-            session.carry_out(*begin(session.call))
+            self._begin(decision, heard_at)
             return
         if isinstance(decision, Pass):
             text, word, reason = verdict.let_pass(ask.nonce, decision.dial_number), "pass", "unmetered"
         else:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
-            self._note_refusal(ask, decision)
+            self._refusals.note(ask, decision)
         word = self._answer(ask, text, deadline_ms) or word
         self.world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
 
-    def _note_refusal(self, ask: Ask, denied: Deny) -> None:
-        """Nobody waits for it: the verdict does not depend on it."""
-        tenant = self.directory.get(denied.tenant)
-        if tenant is None:
-            return
-        key, curbs = CallKey(tenant.tenant_id, call_id(ask)), curbs_of_refusal(tenant, ask)
-        try:
-            noted = self.world.ledger.note_refusal(key, denied.reason, memo.write_refused(ask, denied), curbs)
-        except (LedgerUnavailable, LedgerRejected) as error:
-            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
-            return
-        task = asyncio.ensure_future(noted)
-        self._notes.add(task)
-        task.add_done_callback(lambda done: self._noted(key, done))
-
-    def _noted(self, key: CallKey, done: "asyncio.Future[bool]") -> None:
-        self._notes.discard(done)
-        if done.cancelled():
-            return
-        if (error := done.exception()) is not None:
-            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
-        elif done.result():
-            self.world.outbox_written(key.tenant)
+    def _begin(self, terms: Terms, heard_at: float) -> None:
+        spares = [self._open(call, heard_at) for call in spare_calls(terms)]
+        session = self._open(Call(terms), heard_at)
+        session.fork = Fork(spares) if spares else None
+        for one in (*spares, session):  # in this order: see Fork
+            one.carry_out(*begin(one.call))
 
     def _is_leg_ending(self, ask: Ask) -> bool:
         """The channel's ask of before still rings a leg, so far as is known: an ask overtakes the leg's Hangup."""
@@ -316,8 +296,9 @@ class Switchboard:
             self.world.watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
 
         session = Session(call, self.world, self._closed, on_verdict)
-        self._by_caller[call.caller] = session
-        self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
+        if not call.terms.ask.is_spare:
+            self._by_caller[call.caller] = session
+            self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
         self._sessions.add(session)
         self._by_tenant.setdefault(tenant, set()).add(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
@@ -335,6 +316,8 @@ class Switchboard:
         session.tell(fact)
         if fact in session.call.legs:
             self._by_leg[fact.leg] = session
+            if session.fork is not None:
+                session.fork.dialled(fact.leg)
         elif not session.call.pays_for(fact):
             self._not_asked_for(session, fact)
 
@@ -345,11 +328,25 @@ class Switchboard:
             log.warning("leg.not_asked_for", call=session.key.call_id, leg=fact.leg_name, dialled=fact.dial_string)
         self.unasked.dialled(fact)
 
+    def _answered(self, fact: LegAnswered) -> None:
+        session = self._by_leg.get(fact.leg)
+        if session is None:
+            self.unasked.answered(fact.leg, fact.at_ms)
+            return
+        if session.fork is not None and session.call.answered_at_ms and session.call.leg != fact.leg:
+            spare = session.fork.answered(fact, session.call.terms)
+            if spare is not None:
+                self._by_leg[fact.leg] = spare
+                return
+        session.tell(fact)
+
     def _ended(self, fact: ChannelEnded) -> None:
         self.unasked.ended(fact.uniqueid)
         session = self._by_leg.pop(fact.uniqueid, None)
         if session is not None:
             session.tell(LegEnded(fact.uniqueid, fact.at_ms, fact.cause_q850))
+            if session.fork is not None:
+                session.fork.ended(fact.uniqueid, session.call.leg, fact.at_ms)
             is_superseded = self._by_caller.get(session.call.caller) is not session
             if is_superseded and session.call.state is State.RINGING and not session.call.legs:
                 self.let_go(session, fact.at_ms)
@@ -362,6 +359,8 @@ class Switchboard:
 
     def _closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        if session.fork is not None:
+            session.fork.release(self.world.switch.now_ms())
         of_tenant = self._by_tenant.get(session.key.tenant, set())
         of_tenant.discard(session)
         if not of_tenant:

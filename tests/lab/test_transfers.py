@@ -106,7 +106,7 @@ def local_that_stays(stage: Stage) -> None:
 
 
 def local_with_the_ask_before(stage: Stage) -> None:
-    """The ask on the caller, the Dial to the trunk behind a Local channel: L() sits on the Local channel and is lost."""
+    """The ask on the caller, the trunk behind a Local channel: L() sits on the Local channel, and is lost with it."""
     stage.talk("84" + LONDON)
 
 

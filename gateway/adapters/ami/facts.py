@@ -28,6 +28,7 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     AUTHORIZE: {
         "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Linkedid": _UNIQUEID, "Nonce": _NONCE,
         "Number": r"[0-9+*#]{1,64}", "Tenant": _TENANT.pattern, "CLI": r"[0-9+]{0,64}", "AccountCode": ANY,
+        "Legs": r"[1-9]",
     },
     SILENCE: {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Nonce": _NONCE, "Decision": ANY},
     "DialBegin": {
@@ -114,6 +115,7 @@ class Interpreter:
             cli=headers["CLI"],
             at_ms=self._at_ms(headers),
             linkedid=headers["Linkedid"],
+            legs=int(headers.get("Legs") or 1),  # an include of before forks does not tell
         )
 
     def _silence(self, headers: Mapping[str, str]) -> AskSilenced:
