@@ -23,7 +23,7 @@ async def test_an_event_of_channels_that_moved_names_them_all(bench: Bench) -> N
 
 
 async def test_what_a_leg_dialled_is_told_by_pjsip_or_by_dial(bench: Bench) -> None:
-    """PJSIP's own word counts for its channels, and a URI that was called from outside is no leg's; Dial's for others."""
+    """PJSIP's own word counts for its channels, and one that was called from outside is no leg; Dial's for others."""
     values = {"CHANNEL(pjsip,request_uri)": "", "CHANNEL(pjsip,remote_uri)": "<sip:442079460000@192.0.2.1>"}
 
     async def answer(_: Session, action: Action) -> bytes:
