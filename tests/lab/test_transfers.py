@@ -257,6 +257,37 @@ def test_a_leg_that_was_moved_is_cut_where_its_money_ends(stage: Stage, scene: C
     assert stage.gate.balance("acme")["balance_micros"] == 0
 
 
+def test_two_legs_that_their_caller_joins_are_charged_each(stage: Stage) -> None:
+    """REFER with Replaces between two calls to the trunk: the phone is gone, both carriers' legs talk."""
+    stage.gate.top_up("acme", "9.00")
+    call = stage.talk()
+    call.refer_to(stage.talk(LEEDS))
+    time.sleep(1.5)
+    stage.act("Hangup", Channel=min(name for name in stage.asterisk.channels() if "/trunk-" in name))
+    records = {record["e164"]: record for record in stage.gate.closed(2)}
+    wait_for(lambda: all(each.bye for each in stage.far.calls), 5, "both BYEs")
+    for each in stage.far.calls:
+        check(records[f"+{each.number}"], each, "joined")
+    assert len(stage.far.calls) == 2
+
+
+def test_a_ringing_leg_that_is_picked_up_inside_costs_nothing(stage: Stage) -> None:
+    """The carrier gets a CANCEL, the two phones talk, and what was held goes back when they end."""
+    stage.gate.top_up("acme", "9.00")
+    stage.far.stop()
+    stage.far = stage.stack.enter_context(Carrier(stage.asterisk, stage.gate.folder, ring_ms=9000))
+    call = stage.phone().dial(LONDON)
+    stage.far.wait_invites()
+    extension = f"dialplan add extension 3009,1,PickupChan,{stage.channel('trunk')} into transfers-inside replace"
+    stage.asterisk.cli(extension)
+    stage.phone("desk").dial("3009").wait_answered()
+    call.wait_answered().hang_up()
+    assert one(stage.far.calls).cancelled
+    record = one(stage.gate.closed())
+    assert (record["outcome"], record["charged"]) == ("released", "0.00")
+    assert stage.gate.balance("acme")["held_micros"] == 0
+
+
 # -- what may be lost all the same
 
 
