@@ -38,6 +38,7 @@ from gateway.service.deliveries import Deliveries
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
+from gateway.service.leg_audit import LegAudit
 from gateway.service.notices import Notices
 from gateway.service.reap import Reaper
 from gateway.service.recharge import Payments, Recharges
@@ -67,6 +68,7 @@ class Gateway:
         self.api: ApiServer | None = None
         self._sink = sink or LogCDRSink()
         self._resync = Resync()
+        self._audits: list[LegAudit] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,6 +143,7 @@ class Gateway:
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        errands += [audit.run for audit in self._audits]
         if self.notices is not None:
             errands.append(self.notices.run)
         journal = self.settings.journal
@@ -241,12 +244,13 @@ class Gateway:
 
     def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its board, and the board acts through the switch: the closure ties the knot.
-        ami = ami_settings(settings)
+        ami, deadline_ms = ami_settings(settings), self.settings.verdict_deadline_ms
         switch = AmiSwitch(ami, lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
         world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake, self.exposures)
-        board = Switchboard(world, self.directory, self.settings.verdict_deadline_ms, self._resync.on_gap)
+        board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         self.switches.append(switch)
         self.boards[settings.name] = board
+        self._audits.append(LegAudit(board, settings.audit_seconds))
         self.watch.watch_links(settings.name, lambda: switch.stats)
         self.pressure.watch(board)
         self.pressure.queues += [

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 
 from gateway.core.tenant import Tenant
 from gateway.service.exposure import Exposures
-from gateway.service.switchboard import MOST_NOTES, Switchboard
+from gateway.service.refusals import MOST_NOTES
+from gateway.service.switchboard import Switchboard
 from gateway.service.turns import MOST_IN_ALL
 from rating.money import MICROS
 
@@ -33,10 +34,10 @@ class Queue:
 
 def queues_of(board: Switchboard) -> list[Queue]:
     """Those of one switch, but for its adapter's."""
-    switch, turns = board.world.switch.name, board.turns
+    switch, turns, refusals = board.world.switch.name, board.turns, board.refusals
     return [
         Queue("asks", lambda: len(turns), MOST_IN_ALL, switch, lambda: turns.refused),
-        Queue("refusal_notes", lambda: board.notes, MOST_NOTES, switch, lambda: board.notes_dropped),
+        Queue("refusal_notes", lambda: len(refusals), MOST_NOTES, switch, lambda: refusals.dropped),
     ]
 
 

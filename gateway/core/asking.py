@@ -3,19 +3,20 @@
 They are run by the transition table in lifecycle.py, which also asserts the state that each may end in.
 """
 
-from gateway.core import restrain, verdict
+from gateway.core import restrain, talking, verdict
 from gateway.core.books import Grant, Refused
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
-from gateway.core.effects import Close, Effects, Release, Reserve, SendVerdict
-from gateway.core.events import CallerEnded, LedgerSilent, LegEnded, VerdictMissed
-from gateway.core.facts import AskSilenced, LegDialled
+from gateway.core.effects import Bound, Close, Effects, EndLeg, Release, Reserve, SendVerdict
+from gateway.core.events import CallerEnded, ForkRefused, LedgerSilent, LegEnded, VerdictMissed
+from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import Reason
 
 
 def begin(call: Call) -> Effects:
     """The first effects of a new call: hold the first quantum, at the dearest that any answer may make it."""
     terms, asked_at_ms = call.terms, call.terms.ask.at_ms
-    offered = terms.price.first_ladder(asked_at_ms, terms.latest_answer_ms, terms.tenant.quantum_seconds)
+    quantum_seconds = terms.tenant.quantum_seconds + call.early_seconds
+    offered = terms.price.first_ladder(asked_at_ms, terms.latest_answer_ms, quantum_seconds)
     if not offered.rungs:  # the price ends while the phone may still ring
         return _refuse(call, Reason.NO_RATE)
     ring_ms = terms.latest_answer_ms - asked_at_ms
@@ -36,10 +37,27 @@ def allow(call: Call, grant: Grant) -> Effects:
 
 
 def allowed(call: Call) -> Effects:
-    """The verdict that says so."""
+    """The verdict that says so, where anybody waits for one."""
     call.state = State.RESERVED
+    if not call.terms.ask.is_waited_for:
+        return _follow(call) if call.terms.ask.is_unasked else ()
     text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
     return (SendVerdict(text, call.terms.verdict_deadline_ms),)
+
+
+def _follow(call: Call) -> Effects:
+    """An adopted leg has its money: nobody waits for a verdict, and it may be Up already."""
+    call.state = State.RINGING
+    if not call.early_answer_ms:
+        # No Dial of ours caps it at its answer. Should the gateway be dead by then, this ends it.
+        return (Bound(call.caller, call.terms.latest_answer_ms + call.granted_seconds * 1000),)
+    return talking.connect(call, LegAnswered(call.caller, call.early_answer_ms))
+
+
+def note_answer(call: Call, event: LegAnswered) -> Effects:
+    """An unasked leg is Up before its money is held."""
+    call.early_answer_ms = call.early_answer_ms or event.at_ms
+    return ()
 
 
 def deny(call: Call, refused: Refused) -> Effects:
@@ -53,13 +71,21 @@ def deny_unheard(call: Call, _: LedgerSilent) -> Effects:
     return (*_refuse(call, Reason.LEDGER_UNAVAILABLE), Release())
 
 
+def deny_fork(call: Call, event: ForkRefused) -> Effects:
+    """Not all legs can be paid for."""
+    return (*_refuse(call, event.reason), Release())
+
+
 def _refuse(call: Call, reason: Reason) -> Effects:
     call.state = State.REFUSED
     call.reason = reason
     call.cause_q850 = reason.cause_q850
     call.ended_at_ms = call.terms.ask.at_ms
+    close = Close(call.record("refused", 0, 0))
+    if not call.terms.ask.is_waited_for:
+        return (EndLeg(call.caller, reason.cause_q850), close) if call.terms.ask.is_unasked else (close,)
     text = verdict.deny(call.terms.ask.nonce, reason, call.terms.tenant.no_credit_status)
-    return SendVerdict(text, call.terms.verdict_deadline_ms), Close(call.record("refused", 0, 0))
+    return SendVerdict(text, call.terms.verdict_deadline_ms), close
 
 
 def let_go(call: Call, event: CallerEnded | AskSilenced | VerdictMissed) -> Effects:

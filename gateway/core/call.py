@@ -86,6 +86,8 @@ class Call:
     is_cap_known: bool = True  # False: taken back, and not set since: the cap of a former process may stand anywhere
     shrink_to_seconds: int = 0  # the cap that the PBX was asked for, to give back what lies beyond; 0: none
     warned_of_seconds: int = 0  # the cut, from the answer, that the caller was last warned of
+    early_answer_ms: int = 0  # when an unasked leg was answered, while its money was still asked for
+    early_seconds: int = 0  # what it had talked before it was found
     missed_short: CreditShort | None = None  # the last one heard while a cap or a step was on its way
     extensions: int = 0
     booked_seconds: int = 0  # of the grant, what the books are known to hold or to have charged ...

@@ -79,6 +79,14 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """Have the PBX end a leg that rings at this time, should nobody hear its answer. Not answered: the cap follows."""
+
+    leg: str
+    cut_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Send the call QuotaLow or QuotaOver at a time of the PBX's clock. A call has one alarm: a new one replaces it."""
 
@@ -162,6 +170,7 @@ Effect = (
     | Extend
     | Shrink
     | Arm
+    | Bound
     | Wake
     | Warn
     | Register

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
+from gateway.core.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class Armed:
 
     seconds: int
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRefused:
+    """Money is held for the ask itself, but not for each of its legs."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ Event = (
     | NotExposed
     | Registered
     | Armed
+    | ForkRefused
     | VerdictMissed
     | AskSilenced
     | LegDialled

@@ -7,6 +7,10 @@ named by their Uniqueid.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+
+# The nonce of an ask that the gateway made up for a leg that nobody asked for: no dialplan's, as those are digits.
+UNASKED = "unasked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,23 @@ class Ask:
     cli: str
     at_ms: int
     linkedid: str = ""  # of the asker: a leg behind a Local channel carries the same
+
+    legs: int = 1  # how many of them may answer: a Dial to several trunks at once
+
+    @property
+    def is_waited_for(self) -> bool:
+        """A dialplan waits for the verdict: its nonce is of digits alone."""
+        return self.nonce.isdigit()
+
+    @property
+    def is_spare(self) -> bool:
+        """For a further leg of another ask (``service/fork.py``)."""
+        return "." in self.nonce
+
+    @property
+    def is_unasked(self) -> bool:
+        """Nobody asked: the leg itself stands in for the caller, and no dialplan waits (``core/unasked.py``)."""
+        return self.nonce == UNASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,7 @@ class LegDialled:
     dial_string: str
     at_ms: int
     linkedid: str = ""  # the first channel of the call: ties a leg behind a Local channel to its asker
+    accountcode: str = ""  # the leg's, inherited from its caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,14 @@ class Doubt:
     why: str
 
 
-Fact = Ask | AskSilenced | LegDialled | LegAnswered | ChannelEnded | LinkUp | LinkDown | Doubt
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Channels changed places (a transfer, a pickup, parking, a Local channel that is gone): do their caps stand?"""
+
+    uniqueids: tuple[str, ...]
+
+
+Fact = Ask | AskSilenced | LegDialled | LegAnswered | ChannelEnded | LinkUp | LinkDown | Doubt | Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +127,13 @@ class ChannelStatus:
     is_up: bool  # ChannelState 6
     hangup_at_ms: int  # TimeToHangup, absolute; 0: no cap by AbsoluteTimeout
     accountcode: str = ""
+    is_inbound: bool = False  # it came with a number that it dialled (DNID); a leg that Dial or Originate made has none
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def answered_at_ms(self) -> int:
+        """When it was answered, from its own CDR (``CDR(answer,u)``: seconds with a fraction); 0 where unknown."""
+        try:
+            return int(Decimal(self.variables.get("CDR(answer,u)", "") or "0") * 1000)
+        except ArithmeticError:
+            return 0

@@ -30,6 +30,7 @@ from gateway.core.events import (
     CreditShort,
     Event,
     Exposed,
+    ForkRefused,
     LedgerSilent,
     LegEnded,
     NotExposed,
@@ -100,15 +101,24 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
                 assert (state, event) not in table
                 table[state, event] = (act, frozenset(to or (state,)))
 
-    asked, reserved, ringing = State.ASKED, State.RESERVED, State.RINGING
-    answered, extending, final = State.ANSWERED, State.EXTENDING, State.FINAL
-    settled, released, refused = State.SETTLED, State.RELEASED, State.REFUSED
+    _rules_before_the_answer(rule)
+    _rules_of_live_calls(rule)
+    _rules_after_the_end(rule)
+    return table
 
-    rule(asked, Grant, asking.allow, reserved)
+
+def _rules_before_the_answer(rule: Callable[..., None]) -> None:
+    asked, reserved, ringing = State.ASKED, State.RESERVED, State.RINGING
+    answered, released, refused = State.ANSWERED, State.RELEASED, State.REFUSED
+
+    rule(asked, Grant, asking.allow, reserved, ringing, answered)
+    rule(asked, LegAnswered, asking.note_answer)
+    rule(asked, ForkRefused, asking.deny_fork, refused)
+    rule(asked, LegEnded, _nothing)
     rule(asked, Refused, asking.deny, refused)
     rule(asked, LedgerSilent, policy.unheard_ask, asked, refused)
     rule(asked, QuotaLow, policy.ask_again, asked, refused)
-    rule(asked, Exposed, policy.allow_lent, reserved)
+    rule(asked, Exposed, policy.allow_lent, reserved, ringing, answered)
     rule(asked, NotExposed, policy.deny_unlent, refused)
     rule((reserved, ringing), QuotaLow, _nothing)  # the alarm of an ask that was to be refused by now
     rule((asked, reserved), AskSilenced, asking.let_go, released)
@@ -119,7 +129,12 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(ringing, LegDialled, asking.ring)
     rule((reserved, ringing), LegAnswered, talking.connect, answered)
     rule((reserved, ringing), LegEnded, asking.leg_failed)
-    rule((asked, reserved, ringing), ToppedUp, _nothing)
+    rule((asked, reserved, ringing), (ToppedUp, CreditShort), _nothing)
+    rule((reserved, ringing), Registered, policy.note_registered)
+
+
+def _rules_of_live_calls(rule: Callable[..., None]) -> None:
+    answered, extending, final, settled = State.ANSWERED, State.EXTENDING, State.FINAL, State.SETTLED
 
     rule(answered, QuotaLow, talking.ask_more, extending, answered, final)
     rule(final, (QuotaLow, ToppedUp), talking.ask_more, extending, final)
@@ -128,7 +143,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(extending, LedgerSilent, policy.unheard_extend, answered, extending)
     rule(extending, Exposed, policy.extend_lent, answered)
     rule(extending, NotExposed, policy.extend_unlent, answered)
-    rule((reserved, ringing, *_LIVE, *_OVER), Registered, policy.note_registered)
+    rule(_LIVE, Registered, policy.note_registered)
     rule(extending, ToppedUp, talking.note_top_up)
     rule(extending, QuotaLow, _nothing)
     rule(answered, ToppedUp, _nothing)
@@ -136,12 +151,15 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
         rule(live, LegEnded, talking.leg_ended, settled, live)
     rule((answered, extending), CreditShort, talking.shrink)
     rule(final, CreditShort, talking.shrink, answered, final)
-    rule((asked, reserved, ringing), CreditShort, _nothing)
     rule(answered, Armed, talking.armed, answered, extending)
     rule((extending, final), Armed, talking.armed)
     rule(_LIVE, QuotaOver, talking.look)
     rule(_LIVE, (LegAnswered, LegDialled), talking.second_leg)
     rule(_LIVE, (CallerEnded, AskSilenced), _nothing)
+
+
+def _rules_after_the_end(rule: Callable[..., None]) -> None:
+    settled, released, refused = State.SETTLED, State.RELEASED, State.REFUSED
 
     rule(settled, Settled, _close_settled)
     rule(released, Settled, _close_released)
@@ -151,7 +169,7 @@ def _table() -> dict[tuple[State, type], tuple[Rule, frozenset[State]]]:
     rule(_OVER, (Grant, Refused, LedgerSilent, Exposed, NotExposed, Armed, VerdictMissed), _nothing)
     rule(_OVER, AskSilenced, _note_continued)
     rule(_OVER, (LegEnded, CallerEnded, QuotaLow, QuotaOver, ToppedUp, CreditShort), _nothing)
-    return table
+    rule(_OVER, Registered, policy.note_registered)
 
 
 TABLE = _table()

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     BAD_ASK = "bad_ask"
     OVERLOAD = "overload"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
+    UNASKED = "unasked"  # a leg on a trunk for which nobody asked
     LONGEST_CALL = "longest_call"  # no refusal: the tariff ends the call there
     VERDICT_LATE = "verdict_late"  # never sent: the dialplan had decided by itself
 

@@ -42,7 +42,9 @@ OVERDUE_MS = 1_000
 
 def connect(call: Call, event: LegAnswered) -> Effects:
     """A leg is Up: the clock starts."""
-    is_direct = any(dialled.leg == event.leg and dialled.caller == call.caller for dialled in call.legs)
+    is_direct = call.terms.ask.is_waited_for and any(
+        dialled.leg == event.leg and dialled.caller == call.caller for dialled in call.legs
+    )
     call.state = State.ANSWERED
     call.leg = event.leg
     call.legs = ()

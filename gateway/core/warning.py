@@ -32,4 +32,5 @@ def _due_ms(call: Call) -> int:
     """When the caller is to hear of the cut, on the PBX's clock; 0: not at all, or told already."""
     seconds = call.terms.tenant.warning_seconds
     is_told = call.warned_of_seconds and call.granted_seconds < call.warned_of_seconds + seconds
-    return 0 if not seconds or is_told else call.cap_at_ms - seconds * 1000
+    is_nobodys = not call.terms.ask.is_waited_for  # no caller of this call's own could hear it
+    return 0 if not seconds or is_told or is_nobodys else call.cap_at_ms - seconds * 1000

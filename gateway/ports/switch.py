@@ -60,6 +60,13 @@ class Switch(Protocol):
         """One channel; None when the PBX says that there is none. Raises SwitchUnavailable, ListNotWhole."""
         ...
 
+    async def dialled(self, status: ChannelStatus) -> str:
+        """The dial string of a leg that was not heard to be dialled; empty where it is not known, or where it came in.
+
+        Raises SwitchUnavailable.
+        """
+        ...
+
     async def channels(self) -> Sequence[ChannelStatus]:
         """All channels. Raises SwitchUnavailable, ListNotWhole."""
         ...

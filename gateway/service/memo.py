@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Deny
-from gateway.core.facts import Ask
+from gateway.core.facts import Ask, LegDialled
 from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
 from rating import CallClass, Destination, price_from_json, price_to_json
@@ -72,6 +72,9 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         is_cap_known=not stored.answered_at_ms,
         leg=stored.leg,
     )
+    if terms.ask.is_unasked and not stored.answered_at_ms:
+        call.state = State.RINGING
+        call.legs = (LegDialled("", call.caller, "", terms.dial_number, terms.ask.at_ms, call.caller),)
     if stored.answered_at_ms:
         call.answer_at(stored.answered_at_ms)
     return call

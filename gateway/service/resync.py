@@ -7,13 +7,13 @@ there is one look at a time for a switch, one question at a time for a channel, 
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+import contextlib
+from collections.abc import Iterable, Mapping
 
 import structlog
 
 from gateway.core.events import LegEnded
-from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp
+from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.session import Session
 from gateway.service.switchboard import UNANSWERED, Switchboard
@@ -21,10 +21,12 @@ from gateway.service.switchboard import UNANSWERED, Switchboard
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
+MOVED_SECONDS = 0.2  # until channels that change places have done so, and the Hangups of those that went were heard
 RETRY_LONGEST_SECONDS = 30.0
 DOUBT_TRIES = 5
 MOST_DOUBTED = 10_000
-ASK_FIELDS = 4  # CALLGATE_ASK=nonce:number:tenant:cli, set by the dialplan include
+ASK_FIELDS = (4, 5)  # CALLGATE_ASK=nonce:number:tenant:cli:legs, set by the dialplan include; the last one came later
+_LEGS = frozenset("123456789")
 
 Listing = Mapping[str, ChannelStatus]
 
@@ -35,19 +37,23 @@ class Resync:
     def __init__(self) -> None:
         self._looks: dict[Switchboard, asyncio.Task[None]] = {}
         self._doubters: dict[Switchboard, asyncio.Task[None]] = {}
+        self._is_stopped = False
         self._doubted: dict[Switchboard, dict[str, int]] = {}  # uniqueid -> tries; a queue that keeps its order
 
-    def on_gap(self, board: Switchboard, fact: LinkUp | Doubt) -> None:
+    def on_gap(self, board: Switchboard, fact: LinkUp | Doubt | Moved) -> None:
         """Start to look; handed to each Switchboard."""
         if isinstance(fact, LinkUp):
             if board in self._looks:
                 self._looks[board].cancel()
             self._looks[board] = asyncio.create_task(self._after_gap(board, fact))
+        elif isinstance(fact, Moved):
+            asyncio.get_running_loop().call_later(MOVED_SECONDS, self._look_at_moved, board, fact)
         else:
             self._doubt(board, fact)
 
     def stop(self) -> None:
         """End what is under way."""
+        self._is_stopped = True
         for task in (*self._looks.values(), *self._doubters.values()):
             task.cancel()
 
@@ -55,13 +61,25 @@ class Resync:
 
     def _doubt(self, board: Switchboard, doubt: Doubt) -> None:
         board.world.watch.fault("doubt")
+        if not self._is_looking(board):
+            log.warning("switch.doubt", switch=board.world.switch.name, why=doubt.why, channels=doubt.uniqueids)
+        self._look(board, doubt.uniqueids)
+
+    def _look_at_moved(self, board: Switchboard, moved: Moved) -> None:
+        """Only legs that are known: whoever moves channels about must not keep the gateway busy."""
+        if legs := board.legs_of(moved.uniqueids):
+            self._look(board, legs)
+
+    def _look(self, board: Switchboard, uniqueids: Iterable[str]) -> None:
         waiting = self._doubted.setdefault(board, {})
-        for uniqueid in doubt.uniqueids:
+        for uniqueid in uniqueids:
             if len(waiting) < MOST_DOUBTED:
                 waiting.setdefault(uniqueid, 0)
-        if board not in self._doubters or self._doubters[board].done():
-            log.warning("switch.doubt", switch=board.world.switch.name, why=doubt.why, channels=doubt.uniqueids)
+        if not self._is_looking(board) and not self._is_stopped:
             self._doubters[board] = asyncio.create_task(self._clear_doubts(board, waiting))
+
+    def _is_looking(self, board: Switchboard) -> bool:
+        return board in self._doubters and not self._doubters[board].done()
 
     async def _clear_doubts(self, board: Switchboard, waiting: dict[str, int]) -> None:
         while waiting:
@@ -106,6 +124,8 @@ class Resync:
             pause_seconds = min(pause_seconds * 2, RETRY_LONGEST_SECONDS)
         if not link.restarted:
             board.prune(listing)
+            with contextlib.suppress(SwitchUnavailable):  # the next audit finds them
+                await board.unasked.find(listing)
         log.info("switch.resynchronised", switch=board.world.switch.name, calls=len(board))
 
 
@@ -150,7 +170,7 @@ async def _look_before_answer(board: Switchboard, session: Session, listing: Lis
     for dialled in call.legs:
         leg = listing.get(dialled.leg) or await switch.status(dialled.leg)
         if leg is not None and leg.is_up:
-            board.handle(LegAnswered(leg.uniqueid, _answered_at_ms(leg) or switch.now_ms()))
+            board.handle(LegAnswered(leg.uniqueid, leg.answered_at_ms or switch.now_ms()))
     if caller is None and not call.is_live:
         board.let_go(session, switch.now_ms())
 
@@ -162,11 +182,13 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
     if status is None:
         board.channel_gone(uniqueid)
         return
+    if (live := board.live(uniqueid)) is not None:
+        live.keep_cap(status.hangup_at_ms)
     session = board.asker(status.linkedid)
     if session is not None and status.uniqueid != session.call.caller:
         _find_leg(board, session, await switch.status(session.call.caller), status)
     if status.is_up:
-        board.handle(LegAnswered(status.uniqueid, _answered_at_ms(status) or switch.now_ms()))
+        board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or switch.now_ms()))
     _take_waiting_ask(board, status)
 
 
@@ -189,15 +211,7 @@ def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None
         number = call.terms.dial_number
         board.handle(LegDialled(call.caller, status.uniqueid, status.name, number, now_ms, status.linkedid))
     if status.is_up:
-        board.handle(LegAnswered(status.uniqueid, _answered_at_ms(status) or now_ms))
-
-
-def _answered_at_ms(status: ChannelStatus) -> int:
-    """When a channel was answered, from its own CDR (``CDR(answer,u)``: seconds with a fraction); 0 where unknown."""
-    try:
-        return int(Decimal(status.variables.get("CDR(answer,u)", "") or "0") * 1000)
-    except InvalidOperation:
-        return 0
+        board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or now_ms))
 
 
 def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
@@ -206,9 +220,9 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
     The include sets CALLGATE_ASK before it asks and clears it after the verdict.
     """
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
-    if len(fields) != ASK_FIELDS or not fields[0]:
+    if len(fields) not in ASK_FIELDS or not fields[0].isdigit():
         return
-    nonce, number, tenant, cli = fields
+    nonce, number, tenant, cli, legs = (*fields, "1")[:5]
     switch = board.world.switch
     ask = Ask(
         switch.name,
@@ -220,6 +234,7 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
         cli,
         switch.now_ms(),
         status.linkedid,
+        int(legs) if legs in _LEGS else 1,
     )
     session = board.heard_of(ask)
     if session is None:

@@ -4,10 +4,11 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,6 +17,7 @@ from gateway.core.call import Call, State
 from gateway.core.effects import (
     Arm,
     Borrow,
+    Bound,
     Close,
     Effect,
     EndLeg,
@@ -34,6 +36,7 @@ from gateway.core.effects import (
 from gateway.core.events import (
     Armed,
     Event,
+    ForkRefused,
     LedgerSilent,
     LegEnded,
     QuotaLow,
@@ -47,6 +50,7 @@ from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
     CallKey,
     CDRSink,
+    Grant,
     Ledger,
     ListNotWhole,
     SettleQueue,
@@ -56,13 +60,16 @@ from gateway.ports import (
     Watch,
 )
 from gateway.service import memo
+from gateway.service.ending import end_leg
 from gateway.service.exposure import Exposures
 from gateway.service.lane import Answer, Lane, LedgerStep
+
+if TYPE_CHECKING:
+    from gateway.service.fork import Fork
 
 log = structlog.get_logger(__name__)
 
 ARM_RETRY_SECONDS = 0.25
-END_LEG_TRIES = 240  # a minute: an unpaid leg ends at its own cap at the latest
 HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
 NORMAL_CLEARING = 16
 # Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
@@ -102,6 +109,7 @@ class Session:
         "_up_at",
         "_world",
         "call",
+        "fork",
         "is_caller_gone",
         "key",
     )
@@ -116,6 +124,7 @@ class Session:
     ) -> None:
         """``on_decided``: the ask waits for the ledger no more."""
         self.call = call
+        self.fork: Fork | None = None  # of an ask that may have several legs
         self.is_caller_gone = False
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
@@ -159,19 +168,6 @@ class Session:
                 case _:
                     self._spawn(self._errand(effect))
 
-    def _errand(self, effect: Arm | Warn | EndLeg | Look | Borrow) -> Coroutine[Any, Any, None]:
-        match effect:
-            case Arm():
-                return self._arm(effect)
-            case Warn():
-                return self._warn(effect)
-            case EndLeg():
-                return self._end_leg(effect)
-            case Look():
-                return self.look(effect.leg)
-            case Borrow():
-                return self._borrow(effect)
-
     @property
     def has_to_book(self) -> bool:
         """Something has happened that the ledger was not told yet."""
@@ -190,6 +186,15 @@ class Session:
         if self.call.is_live:
             self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
+    def keep_cap(self, hangup_at_ms: int) -> None:
+        """Set the cap of a live call anew where the PBX tells of another one, or of none (0)."""
+        if not self.call.is_live or self.call.capped_at(hangup_at_ms) == self.call.wanted_seconds:
+            return
+        if not hangup_at_ms:
+            self._world.watch.fault("cap_missing")
+            log.warning("leg.cap_missing", call=self.key.call_id, leg=self.call.leg)
+        self.rearm(hangup_at_ms)
+
     def repeat_verdict(self) -> None:
         """The dialplan still waits: the verdict of before a restart may not have been sent."""
         call = self.call
@@ -203,7 +208,9 @@ class Session:
         """The ledger's answer to a step."""
         if answer.has_outbox:
             self._world.outbox_written(self.key.tenant)
-        self.tell(answer)
+        is_first = isinstance(answer, Grant) and self.call.state is State.ASKED
+        refusal = self.fork.refusal if is_first and self.fork is not None else None
+        self.tell(answer if refusal is None else ForkRefused(refusal))
 
     def unheard(self, *, was_rejected: bool = False) -> None:
         """A reserve or an extend got no answer, or one that is none."""
@@ -252,6 +259,21 @@ class Session:
             written.add_done_callback(verdict_answered)
         self._on_verdict(outcome)
 
+    async def _errand(self, effect: Arm | Bound | Warn | EndLeg | Look | Borrow) -> None:
+        match effect:
+            case Arm():
+                await self._arm(effect)
+            case Bound():
+                await self._bound(effect)
+            case Warn():
+                await self._warn(effect)
+            case EndLeg():
+                await self._end_leg(effect)
+            case Look():
+                await self.look(effect.leg)
+            case Borrow():
+                await self._borrow(effect)
+
     async def _arm(self, effect: Arm) -> None:
         """Set the cap, again and again until it stands or is out of date; never later than it is for."""
         switch = self._world.switch
@@ -266,6 +288,10 @@ class Session:
             else:
                 return
 
+    async def _bound(self, effect: Bound) -> None:
+        with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at the leg
+            await self._world.switch.arm(effect.leg, effect.cut_at_ms)
+
     async def _warn(self, effect: Warn) -> None:
         """A call whose caller cannot be warned goes on."""
         try:
@@ -276,14 +302,7 @@ class Session:
     async def _end_leg(self, effect: EndLeg) -> None:
         self._world.watch.fault("unpaid_leg")
         log.warning("leg.unpaid", call=self.key.call_id, leg=effect.leg)
-        for _ in range(END_LEG_TRIES):
-            try:
-                await self._world.switch.hang_up(effect.leg, effect.cause_q850)
-            except SwitchUnavailable:
-                await asyncio.sleep(ARM_RETRY_SECONDS)
-            else:
-                return
-        log.error("leg.not_ended", call=self.key.call_id, leg=effect.leg)
+        await end_leg(self._world.switch, effect.leg, effect.cause_q850)
 
     async def look(self, leg: str) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.

@@ -13,7 +13,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, call_id, decide
+from gateway.core.decide import Pass, decide
 from gateway.core.events import CallerEnded, CreditShort, LegEnded, ToppedUp
 from gateway.core.facts import (
     Ask,
@@ -25,23 +25,23 @@ from gateway.core.facts import (
     LegDialled,
     LinkDown,
     LinkUp,
+    Moved,
 )
 from gateway.core.reasons import Reason
-from gateway.core.restrain import curbs_of_refusal
 from gateway.core.tenant import Tenant
+from gateway.core.unasked import TrunkRules
 from gateway.ports import (
-    CallKey,
     CreditRanShort,
     FundsCame,
-    LedgerRejected,
-    LedgerUnavailable,
     SwitchUnavailable,
     VerdictLate,
 )
-from gateway.service import memo
 from gateway.service.directory import Directory
+from gateway.service.fork import Fork, spare_calls
+from gateway.service.refusals import Refusals
 from gateway.service.session import Session, World, verdict_answered
 from gateway.service.turns import Turns
+from gateway.service.unasked import UnaskedLegs
 
 log = structlog.get_logger(__name__)
 
@@ -54,14 +54,16 @@ SHORT_SECONDS = 0.1
 HELD_FACTS_SECONDS = 0.03
 # Emergency numbers are short: no longer one is looked for among asks that would have to wait.
 MOST_EMERGENCY_DIGITS = 6
-# Refusals on their way to the ledger. Nobody waits for them: those beyond are not noted, and counted.
-MOST_NOTES = 1_000
+
+
+NO_TRUNKS = TrunkRules()
 
 
 class Switchboard:
     """Takes the facts of one switch and keeps its sessions.
 
-    ``on_gap`` is called when what is live must be looked up: after the link came up, and for channels in doubt.
+    ``on_gap`` is called when what is live must be looked up: after the link came up, for channels in doubt, and for
+    those that changed places. ``trunks`` says which legs cost money though nobody asked for them.
     """
 
     def __init__(
@@ -69,7 +71,8 @@ class Switchboard:
         world: World,
         directory: Directory,
         deadline_ms: int,
-        on_gap: Callable[["Switchboard", LinkUp | Doubt], None],
+        on_gap: Callable[["Switchboard", LinkUp | Doubt | Moved], None],
+        trunks: TrunkRules = NO_TRUNKS,
     ) -> None:
         self.world = world
         self.directory = directory
@@ -83,18 +86,15 @@ class Switchboard:
         self._of_before_gap: set[Session] = set()
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
-        self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
         self.turns = Turns(self._ask, self._refuse)
-        self.notes_dropped = 0
+        self.refusals = Refusals(world, directory)
+        self.unasked = UnaskedLegs(
+            trunks, world, directory, self._adopt_unasked, self.refusals.note, self._by_leg.__contains__
+        )
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
         return iter(tuple(self._sessions))
-
-    @property
-    def notes(self) -> int:
-        """How many refusals are on their way to the ledger."""
-        return len(self._notes)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -109,13 +109,12 @@ class Switchboard:
             case LegDialled():
                 self._dialled(fact)
             case LegAnswered():
-                if (session := self._by_leg.get(fact.leg)) is not None:
-                    session.tell(fact)
+                self._answered(fact)
             case ChannelEnded():
                 self._ended(fact)
             case AskSilenced():
                 self._silenced(fact)
-            case LinkUp() | Doubt():
+            case LinkUp() | Doubt() | Moved():
                 self._on_gap(self, fact)
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
@@ -159,9 +158,25 @@ class Switchboard:
     def adopt(self, call: Call) -> Session:
         """Take over a call that the ledger remembers. Looking up what became of it is left to the next gap."""
         session = self._open(call, time.perf_counter())
-        if call.leg:
-            self._by_leg[call.leg] = session
+        for leg in (call.leg, *(dialled.leg for dialled in call.legs)):
+            if leg:
+                self._by_leg[leg] = session
+        if call.terms.ask.is_spare and not call.is_live:
+            session.tell(CallerEnded(self.world.switch.now_ms()))  # which legs it was for is not known any more
         return session
+
+    def _adopt_unasked(self, call: Call) -> None:
+        self._ask_ledger(self.adopt(call))
+
+    def legs_of(self, uniqueids: Iterable[str]) -> set[str]:
+        """The live legs among channels, and those that were dialled for one of them."""
+        found = (self._by_leg.get(uniqueid) or self._by_caller.get(uniqueid) for uniqueid in uniqueids)
+        return {session.call.leg for session in found if session is not None and session.call.is_live}
+
+    def live(self, leg: str) -> Session | None:
+        """The session of a leg that is Up and paid for."""
+        session = self._by_leg.get(leg)
+        return session if session is not None and session.call.is_live and session.call.leg == leg else None
 
     def asker(self, linkedid: str) -> Session | None:
         """The session that a leg of this Linkedid can belong to: its ask is not consumed yet."""
@@ -184,11 +199,14 @@ class Switchboard:
         """The channel that asked is gone, or asks for something else."""
         session.is_caller_gone = True
         session.tell(CallerEnded(at_ms))
+        if session.fork is not None and not session.call.is_live:
+            session.fork.release(at_ms)
         self._forget_caller(session)
 
     def channel_gone(self, uniqueid: str) -> None:
         """``Status`` said that there is no such channel. When it ended was not seen: now is the latest."""
         now_ms = self.world.switch.now_ms()
+        self.unasked.ended(uniqueid)
         session = self._by_leg.pop(uniqueid, None)
         if session is not None:
             latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
@@ -226,6 +244,7 @@ class Switchboard:
     def stop(self) -> None:
         """Let go of every call; the ledger keeps them."""
         self.turns.stop()
+        self.unasked.stop()
         for session in self:
             session.stop()
 
@@ -263,48 +282,30 @@ class Switchboard:
         decision = decide(ask, self.directory.payer(ask), deadline_ms, self.directory.is_emergency)
         self._supersede(ask)
         if isinstance(decision, Terms):
-            session = self._open(Call(decision), heard_at)
-            effects = begin(session.call)
-            if session.call.state is State.ASKED:  # else it was refused without the ledger
-                self.turns.ask_ledger(session.key.tenant)
-            session.carry_out(*effects)
+            self._begin(decision, heard_at)
             return True
         if isinstance(decision, Pass):
             text, word, reason = verdict.let_pass(ask.nonce, decision.dial_number), "pass", "unmetered"
         else:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
-            self._note_refusal(ask, decision)
+            self.refusals.note(ask, decision)
         word = self._answer(ask, text, deadline_ms) or word
         self.world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
         return True
 
-    def _note_refusal(self, ask: Ask, denied: Deny) -> None:
-        """Nobody waits for it: the verdict does not depend on it."""
-        tenant = self.directory.get(denied.tenant)
-        if tenant is None:
-            return
-        if len(self._notes) >= MOST_NOTES:
-            self.notes_dropped += 1
-            return
-        key, curbs = CallKey(tenant.tenant_id, call_id(ask)), curbs_of_refusal(tenant, ask)
-        try:
-            noted = self.world.ledger.note_refusal(key, denied.reason, memo.write_refused(ask, denied), curbs)
-        except (LedgerUnavailable, LedgerRejected) as error:
-            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
-            return
-        task = asyncio.ensure_future(noted)
-        self._notes.add(task)
-        task.add_done_callback(lambda done: self._noted(key, done))
+    def _begin(self, terms: Terms, heard_at: float) -> None:
+        spares = [self._open(call, heard_at) for call in spare_calls(terms)]
+        session = self._open(Call(terms), heard_at)
+        session.fork = Fork(spares) if spares else None
+        for one in (*spares, session):  # in this order: see Fork
+            self._ask_ledger(one)
 
-    def _noted(self, key: CallKey, done: "asyncio.Future[bool]") -> None:
-        self._notes.discard(done)
-        if done.cancelled():
-            return
-        if (error := done.exception()) is not None:
-            log.warning("refusal.not_noted", call=key.call_id, problem=str(error))
-        elif done.result():
-            self.world.outbox_written(key.tenant)
+    def _ask_ledger(self, session: Session) -> None:
+        effects = begin(session.call)
+        if session.call.state is State.ASKED:  # else it was refused without the ledger
+            self.turns.ask_ledger(session.key.tenant)
+        session.carry_out(*effects)
 
     def _is_leg_ending(self, ask: Ask) -> bool:
         """The channel's ask of before still rings a leg, so far as is known: an ask overtakes the leg's Hangup."""
@@ -350,8 +351,9 @@ class Switchboard:
             self.world.watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
 
         session = Session(call, self.world, self._closed, on_verdict, self._decided)
-        self._by_caller[call.caller] = session
-        self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
+        if not call.terms.ask.is_spare:
+            self._by_caller[call.caller] = session
+            self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
         self._sessions.add(session)
         self._by_tenant.setdefault(tenant, set()).add(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
@@ -364,19 +366,42 @@ class Switchboard:
             return  # not the leg that costs money: that one is dialled by the Local channel's other half
         session = self._by_caller.get(fact.caller) or self._by_linkedid.get(fact.linkedid)
         if session is None:
-            return  # nobody asked: internal, emergency or never metered
+            self.unasked.dialled(fact)  # internal, emergency, never metered, or past the gate
+            return
         session.tell(fact)
         if fact in session.call.legs:
             self._by_leg[fact.leg] = session
-        elif session.call.state is State.RESERVED:
+            if session.fork is not None:
+                session.fork.dialled(fact.leg)
+        elif not session.call.pays_for(fact):
+            self._not_asked_for(session, fact)
+
+    def _not_asked_for(self, session: Session, fact: LegDialled) -> None:
+        if session.call.state is State.RESERVED:
             # A dialplan that dials something else than CALLGATE_DIAL gives its calls away.
             self.world.watch.fault("leg_not_asked_for")
             log.warning("leg.not_asked_for", call=session.key.call_id, leg=fact.leg_name, dialled=fact.dial_string)
+        self.unasked.dialled(fact)
+
+    def _answered(self, fact: LegAnswered) -> None:
+        session = self._by_leg.get(fact.leg)
+        if session is None:
+            self.unasked.answered(fact.leg, fact.at_ms)
+            return
+        if session.fork is not None and session.call.answered_at_ms and session.call.leg != fact.leg:
+            spare = session.fork.answered(fact, session.call.terms)
+            if spare is not None:
+                self._by_leg[fact.leg] = spare
+                return
+        session.tell(fact)
 
     def _ended(self, fact: ChannelEnded) -> None:
+        self.unasked.ended(fact.uniqueid)
         session = self._by_leg.pop(fact.uniqueid, None)
         if session is not None:
             session.tell(LegEnded(fact.uniqueid, fact.at_ms, fact.cause_q850))
+            if session.fork is not None:
+                session.fork.ended(fact.uniqueid, session.call.leg, fact.at_ms)
             is_superseded = self._by_caller.get(session.call.caller) is not session
             if is_superseded and session.call.state is State.RINGING and not session.call.legs:
                 self.let_go(session, fact.at_ms)
@@ -393,6 +418,8 @@ class Switchboard:
 
     def _closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        if session.fork is not None:
+            session.fork.release(self.world.switch.now_ms())
         of_tenant = self._by_tenant.get(session.key.tenant, set())
         of_tenant.discard(session)
         if not of_tenant:

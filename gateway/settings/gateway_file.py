@@ -6,6 +6,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from gateway.settings.sections import (
     MOST_ITEMS,
+    ChannelPattern,
     FileName,
     HeaderValue,
     Host,
@@ -94,6 +95,16 @@ class SwitchSection(Section):
     secret_file: FileName | None = key("a file that holds the secret", '"secrets/pbx1"', None)
     secret_env: FileName | None = key("an environment variable that holds the secret", '"PBX1_SECRET"', None)
     mark: HeaderValue | None = key("the secret of CALLGATE_MARK, where the PBX has one", '"5f1d0c9ab34e7768"', None)
+    trunks: Annotated[tuple[ChannelPattern, ...], Field(max_length=MOST_ITEMS)] = key(
+        "the channels that cost money: technology and endpoint, with * and ?", '["PJSIP/carrier"]', ()
+    )
+    unasked: Literal["adopt", "end", "ignore"] = key(
+        "what is done about a metered leg on them that nobody asked for: adopt, end or ignore", '"end"', "end"
+    )
+    unasked_tenant: Name | None = key("who pays for one whose accountcode is nobody's", '"acme"', None)
+    audit_seconds: Annotated[StrictInt, Field(ge=5, le=86_400)] = key(
+        "seconds between two looks at all its channels, 5 to 86400", "60", 60
+    )
     connect_timeout_ms: Milliseconds = key("milliseconds for connect and login, 100 to 60000", "5000", 5000)
     action_timeout_ms: Milliseconds = key("milliseconds for the answer to an action, 100 to 60000", "2000", 2000)
     ping_interval_ms: Milliseconds = key("milliseconds between two pings, 100 to 60000", "2000", 2000)

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.core.tenant import Tenant
+from gateway.core.unasked import TrunkRules, Unasked
 from gateway.settings.api import ApiSettings, read_api
 from gateway.settings.gateway_file import (
     GatewayFile,
@@ -82,6 +83,8 @@ class SwitchSettings:
     action_timeout_ms: int
     ping_interval_ms: int
     ping_timeout_ms: int
+    trunks: TrunkRules
+    audit_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     sources, tenants = _tenants(
         reading, content.paths.tenants, plans, content.webhook, is_guess=False, has_mail=content.mail is not None
     )
+    _check_unasked(document, frozenset(tenants))
     return Settings(
         config_dir=reading.folder,
         redis=RedisSettings(content.redis.url, reading.path(content.written(content.redis.data_dir, "redis"))),
@@ -244,6 +248,13 @@ def _switches(document: Document[GatewayFile]) -> tuple[SwitchSettings, ...]:
     return tuple(found.values())
 
 
+def _check_unasked(document: Document[GatewayFile], tenants: frozenset[str]) -> None:
+    for index, section in enumerate(document.content.switch):
+        if section.unasked_tenant is not None and section.unasked_tenant not in tenants:
+            what = f"there is no tenant {section.unasked_tenant}"
+            document.wrong(("switch", index, "unasked_tenant"), what, "name one that has a file, or leave the key out")
+
+
 def _switch_secret(document: Document[GatewayFile], index: int, section: SwitchSection) -> str:
     at = ("switch", index)
     text = secret_text(document, at, section, ("secret", section.secret), of_file=asterisk_secret) or ""
@@ -264,6 +275,8 @@ def _switch(section: SwitchSection, secret: str) -> SwitchSettings:
         action_timeout_ms=section.action_timeout_ms,
         ping_interval_ms=section.ping_interval_ms,
         ping_timeout_ms=section.ping_timeout_ms,
+        trunks=TrunkRules(section.trunks, Unasked(section.unasked), section.unasked_tenant or ""),
+        audit_seconds=section.audit_seconds,
     )
 
 

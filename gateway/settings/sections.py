@@ -187,6 +187,7 @@ _AMOUNT_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string", "patte
 Amount = Annotated[
     int, BeforeValidator(_amount), PlainSerializer(format_amount, when_used="json"), WithJsonSchema(_AMOUNT_SCHEMA)
 ]
+ChannelPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,20}/[A-Za-z0-9_.*?@:/-]{1,64}$")]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Milliseconds = Annotated[StrictInt, Field(ge=100, le=60_000)]

@@ -126,7 +126,14 @@ def status_item(
         "Pickupgroup": "0",
         "Seconds": "0",
     }
-    variables = {"CALLGATE_ASK": "(null)", "CALLGATE_VERDICT": "", "CDR(answer,u)": "1732290001.000000"}
+    variables = {
+        "CALLGATE_ASK": "(null)",
+        "CALLGATE_VERDICT": "",
+        "CALLGATE_REASON": "(null)",
+        "CALLGATE_DIAL": "(null)",
+        "DIALEDPEERNUMBER": "(null)",
+        "CDR(answer,u)": "1732290001.000000",
+    }
     lines = [*channel(uniqueid, state, **values)]
     lines += [(name, values.get(name, value)) for name, value in rest.items()]
     lines += [("Variable", f"{name}={values.get(name, value)}") for name, value in variables.items()]

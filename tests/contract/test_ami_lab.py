@@ -109,7 +109,7 @@ def _filters_of_older_asterisk() -> str:
     lines = (SHIPPED / "manager-callgate.conf").read_text().splitlines()
     newer = [line for line in lines if line.startswith("eventfilter(")]
     older = [line for line in lines if line.startswith(OLD_FORM)]
-    assert len(newer) == len(older) == 7
+    assert len(newer) == len(older) == 12
     return "\n".join([line for line in lines if line not in newer] + [line.removeprefix("; ") for line in older]) + "\n"
 
 

@@ -15,7 +15,7 @@ from tests.contract.conftest import Bench
 CALL = [ev.ask(), ev.dial_begin(), ev.newstate(state="5"), ev.newstate(), ev.dial_end(), ev.hangup(), ev.silence()]
 FACTS = [
     Ask("pbx1", ev.CALLER, "42", "18005551212", "acme", "acme", "12125550101", 1732290001123, ev.CALLER),
-    LegDialled(ev.CALLER, ev.LEG, "PJSIP/acme-88888888", "18005551212@trunk", 1732290001123, ev.CALLER),
+    LegDialled(ev.CALLER, ev.LEG, "PJSIP/acme-88888888", "18005551212@trunk", 1732290001123, ev.CALLER, "acme"),
     LegAnswered(ev.LEG, 1732290001123),
     LegAnswered(ev.LEG, 1732290001123),
     ChannelEnded(ev.LEG, 16, 1732290001123),
@@ -58,7 +58,7 @@ async def test_an_originated_leg_has_no_caller(bench: Bench) -> None:
     await bench.server.live(events=True).send(event.encode())
     await until(bench.others)
     assert bench.others() == [
-        LegDialled("", ev.LEG, "PJSIP/acme-88888888", "1800@trunk", 1732290001123, linkedid=ev.CALLER)
+        LegDialled("", ev.LEG, "PJSIP/acme-88888888", "1800@trunk", 1732290001123, ev.CALLER, "acme")
     ]
 
 

@@ -43,6 +43,9 @@ PHONES = {
     "acme": "127.0.1.1",
     "globex": "127.0.1.2",
     "initech": "127.0.1.3",
+    "mobile": "127.0.1.4",
+    "desk": "127.0.1.5",
+    "carrier": "127.0.2.1",  # calls that come in
     "open": "127.0.1.9",
     "sloppy": "127.0.1.10",
     "plain": "127.0.1.11",
@@ -105,6 +108,7 @@ class Asterisk:
         self.sip_port = process.free_port(socket.SOCK_DGRAM)
         self.ami_port = process.free_port(socket.SOCK_STREAM)
         self.carrier_port = process.free_port(socket.SOCK_DGRAM, CARRIER_ADDRESS)
+        self.desk_port = process.free_port(socket.SOCK_DGRAM, PHONES["desk"])
         self.secret = secrets.token_hex(16)
         self.probe_secret = secrets.token_hex(16)
         self._modules = (*MODULES, *extra_modules)
@@ -128,6 +132,7 @@ class Asterisk:
             "SIP_PORT": str(self.sip_port),
             "AMI_PORT": str(self.ami_port),
             "CARRIER_PORT": str(self.carrier_port),
+            "DESK_PORT": str(self.desk_port),
             "PROBE_SECRET": self.probe_secret,
             "RTP_START": str(start),
             "RTP_END": str(end),
@@ -140,6 +145,7 @@ class Asterisk:
         # The very files that an admin installs; the secret has a file of its own by design.
         for shipped in SHIPPED.glob("*.conf"):
             shutil.copyfile(shipped, self.dir / "etc" / shipped.name)
+        (self.dir / "silence.ulaw").write_bytes(b"\xff" * 800)
         (self.dir / "etc/callgate-secret.conf").write_text(f"secret = {self.secret}\n")
         for name, stand_in in self._files.items():
             if stand_in is None:

@@ -38,7 +38,7 @@ def test_a_waiting_ask_is_listed_and_then_gone(
     phone(NUMBER, cancel_after_ms=800)
     ask = gate.wait_ask()
     waiting = one(gate.actions.status(Variables="CALLGATE_ASK"))
-    assert ("Variable", f"CALLGATE_ASK={ask['Nonce']}:{NUMBER}::12125550101") in waiting.headers
+    assert ("Variable", f"CALLGATE_ASK={ask['Nonce']}:{NUMBER}::12125550101:1") in waiting.headers
     gate.give(ask["Uniqueid"], f"{ask['Nonce']}:allow:{NUMBER}:60000:ok:0")
     gate.events.wait_event("DialBegin")
     again = one(gate.actions.status(Channel=ask["Uniqueid"], Variables="CALLGATE_ASK"))

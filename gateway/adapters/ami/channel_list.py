@@ -7,8 +7,11 @@ from gateway.adapters.ami.messages import Message
 from gateway.adapters.ami.shapes import UNIQUEID, status_fault
 from gateway.core.facts import ChannelStatus
 
-VARIABLES = ("CALLGATE_ASK", "CALLGATE_VERDICT", "CDR(answer,u)")
+VARIABLES = (
+    "CALLGATE_ASK", "CALLGATE_VERDICT", "CALLGATE_REASON", "CALLGATE_DIAL", "DIALEDPEERNUMBER", "CDR(answer,u)",
+)  # fmt: skip
 UNSET = "(null)"  # what printf makes of a variable that is not there (generate_status in main/manager.c)
+_NO_DNID = ("", UNSET)
 _SECONDS = re.compile(r"[0-9]{1,11}")
 
 
@@ -32,5 +35,6 @@ def read_item(message: Message, mark: str = "") -> ChannelStatus:
         is_up=headers["ChannelState"] == UP,
         hangup_at_ms=int(headers["TimeToHangup"]) * 1000,
         accountcode=headers["AccountCode"],
+        is_inbound=headers["DNID"] not in _NO_DNID,
         variables=variables,
     )

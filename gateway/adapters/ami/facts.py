@@ -28,11 +28,12 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     AUTHORIZE: {
         "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Linkedid": _UNIQUEID, "Nonce": _NONCE,
         "Number": r"[0-9+*#]{1,64}", "Tenant": _TENANT.pattern, "CLI": r"[0-9+]{0,64}", "AccountCode": ANY,
+        "Legs": r"[1-9]",
     },
     SILENCE: {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Nonce": _NONCE, "Decision": ANY},
     "DialBegin": {
         "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "DestUniqueid": _UNIQUEID, "DestLinkedid": _UNIQUEID,
-        "DestChannel": ANY, "DialString": ANY,
+        "DestChannel": ANY, "DialString": ANY, "DestAccountCode": ANY,
     },
     "DialEnd": {"Timestamp": _TIMESTAMP, "DestUniqueid": _UNIQUEID, "DialStatus": ANY},
     "Newstate": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "ChannelState": ANY},
@@ -70,6 +71,11 @@ def check(kind: str, headers: Mapping[str, str]) -> None:
             raise ValueError(f"a {header} that cannot be")
 
 
+def _accountcode(text: str) -> str:
+    """One that names no tenant is no forgery: an admin may use it for something else."""
+    return text if _TENANT.fullmatch(text) else ""
+
+
 class Interpreter:
     """Makes facts of one switch's checked events; ``now_ms`` stands in where the PBX sends no Timestamp."""
 
@@ -99,18 +105,17 @@ class Interpreter:
         return int(text.replace(".", "")) // 1000
 
     def _ask(self, headers: Mapping[str, str]) -> Ask:
-        accountcode = headers["AccountCode"]
         return Ask(
             switch=self._switch,
             uniqueid=headers["Uniqueid"],
             nonce=headers["Nonce"],
             number=headers["Number"],
             tenant=headers["Tenant"],
-            # An accountcode that names no tenant is no forgery: an admin may use it for something else.
-            accountcode=accountcode if _TENANT.fullmatch(accountcode) else "",
+            accountcode=_accountcode(headers["AccountCode"]),
             cli=headers["CLI"],
             at_ms=self._at_ms(headers),
             linkedid=headers["Linkedid"],
+            legs=int(headers.get("Legs") or 1),  # an include of before forks does not tell
         )
 
     def _silence(self, headers: Mapping[str, str]) -> AskSilenced:
@@ -133,6 +138,7 @@ class Interpreter:
             dial_string=headers["DialString"],
             at_ms=self._at_ms(headers),
             linkedid=headers["DestLinkedid"],
+            accountcode=_accountcode(headers["DestAccountCode"]),
         )
 
     def _dial_end(self, headers: Mapping[str, str]) -> LegAnswered | None:

@@ -59,6 +59,9 @@ _PRIVILEGE = {"FullyBooted": "system,all", AUTHORIZE: "user,all", SILENCE: "user
 # The caller is not told of in the dial of an Originate.
 _CALLER_IS_OPTIONAL = frozenset({"DialBegin", "DialEnd"})
 _MAY_REPEAT = frozenset({"ChanVariable", "DestChanVariable"})
+# Events of these types tell that channels changed places. No more is read of them than the channels that they name,
+# and all that comes of it is a look at those: they need no shape of their own.
+MOVES = frozenset({"AttendedTransfer", "LocalOptimizationEnd", "ParkedCall", "Pickup", "UnParkedCall"})
 # In events of other kinds (only seen where the event filter is missing) a body may repeat what it likes but
 # these.
 _NEVER_REPEAT = frozenset({"Event", "Privilege", "Timestamp", "UserEvent", *CHANNEL})

@@ -34,9 +34,9 @@ from collections.abc import Callable, Mapping
 from gateway.adapters.ami.facts import VALUES, Reading, check
 from gateway.adapters.ami.layouts import Layouts
 from gateway.adapters.ami.messages import Message
-from gateway.adapters.ami.shapes import event_fault, is_known, kind_of, named_uniqueids
+from gateway.adapters.ami.shapes import MOVES, event_fault, is_known, kind_of, named_uniqueids
 from gateway.adapters.ami.stats import LinkStats
-from gateway.core.facts import Ask, Doubt
+from gateway.core.facts import Ask, Doubt, Moved
 
 # The longest event read here, a DialBegin, has 1,200 bytes with short fields, under 2,500 with long ones.
 REACH_BYTES = 4096
@@ -90,6 +90,9 @@ class Judge:
         if fault:
             self.broken(start, frame, fault)
             return
+        if kind in MOVES:
+            self._believe(start, frame, Moved(tuple(named_uniqueids(frame)[:MAX_DOUBTED])))
+            return
         if not is_known(kind):
             if kind != PASSES_THE_FILTER:
                 self._stats.unfiltered += 1
@@ -109,8 +112,10 @@ class Judge:
         except ValueError as error:
             self.broken(start, frame, str(error))
             return
-        if fact is None:
-            return
+        if fact is not None:
+            self._believe(start, frame, fact)
+
+    def _believe(self, start: int, frame: bytes, fact: Reading) -> None:
         if start < self._tainted_until:
             self._doubt(frame)
         elif isinstance(fact, Ask):

@@ -5,6 +5,7 @@ up a verdict. Both ping, each for its own sake.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,7 @@ BATCH = 64  # facts handled in one turn of the event loop, so that a burst does 
 # Setvar, AbsoluteTimeout, Hangup and Status say the one, PlayDTMF the other (main/manager.c,
 # apps/app_senddtmf.c).
 _NO_CHANNEL = frozenset({"No such channel", "Channel not found"})
+_SIP_USER = re.compile(r"sips?:(\+?[0-9*#]{1,64})@")
 _log = structlog.get_logger("callgate.ami")
 
 
@@ -176,6 +178,23 @@ class AmiSwitch:
         if len(found) != 1 or found[0].uniqueid != uniqueid:
             raise ListNotWhole(f"switch {self.name}: Status of {uniqueid} told of {len(found)} channels")
         return found[0]
+
+    async def dialled(self, status: ChannelStatus) -> str:
+        """What a leg's dial string was, as far as it can still be known: ``Status`` does not tell it.
+
+        PJSIP knows the URI it called, and has one that called it only for what came in; of other channels only Dial
+        leaves a word.
+        """
+        if not status.name.startswith("PJSIP/"):
+            return status.variables.get("DIALEDPEERNUMBER", "")
+        if await self._variable(status.uniqueid, "CHANNEL(pjsip,request_uri)"):
+            return ""
+        found = _SIP_USER.search(await self._variable(status.uniqueid, "CHANNEL(pjsip,remote_uri)"))
+        return f"{found[1]}@" if found else ""
+
+    async def _variable(self, uniqueid: str, name: str) -> str:
+        reply = await self._actions.ask((("Action", "Getvar"), _channel(uniqueid), ("Variable", name)))
+        return reply.headers.get("Value", "") if self._is_done(reply) else ""
 
     async def channels(self) -> Sequence[ChannelStatus]:
         """All channels. Raises SwitchUnavailable, ListNotWhole.

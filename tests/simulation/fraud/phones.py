@@ -72,6 +72,10 @@ class PlayedSwitch:
         """Whether it lives."""
         return ChannelStatus(uniqueid, "", "", uniqueid in self._legs, 0) if uniqueid in self._living else None
 
+    async def dialled(self, status: ChannelStatus) -> str:
+        """Nothing goes past the gate here."""
+        return ""
+
     async def channels(self) -> Sequence[ChannelStatus]:
         """All of them."""
         return [ChannelStatus(uniqueid, "", "", uniqueid in self._legs, 0) for uniqueid in self._living]

@@ -296,6 +296,10 @@ class SwitchLink:
                     talk.was_looked_for = True
         return found
 
+    async def dialled(self, status: ChannelStatus) -> str:
+        """No trunk is watched here."""
+        return ""
+
     async def channels(self) -> Sequence[ChannelStatus]:
         """Status of all."""
 

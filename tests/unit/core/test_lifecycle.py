@@ -395,8 +395,8 @@ def test_a_late_answer_of_the_ledger_changes_a_closed_call_no_more() -> None:
 def test_an_undefined_pair_raises_and_changes_nothing() -> None:
     """The shell counts it and asks the PBX what is true."""
     one = call()
-    with pytest.raises(UndefinedTransition, match="asked and cannot take LegAnswered"):
-        advance(one, LegAnswered(LEG, ANSWERED_AT_MS))
+    with pytest.raises(UndefinedTransition, match="asked and cannot take LegDialled"):
+        advance(one, dialled())
     assert one.state is State.ASKED
 
 

@@ -14,6 +14,7 @@ from gateway.core.cdr import CallRecord
 from gateway.core.events import QuotaLow
 from gateway.core.facts import Ask, ChannelEnded, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkDown, LinkUp
 from gateway.core.tenant import Tenant
+from gateway.core.unasked import TrunkRules, Unasked
 from gateway.ports import (
     AccountTerms,
     Balance,
@@ -54,6 +55,7 @@ class FakeSwitch:
         self.hangups: list[tuple[str, int]] = []  # channel and cause
         self.warned: list[tuple[str, str]] = []
         self.looked: list[str] = []
+        self.dial_strings: dict[str, str] = {}
         self.is_down = False
         self.is_verdict_late = False
         self.list_faults: list[Exception] = []  # each is raised once by channels()
@@ -107,6 +109,11 @@ class FakeSwitch:
         if self.status_faults:
             raise self.status_faults.pop(0)
         return self.living.get(uniqueid)
+
+    async def dialled(self, status: ChannelStatus) -> str:
+        """What the test said that it was."""
+        self._check()
+        return self.dial_strings.get(status.uniqueid, "")
 
     async def channels(self) -> Sequence[ChannelStatus]:
         """All of them."""
@@ -253,6 +260,7 @@ class House:
         self.drawer = Drawer()
         self.shelf = Shelf()
         self.directory = Directory([self.tenant])
+        self.trunks = TrunkRules()
         self.resync = Resync()
         self.exposures = Exposures(self.shelf, self.tally)
         self.board = self.new_board()
@@ -260,7 +268,12 @@ class House:
     def new_board(self) -> Switchboard:
         """A switchboard that knows nothing, as that of a new process."""
         world = World(self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None, self.exposures)
-        return Switchboard(world, self.directory, 2_000, self.resync.on_gap)
+        return Switchboard(world, self.directory, 2_000, self.resync.on_gap, self.trunks)
+
+    def watch_trunks(self, unasked: Unasked, tenant: str = "") -> None:
+        """Look after legs that nobody asked for."""
+        self.trunks = TrunkRules(("PJSIP/trunk",), unasked, tenant)
+        self.board = self.new_board()
 
     def terms(self) -> AccountTerms:
         """The account's."""

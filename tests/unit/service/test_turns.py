@@ -148,10 +148,10 @@ async def test_a_channel_waits_with_its_last_ask(two: Two) -> None:
     two.flood(50)
     two.flood(50)
     assert len(two.house.board.turns) == 50 - A_TURN
-    again = replace(two.ask(40), nonce="new")
+    again = replace(two.ask(40), nonce="4000")
     two.house.board.handle(again)
     await until(lambda: len(two.house.switch.verdicts) == 50)
-    assert [text.split(":")[0] for uniqueid, text in two.house.switch.verdicts if uniqueid == "a.40"] == ["new"]
+    assert [text.split(":")[0] for uniqueid, text in two.house.switch.verdicts if uniqueid == "a.40"] == ["4000"]
 
 
 async def test_a_call_refused_without_the_ledger_leaves_no_count_behind(house: House) -> None:
@@ -178,8 +178,8 @@ async def test_refusals_are_noted_up_to_a_bound_and_the_others_counted(
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(house.books, "note_refusal", hangs, raising=False)
-    monkeypatch.setattr("gateway.service.switchboard.MOST_NOTES", 5)
+    monkeypatch.setattr("gateway.service.refusals.MOST_NOTES", 5)
     for number in range(8):
         house.board.handle(replace(house.ask(str(number), f"9.{number}"), number="not a number"))
     await settled_down()
-    assert (sent, house.board.notes_dropped) == (5, 3)
+    assert (sent, house.board.refusals.dropped) == (5, 3)

@@ -1,0 +1,46 @@
+"""All legs of a switch, looked at again and again at leisure: what no event told is found here.
+
+Caps that the PBX does not have are set again, legs that are gone are settled as an estimate, and legs on the trunks
+that nobody asked for are judged. A listing that is not whole changes nothing, and a leg that one lacks is gone only
+when ``Status`` on its Uniqueid says so.
+"""
+
+import asyncio
+
+import structlog
+
+from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.switchboard import Switchboard
+
+log = structlog.get_logger(__name__)
+
+
+class LegAudit:
+    """Looks at one switch every so many seconds."""
+
+    def __init__(self, board: Switchboard, seconds: float) -> None:
+        self._board = board
+        self._seconds = seconds
+
+    async def run(self) -> None:
+        """Until cancelled; a look that fails is followed by the next."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            if self._board.link_lost_at_ms:
+                continue  # what comes after the gap looks at everything
+            try:
+                await self.look()
+            except (SwitchUnavailable, ListNotWhole) as error:
+                log.warning("audit.postponed", switch=self._board.world.switch.name, problem=str(error))
+
+    async def look(self) -> None:
+        """Once. Raises SwitchUnavailable, ListNotWhole: what was not looked at by then is as it was."""
+        board = self._board
+        before = [session for session in board if session.call.is_live]
+        listing = {status.uniqueid: status for status in await board.world.switch.channels()}
+        for session in before:
+            if (status := listing.get(session.call.leg)) is not None:
+                session.keep_cap(status.hangup_at_ms)
+            elif session.call.is_live:
+                await session.look(session.call.leg)
+        await board.unasked.find(listing)

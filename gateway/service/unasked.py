@@ -1,0 +1,188 @@
+"""Legs on a switch's trunks that nobody asked for: found, judged, and ended or adopted. The rules: ``core/unasked.py``.
+
+Most are judged at their DialBegin. Those of a time when nobody listened are found in a whole listing of the switch,
+and looked at once more by themselves before anything is done: a listing is older than what was heard since.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from gateway.core.call import Call, Terms
+from gateway.core.decide import Deny, Pass
+from gateway.core.facts import Ask, ChannelStatus, LegDialled
+from gateway.core.reasons import CALL_REJECTED, Reason
+from gateway.core.unasked import TrunkRules, Unasked, adopted, ask_of, judge, number_of, went_through_the_gate
+from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.directory import Directory
+from gateway.service.ending import end_leg
+from gateway.service.session import World
+
+log = structlog.get_logger(__name__)
+
+# A DialBegin may be held back for a moment until it is believed (adapters/ami/suspicion.py), and Status be sooner.
+HELD_FACTS_SECONDS = 0.1
+ASK_TRIES = 3
+ASK_AGAIN_SECONDS = 0.25
+
+Decision = Deny | Pass | Terms
+
+
+class UnaskedLegs:
+    """Watches over the trunks of one switch.
+
+    ``adopt`` makes a call of a leg; ``note_refusal`` keeps a refusal; ``is_known`` tells whose channels are known.
+    """
+
+    def __init__(
+        self,
+        rules: TrunkRules,
+        world: World,
+        directory: Directory,
+        adopt: Callable[[Call], object],
+        note_refusal: Callable[[Ask, Deny], None],
+        is_known: Callable[[str], bool],
+    ) -> None:
+        self._rules = rules
+        self._world = world
+        self._directory = directory
+        self._adopt = adopt
+        self._note_refusal = note_refusal
+        self._is_known = is_known
+        self._judging: dict[str, int] = {}  # legs, and when each was answered: 0 while it rings
+        self._judged: set[str] = set()  # legs that are rightly unmetered, or ended
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------------------------------------ what is told
+
+    def dialled(self, leg: LegDialled) -> None:
+        """A leg that no ask pays for."""
+        if not self._rules.watch(leg.leg_name) or self._is_seen(leg.leg):
+            return
+        self._judging[leg.leg] = 0
+        ask, decision = self._judge(leg, leg.at_ms)
+        if leg.caller and not isinstance(decision, Pass):
+            self._spawn(self._act_unless_let_out(leg, ask, decision))
+        else:
+            self._act(leg, ask, decision)
+
+    def answered(self, leg: str, at_ms: int) -> None:
+        """A leg that no call has; it may be one that is being judged."""
+        if leg in self._judging:
+            self._judging[leg] = self._judging[leg] or at_ms
+
+    def ended(self, uniqueid: str) -> None:
+        """A channel is gone."""
+        self._judging.pop(uniqueid, None)
+        self._judged.discard(uniqueid)
+
+    async def find(self, listing: Mapping[str, ChannelStatus]) -> None:
+        """Judge those that a whole listing has and nobody knows. Raises SwitchUnavailable."""
+        self._judged.intersection_update(listing)
+        strange = [status for status in listing.values() if self._is_strange(status)]
+        if strange:
+            await asyncio.sleep(HELD_FACTS_SECONDS)
+        for old in strange:
+            try:
+                status = await self._world.switch.status(old.uniqueid)
+                if status is not None and self._is_strange(status):
+                    await self._found(status, listing)
+            except ListNotWhole as error:
+                log.warning("leg.unknown", leg=old.uniqueid, problem=str(error))
+
+    def stop(self) -> None:
+        """End what is under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    # ---------------------------------------------------------------------------------------------------- judging
+
+    def _is_seen(self, leg: str) -> bool:
+        return leg in self._judging or leg in self._judged
+
+    def _is_strange(self, status: ChannelStatus) -> bool:
+        if status.is_inbound or not self._rules.watch(status.name):
+            return False
+        return not self._is_known(status.uniqueid) and not self._is_seen(status.uniqueid)
+
+    def _judge(self, leg: LegDialled, at_ms: int) -> tuple[Ask, Decision]:
+        """By its accountcode's owner, or by the one who pays for those that have none."""
+        ask = ask_of(self._world.switch.name, leg, at_ms)
+        tenant = self._directory.payer(ask)
+        if tenant is None and self._rules.tenant:
+            ask = replace(ask, tenant=self._rules.tenant)
+            tenant = self._directory.payer(ask)
+        return ask, judge(ask, tenant, self._directory.is_emergency)
+
+    async def _found(self, status: ChannelStatus, listing: Mapping[str, ChannelStatus]) -> None:
+        switch = self._world.switch
+        dial_string = await switch.dialled(status)
+        if not dial_string or self._is_known(status.uniqueid) or self._is_seen(status.uniqueid):
+            self._judged.add(status.uniqueid)  # it came in, or nobody can tell where it goes
+            return
+        now_ms = switch.now_ms()
+        self._judging[status.uniqueid] = (status.answered_at_ms or now_ms) if status.is_up else 0
+        leg = LegDialled("", status.uniqueid, status.name, dial_string, now_ms, status.linkedid, status.accountcode)
+        family = (each for each in listing.values() if each.linkedid == status.linkedid)
+        is_let_out = any(went_through_the_gate(each, number_of(dial_string)) for each in family)
+        ask, decision = self._judge(leg, min(self._judging[status.uniqueid] or now_ms, now_ms))
+        self._act(leg, ask, Pass(ask.tenant, ask.number) if is_let_out else decision)
+
+    async def _act_unless_let_out(self, leg: LegDialled, ask: Ask, decision: Decision) -> None:
+        caller = await self._caller(leg)
+        is_let_out = caller is not None and went_through_the_gate(caller, ask.number)
+        self._act(leg, ask, Pass(ask.tenant, ask.number) if is_let_out else decision)
+
+    async def _caller(self, leg: LegDialled) -> ChannelStatus | None:
+        """None where it is gone, or cannot be read: then nothing speaks for the leg."""
+        for _ in range(ASK_TRIES):
+            try:
+                return await self._world.switch.status(leg.caller)
+            except (SwitchUnavailable, ListNotWhole):
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        return None
+
+    # ----------------------------------------------------------------------------------------------------- acting
+
+    def _act(self, leg: LegDialled, ask: Ask, decision: Decision) -> None:
+        answered_at_ms = self._judging.pop(leg.leg, None)
+        if answered_at_ms is None:  # it ended meanwhile
+            return
+        if isinstance(decision, Pass):
+            self._judged.add(leg.leg)
+        elif isinstance(decision, Terms) and self._rules.unasked is Unasked.ADOPT:
+            log.warning("leg.adopted", leg=leg.leg, channel=leg.leg_name, call=decision.call_id, number=ask.number)
+            self._world.watch.fault("leg_adopted")
+            self._adopt(adopted(decision, leg, answered_at_ms, self._world.switch.now_ms()))
+        else:
+            owner = decision.tenant.tenant_id if isinstance(decision, Terms) else ""
+            self._end(leg, ask, decision if isinstance(decision, Deny) else Deny(Reason.UNASKED, owner))
+
+    def _end(self, leg: LegDialled, ask: Ask, denied: Deny) -> None:
+        self._judged.add(leg.leg)
+        self._world.watch.fault("leg_unasked")
+        log.warning(
+            "leg.unasked",
+            leg=leg.leg,
+            channel=leg.leg_name,
+            number=ask.number,
+            tenant=denied.tenant,
+            reason=denied.reason,
+            remedy='let only the gated context dial this trunk, or set unasked = "adopt"',
+        )
+        self._note_refusal(ask, denied)
+        self._spawn(end_leg(self._world.switch, leg.leg, CALL_REJECTED))
+
+    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(errand)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._world.watch.fault("errand")
+            log.error("errand.failed", exc_info=error)

@@ -1,0 +1,99 @@
+"""What the audit finds, and what a moved channel sets off: caps that are missing, legs that are gone."""
+
+import pytest
+
+from gateway.core.call import State
+from gateway.core.facts import Moved
+from gateway.ports import ListNotWhole
+from gateway.service import resync
+from gateway.service.leg_audit import LegAudit
+
+from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
+
+pytestmark = pytest.mark.asyncio
+
+
+async def audit(house: House) -> None:
+    """One look."""
+    await LegAudit(house.board, 60).look()
+
+
+async def test_a_cap_that_the_pbx_does_not_have_is_set_again_and_told(house: House) -> None:
+    """And one that stands is left alone."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.answered()
+    await audit(house)
+    await until(lambda: house.switch.armed == [(LEG, ANSWERED_AT_MS + 60_000)])
+    assert house.tally.faults == ["cap_missing"]
+    await audit(house)
+    await settled_down()
+    assert len(house.switch.armed) == 1
+
+
+async def test_a_leg_that_is_gone_is_settled_as_an_estimate_once_status_says_so(house: House) -> None:
+    """That a listing lacks it is not enough."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.answered()
+    status = house.switch.living.pop(LEG)
+
+    async def comes_back(_: str) -> None:
+        house.switch.living[LEG] = status
+
+    house.switch.before_status = comes_back
+    await audit(house)
+    assert session.call.is_live
+    house.switch.before_status = None
+    del house.switch.living[LEG]
+    house.switch.clock_ms = ANSWERED_AT_MS + 9_000
+    await audit(house)
+    await until(lambda: len(house.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
+    assert [record.outcome for record in house.tally.records] == ["estimated"]
+
+
+async def test_an_ask_that_waits_is_not_touched(house: House) -> None:
+    """The reaper looks after those."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.reserved()
+    del house.switch.living[CALLER]
+    await audit(house)
+    assert session.call.state is State.RESERVED
+
+
+@pytest.mark.parametrize("named", [LEG, CALLER])
+async def test_the_cap_of_a_leg_that_moved_is_looked_at(
+    house: House, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Whether the event names the leg or the channel that it was dialled for."""
+    monkeypatch.setattr(resync, "MOVED_SECONDS", 0.01)
+    await house.top_up(QUANTUM_MICROS)
+    await house.answered()
+    house.board.handle(Moved((named, "77.1")))
+    await until(lambda: house.switch.armed == [(LEG, ANSWERED_AT_MS + 60_000)])
+    house.board.handle(Moved((named,)))
+    await settled_down()
+    assert len(house.switch.armed) == 1
+
+
+async def test_channels_that_are_not_ours_are_not_asked_about(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever moves channels about must not keep the gateway busy."""
+    monkeypatch.setattr(resync, "MOVED_SECONDS", 0.01)
+    house.board.handle(Moved(tuple(f"{number}.1" for number in range(60))))
+    await settled_down()
+    assert house.switch.looked == []
+
+
+async def test_a_moved_leg_whose_status_is_spoilt_is_left_as_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It proves nothing."""
+    monkeypatch.setattr(resync, "MOVED_SECONDS", 0.01)
+    monkeypatch.setattr(resync, "RETRY_SECONDS", 0.01)
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.answered()
+    house.switch.status_faults = [ListNotWhole("forged")] * 20
+    house.board.handle(Moved((LEG,)))
+    await settled_down()
+    assert session.call.is_live
+    assert house.switch.armed == []
