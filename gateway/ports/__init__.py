@@ -15,6 +15,7 @@ from gateway.ports.books import (
     LedgerUnavailable,
     Lot,
     OutboxEvent,
+    OwnersKey,
     StoredCall,
     TopUp,
     Unsettled,
@@ -34,6 +35,7 @@ from gateway.ports.outbox import (
     Outcome,
     Turn,
 )
+from gateway.ports.ownership import LeaseGiven, Leases
 from gateway.ports.recharge import RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
@@ -56,6 +58,8 @@ __all__ = [
     "Grant",
     "JournalReader",
     "Later",
+    "LeaseGiven",
+    "Leases",
     "Ledger",
     "LedgerRejected",
     "LedgerUnavailable",
@@ -69,6 +73,7 @@ __all__ = [
     "OutboxEvent",
     "OutboxState",
     "Outcome",
+    "OwnersKey",
     "PaymentProgram",
     "Pool",
     "Posted",

@@ -46,6 +46,13 @@ class Resync:
         else:
             self._doubt(board, fact)
 
+    def leave(self, board: Switchboard) -> None:
+        """Another gateway has the switch: it looks by itself."""
+        for tasks in (self._looks, self._doubters):
+            if (task := tasks.pop(board, None)) is not None:
+                task.cancel()
+        self._doubted.pop(board, None)
+
     def stop(self) -> None:
         """End what is under way."""
         for task in (*self._looks.values(), *self._doubters.values()):
@@ -92,7 +99,7 @@ class Resync:
         while True:
             is_whole, listing = (True, {}) if link.restarted else await _listing(board)
             for status in listing.values():
-                _take_waiting_ask(board, status)  # before anything is waited for: it is as old as the listing
+                answer_if_waiting(board, status)  # before anything is waited for: it is as old as the listing
             for session in tuple(unknown):
                 if await _is_known_now(board, session, listing, latest_end_ms):
                     unknown.discard(session)
@@ -163,7 +170,7 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
         _find_leg(board, session, await switch.status(session.call.caller), status)
     if status.is_up:
         board.handle(LegAnswered(status.uniqueid, _answered_at_ms(status) or switch.now_ms()))
-    _take_waiting_ask(board, status)
+    answer_if_waiting(board, status)
 
 
 def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:
@@ -196,10 +203,11 @@ def _answered_at_ms(status: ChannelStatus) -> int:
         return 0
 
 
-def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
+def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | None = None) -> None:
     """An ask that a channel waits with was perhaps not heard, or its verdict not sent.
 
-    The include sets CALLGATE_ASK before it asks and clears it after the verdict.
+    The include sets CALLGATE_ASK before it asks and clears it after the verdict. ``heard``: the channel's ask, where
+    one was heard: it knows the instant.
     """
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
     if len(fields) != ASK_FIELDS or not fields[0]:
@@ -217,6 +225,8 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
         switch.now_ms(),
         status.linkedid,
     )
+    if heard is not None and heard.nonce == nonce:
+        ask = heard
     session = board.heard_of(ask)
     if session is None:
         board.handle(ask)

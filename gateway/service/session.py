@@ -5,7 +5,7 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -44,6 +44,7 @@ from gateway.ports import (
     Watch,
 )
 from gateway.service import memo
+from gateway.service.guard import Tenure
 from gateway.service.lane import Answer, Lane, LedgerStep
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class World:
     watch: Watch
     sink: CDRSink
     outbox_written: Callable[[str], None]  # a tenant's outbox has something to deliver
+    tenure: Tenure = field(default_factory=Tenure)
 
 
 def verdict_answered(written: "asyncio.Future[None]") -> None:
@@ -103,7 +105,8 @@ class Session:
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
-        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
+        meta = lambda: memo.write(call.terms)  # noqa: E731 - one for a call, beside its call
+        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, meta, world.tenure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -148,6 +151,14 @@ class Session:
         if self._alarm is not None:
             self._alarm.cancel()
         self._lane.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    def leave(self) -> None:
+        """Another gateway goes on with the call. What has happened is booked from here all the same, and told."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._lane.leave()
         for task in self._tasks:
             task.cancel()
 

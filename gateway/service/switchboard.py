@@ -74,6 +74,7 @@ class Switchboard:
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
+        self._leaving: set[Session] = set()  # another gateway's calls, of which something is still to be booked here
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self._notes: set[asyncio.Future[bool]] = set()  # refusals on their way to the ledger
@@ -193,21 +194,32 @@ class Switchboard:
         """Wait until all that has happened is in the ledger, but no longer than that."""
         try:
             async with asyncio.timeout(seconds):
-                while any(session.has_to_book for session in self):  # noqa: ASYNC110 - at a stop, of whatever is left
+                while any(one.has_to_book for one in (*self, *self._leaving)):  # noqa: ASYNC110 - of whatever is left
                     await asyncio.sleep(DRAIN_LOOK_SECONDS)
         except TimeoutError:
             log.warning("switch.not_drained", switch=self.world.switch.name, calls=len(self))
 
     def stop(self) -> None:
         """Let go of every call; the ledger keeps them."""
-        for session in self:
+        for session in (*self, *self._leaving):
             session.stop()
+
+    def drop(self) -> None:
+        """Another gateway goes on with the calls. What has happened is still booked from here."""
+        sessions = tuple(self)
+        for known in (self._by_caller, self._by_linkedid, self._by_leg, self._by_tenant):
+            known.clear()
+        self._sessions.clear()
+        for session in sessions:
+            session.leave()
+        self._leaving = {session for session in (*self._leaving, *sessions) if session.has_to_book}
+        self.world.watch.calls_live(self.world.switch.name, 0)
 
     # ---------------------------------------------------------------------------------------------------- asks
 
     def _ask(self, ask: Ask, is_again: bool = False) -> None:
         heard_at = time.perf_counter()
-        if self.heard_of(ask) is not None:
+        if self.heard_of(ask) is not None or not self.world.tenure.is_held:
             return
         deadline_ms = ask.at_ms + self.deadline_ms
         if self.world.switch.now_ms() >= deadline_ms:
@@ -325,6 +337,9 @@ class Switchboard:
             self.let_go(session, at_ms)
 
     def _closed(self, session: Session) -> None:
+        if session in self._leaving:
+            self._leaving.discard(session)
+            return
         self._sessions.discard(session)
         of_tenant = self._by_tenant.get(session.key.tenant, set())
         of_tenant.discard(session)

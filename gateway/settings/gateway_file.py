@@ -49,6 +49,17 @@ class LedgerSection(Section):
     )
 
 
+class GatewaySection(Section):
+    """This gateway among others on the same Redis."""
+
+    name: Name | None = key(
+        "a name of letters, digits, dots, dashes and underscores, at most 64, that no other gateway has", '"east"', None
+    )
+    lease_ms: Annotated[StrictInt, Field(ge=200, le=10_000)] = key(
+        "milliseconds after which another gateway has the switches of one that fell silent, 200 to 10000", "600", 600
+    )
+
+
 class HttpSection(Section):
     """The pages for Prometheus and supervisors."""
 
@@ -181,6 +192,7 @@ class LogSection(Section):
 class GatewayFile(Section):
     """The whole of gateway.toml."""
 
+    gateway: GatewaySection = key("this gateway among others", "[gateway]", GatewaySection())
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
     ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())

@@ -12,6 +12,7 @@ from gateway.core.tenant import Tenant
 from gateway.settings.api import ApiSettings, read_api
 from gateway.settings.gateway_file import (
     GatewayFile,
+    GatewaySection,
     HttpSection,
     PathsSection,
     RatingSection,
@@ -103,6 +104,7 @@ class Settings:
     """A config that is right as a whole. ``warnings`` are what is likely not meant."""
 
     config_dir: Path
+    gateway: GatewaySection
     redis: RedisSettings
     ledger: LedgerSettings
     journal: JournalSettings
@@ -179,6 +181,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     )
     return Settings(
         config_dir=reading.folder,
+        gateway=content.gateway,
         redis=RedisSettings(content.redis.url, reading.path(content.redis.data_dir)),
         ledger=LedgerSettings(
             sync=content.ledger.sync,

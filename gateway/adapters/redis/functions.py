@@ -21,6 +21,7 @@ _PARTS: Final = (
     "recharge",
     "outbox",
     "mail",
+    "leases",
     "register",
 )
 
