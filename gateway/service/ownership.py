@@ -106,7 +106,7 @@ class Ownership:
     async def turn(self) -> float:
         """Ask and tell once; seconds until the next turn. What fails is told in the log, and tried again."""
         wants, sent_at = self._wants(), self._clock()
-        self._ttl_ms = self._lease_ms * (1 if self.others else ALONE_FACTOR)
+        self._ttl_ms = self._lease_ms * (1 if self.certainty.has_company else ALONE_FACTOR)
         try:
             async with asyncio.timeout(self._lease_ms / 1000):
                 view = await self._leases.lease_turn(
@@ -149,7 +149,7 @@ class Ownership:
 
     def _pause_seconds(self) -> float:
         """Until this gateway has to be heard of, or another one's switch becomes free."""
-        pause_ms = self._ttl_ms / TURNS_A_LEASE
+        pause_ms = (self._lease_ms if self.certainty.has_company else self._ttl_ms) / TURNS_A_LEASE
         for post in self.posts.values():
             if post.role is Role.STANDBY and post.line.is_up and not post.lease.is_mine:
                 rest_ms = post.lease.left_ms if not post.lease.is_free else ownership.SECOND_CHOICE_MS / 4

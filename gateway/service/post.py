@@ -176,6 +176,8 @@ class Post:
                 break
         for fact in self._recall.story_of([session.call for session in self.board]):
             self.board.handle(fact)
+        for session in self.board:
+            session.set_alarm()  # a quota that runs low must not wait for the look at all channels
         self._go(Turn.TAKEN_BACK)
         log.info(
             "switch.taken",

@@ -15,7 +15,7 @@ import structlog
 from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable
-from gateway.service.session import Session
+from gateway.service.session import HANGUP_ON_ITS_WAY_SECONDS, Session
 from gateway.service.switchboard import UNANSWERED, Switchboard
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,9 @@ async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, l
         session.rearm(status.hangup_at_ms)
     else:
         # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
-        session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))
+        # Not at once: its Hangup, which carries the true time, may be on its way.
+        gone = LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True)
+        asyncio.get_running_loop().call_later(HANGUP_ON_ITS_WAY_SECONDS, session.tell, gone)
 
 
 async def _look_before_answer(board: Switchboard, session: Session, listing: Listing) -> None:

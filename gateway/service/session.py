@@ -167,6 +167,12 @@ class Session:
         if self.call.is_live:
             self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
+    def set_alarm(self) -> None:
+        """Have the alarm of a live call that was taken back; its cap is looked up, and set anew, besides."""
+        call = self.call
+        if call.is_live and self._alarm is None:
+            self._set_alarm(Wake(call.cap_at_ms - call.lead_ms, is_over=False))
+
     def repeat_verdict(self) -> None:
         """The dialplan still waits: the verdict of before a restart may not have been sent."""
         call = self.call

@@ -163,7 +163,9 @@ async def test_each_tells_the_others_of_itself(two: Sequence[Gateway]) -> None:
     told = Member(east.name, 7, is_draining=True, hears=frozenset({"switch:a", "switch:b"}))
     await east.ledger.lease_turn(told, east.life, LEASE_MS, (), is_first=True)
     found = {member.name: member for member in (await west.view(Wish.LOOK)).members}
-    assert found[east.name] == Member(east.name, 7, is_draining=True, hears=told.hears, left_ms=found[east.name].left_ms)
+    assert found[east.name] == Member(
+        east.name, 7, is_draining=True, hears=told.hears, left_ms=found[east.name].left_ms
+    )
     assert found[west.name].hears == frozenset()
 
 
