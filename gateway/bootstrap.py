@@ -176,12 +176,20 @@ class Gateway:
         async def diff() -> Mapping[str, object]:
             return facts_of(await self.reloader.preview())
 
-        control = ControlServer(self.settings.control_socket, reload=reload, diff=diff)
+        control = ControlServer(self.settings.control_socket, reload=reload, diff=diff, drain=self._drain)
         try:
             await control.start()
         except ControlError as error:
             log.warning("control.not_there", problem=str(error))
         self._stack.push_async_callback(control.stop)
+
+    async def _drain(self, switch: str, is_over: bool) -> Mapping[str, object]:
+        if switch and switch not in self.boards:
+            return {"problem": f"there is no switch {switch!a} in gateway.toml; it has: {', '.join(self.boards)}"}
+        if is_over:
+            self.ownership.resume(switch)
+            return {"kept": []}
+        return {"kept": await self.ownership.drain(switch)}
 
     async def stop(self) -> None:
         """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books.

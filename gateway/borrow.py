@@ -96,6 +96,7 @@ def desk_of(
         boards=boards,
         limits=ledger,
         events=ledger,
+        leases=ledger,
         reload=reload,
         outbox_written=outbox_written,
     )

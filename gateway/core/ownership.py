@@ -20,6 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+SWITCH = "switch:"
+"""What the lease of a switch begins with; what follows is its name."""
+
 # What is free is taken this much later by who is not the first choice for it.
 SECOND_CHOICE_MS = 250
 # The link to a switch may be lost for so long before a gateway that hears it gets it.
@@ -86,6 +89,11 @@ class Member:
     hears: frozenset[str] = frozenset()  # the switches to which its link is up
     left_ms: int = 0  # until it counts as dead, unless it is heard of again
 
+    @property
+    def switches(self) -> list[str]:
+        """The names of those that it hears."""
+        return sorted(name.removeprefix(SWITCH) for name in self.hears)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -96,7 +104,12 @@ class Lease:
     is_mine: bool = False
     fence: int = 0
     left_ms: int = 0
-    next: str = ""  # for whom it is kept
+    heir: str = ""  # for whom it is kept
+
+    @property
+    def switch(self) -> str:
+        """The switch that it is of; empty where it is of something else."""
+        return self.name.removeprefix(SWITCH) if self.name.startswith(SWITCH) else ""
 
     @property
     def is_free(self) -> bool:
@@ -127,7 +140,7 @@ class Want:
 
     name: str
     wish: Wish = Wish.LOOK
-    next: str = ""
+    heir: str = ""
     patience_ms: int = 0
 
 
@@ -165,7 +178,7 @@ def wishes(me: Member, others: Sequence[Member], stands: Sequence[Stand], unchan
             want = _of_own(me, stand, able, count, room if unchanged_ms >= EVEN_OUT_MS else len(stands))
             if want.wish is Wish.GIVE:
                 count[me.name] -= 1
-        elif not stand.is_given and (lease.is_free or lease.next == me.name):
+        elif not stand.is_given and (lease.is_free or lease.heir == me.name):
             want = _of_free(me, stand, able, count)
         else:
             want = Want(lease.name)
@@ -192,10 +205,10 @@ def _of_free(me: Member, stand: Stand, able: Mapping[str, Member], count: dict[s
     choice = list(_choice(name, able, count)) or [me.name]  # who drains has what nobody else hears
     if name not in me.hears or (me.is_draining and choice != [me.name]):
         return Want(name)
-    is_for_me = choice[0] == me.name and not stand.lease.next and (not stand.is_avoided or choice == [me.name])
+    is_for_me = choice[0] == me.name and not stand.lease.heir and (not stand.is_avoided or choice == [me.name])
     count[choice[0]] += 1
     is_late = stand.free_ms >= SECOND_CHOICE_MS
-    return Want(name, Wish.OWN if is_for_me or is_late or stand.lease.next == me.name else Wish.LOOK)
+    return Want(name, Wish.OWN if is_for_me or is_late or stand.lease.heir == me.name else Wish.LOOK)
 
 
 def _choice(name: str, able: Mapping[str, Member], count: Mapping[str, int]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.core import ownership
-from gateway.core.ownership import Member, Role, Stand, View, Want, Wish
+from gateway.core.ownership import SWITCH, Member, Role, Stand, View, Want, Wish
 from gateway.ports import Leases, LedgerRejected, LedgerUnavailable, Watch
 from gateway.service.guard import Certainty
 from gateway.service.post import Post
@@ -26,7 +26,6 @@ from gateway.service.post import Post
 log = structlog.get_logger(__name__)
 
 ARCHIVE = "archive"
-SWITCH = "switch:"
 TURNS_A_LEASE = 4
 ALONE_FACTOR = 5
 RETRY_SECONDS = 0.05

@@ -100,11 +100,6 @@ def check_money(asterisk: Asterisk, books: Books, gateways: Sequence[GatewayProc
     assert int(account["balance"]) == int(Decimal(FUNDS) * MICROS) - sum(charged.values())
 
 
-def first_answer_ms(gateway: GatewayProcess, since: float) -> list[dict[str, Any]]:
-    """The log's lines on taking."""
-    return [line for line in gateway.lines("switch.taken") if stamp(line) >= since]
-
-
 def stamp(line: dict[str, Any]) -> float:
     """When a line was logged, in epoch seconds."""
     return datetime.fromisoformat(line["timestamp"]).timestamp()
@@ -132,9 +127,8 @@ def test_the_owner_is_killed(
     taken = wait_for(lambda: west.lines("switch.taken"), 5, "west to own the switch")[0]
     told = {name: taken[name] for name in ("calls", "asks_ms", "calls_ms")}
     p50, most = longest_wait_ms(calls, killed_at - 0.1, killed_at + 1.5)
-    print(
-        f"taken {1000 * (stamp(taken) - killed_at):.0f} ms after the kill; {json.dumps(told)}; waits {p50:.0f} {most:.0f} ms"
-    )
+    print(f"taken {1000 * (stamp(taken) - killed_at):.0f} ms after the kill; {json.dumps(told)};", end=" ")
+    print(f"phones that dialled about then waited {p50:.0f} ms, at most {most:.0f} ms")
     check_calls(calls)
     check_money(asterisk, books, (east, west), len(calls))
 

@@ -28,13 +28,13 @@ class Gateway:
         self.wanted = f"switch:{of}"
         self.is_first = True
 
-    async def turn(self, wish: Wish, *, ms: int = LEASE_MS, next: str = "", patience_ms: int = 0) -> Lease:
+    async def turn(self, wish: Wish, *, ms: int = LEASE_MS, heir: str = "", patience_ms: int = 0) -> Lease:
         """One turn; what came of the name."""
-        return (await self.view(wish, ms=ms, next=next, patience_ms=patience_ms)).leases[self.wanted]
+        return (await self.view(wish, ms=ms, heir=heir, patience_ms=patience_ms)).leases[self.wanted]
 
-    async def view(self, wish: Wish, *, ms: int = LEASE_MS, next: str = "", patience_ms: int = 0) -> View:
+    async def view(self, wish: Wish, *, ms: int = LEASE_MS, heir: str = "", patience_ms: int = 0) -> View:
         """One turn, and all that it told."""
-        wants = [Want(self.wanted, wish, next, patience_ms)]
+        wants = [Want(self.wanted, wish, heir, patience_ms)]
         view = await self.ledger.lease_turn(Member(self.name), self.life, ms, wants, is_first=self.is_first)
         self.is_first = False
         return view
@@ -93,12 +93,12 @@ async def test_what_is_given_is_kept_for_whom_it_is_given_to(ledger: RedisLedger
     east, west = two
     third = Gateway(ledger, "third", "t1", east.wanted.removeprefix("switch:"))
     first = await east.turn(Wish.OWN)
-    given = await east.turn(Wish.GIVE, next=west.name)
-    assert (given.owner, given.is_mine, given.next) == ("", False, west.name)
+    given = await east.turn(Wish.GIVE, heir=west.name)
+    assert (given.owner, given.is_mine, given.heir) == ("", False, west.name)
     assert not (await third.turn(Wish.OWN)).is_mine
     assert not (await east.turn(Wish.OWN)).is_mine
     taken = await west.turn(Wish.OWN)
-    assert (taken.is_mine, taken.next) == (True, "")
+    assert (taken.is_mine, taken.heir) == (True, "")
     assert taken.fence > first.fence
 
 
@@ -106,7 +106,7 @@ async def test_what_is_given_to_one_that_does_not_come_is_free_after_a_lease(two
     """A gateway can die between being chosen and taking."""
     east, west = two
     await east.turn(Wish.OWN)
-    await east.turn(Wish.GIVE, next=west.name, ms=SHORT_MS)
+    await east.turn(Wish.GIVE, heir=west.name, ms=SHORT_MS)
     await asyncio.sleep(SHORT_MS / 1000 + 0.02)
     assert (await east.turn(Wish.OWN)).is_mine
 
@@ -115,7 +115,7 @@ async def test_only_the_owner_gives(two: Sequence[Gateway]) -> None:
     """A former one's gift changes nothing."""
     east, west = two
     await east.turn(Wish.OWN)
-    assert (await west.turn(Wish.GIVE, next=west.name)).owner == east.name
+    assert (await west.turn(Wish.GIVE, heir=west.name)).owner == east.name
 
 
 async def test_a_restarted_gateway_has_its_own_back_at_once(two: Sequence[Gateway]) -> None:

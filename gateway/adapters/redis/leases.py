@@ -41,7 +41,7 @@ def _about(me: Member) -> str:
 
 def _words(want: Want) -> tuple[str | int, ...]:
     patience_ms = wire.checked_amount(want.patience_ms)
-    return wire.checked_name(want.name), want.wish, patience_ms, want.next or _NOBODY
+    return wire.checked_name(want.name), want.wish, patience_ms, want.heir or _NOBODY
 
 
 def _view(reply: Any) -> View:
@@ -67,5 +67,5 @@ def _lease(row: Sequence[bytes]) -> Lease:
         is_mine=is_mine == "1",
         fence=int(fence),
         left_ms=int(left_ms),
-        next=nobody.get(following, following),
+        heir=nobody.get(following, following),
     )

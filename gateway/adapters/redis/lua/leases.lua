@@ -5,7 +5,7 @@ is heard of, so a gateway writes one field a turn however many it owns.
 
 KEYS: members, leases; both are hashes and carry one hash tag.
   members  gateway -> LIFE TILL ABOUT      its process, until when it counts as alive, what it tells of itself
-  leases   name -> OWNER LIFE FENCE NEXT TILL   an owner of "-": free, and kept for NEXT until TILL
+  leases   name -> OWNER LIFE FENCE HEIR TILL   an owner of "-": free, and kept for HEIR until TILL
 
 The fence rises with each change of the owner, and is never below the server's clock in ms: a fail-over that loses a
 lease cannot give one out twice, and neither can a server that was emptied.
@@ -26,13 +26,13 @@ function Leases.members(key)
 end
 
 function Leases.read(words)
-  local owner, life, fence, next, till = (words or Leases.FREE):match('^(%S+) (%S+) (%d+) (%S+) (%d+)$')
-  return { owner = owner or '-', life = life or '-', fence = tonumber(fence) or 0, next = next or '-',
+  local owner, life, fence, heir, till = (words or Leases.FREE):match('^(%S+) (%S+) (%d+) (%S+) (%d+)$')
+  return { owner = owner or '-', life = life or '-', fence = tonumber(fence) or 0, heir = heir or '-',
     till = tonumber(till) or 0 }
 end
 
 function Leases.write(key, name, lease)
-  redis.call('HSET', key, name, reply(lease.owner, lease.life, lease.fence, lease.next, lease.till))
+  redis.call('HSET', key, name, reply(lease.owner, lease.life, lease.fence, lease.heir, lease.till))
 end
 
 -- How long the owner keeps it without being heard of again; 0: anybody may take it.
@@ -54,14 +54,14 @@ end
 function Leases.wish(keys, me, name, lease, wish, left_ms, now)
   local is_mine = lease.owner == me.name and lease.life == me.life
   if wish.word == 'give' and is_mine then
-    lease.owner, lease.life, lease.next, lease.till = '-', '-', wish.next, now + me.ttl_ms
+    lease.owner, lease.life, lease.heir, lease.till = '-', '-', wish.heir, now + me.ttl_ms
     Leases.write(keys[2], name, lease)
     redis.pcall('PUBLISH', 'callgate:leases', name) -- who may not hear it sees it at its next turn
     return false
   end
-  local is_kept = lease.owner == '-' and lease.next ~= '-' and lease.next ~= me.name and lease.till > now
+  local is_kept = lease.owner == '-' and lease.heir ~= '-' and lease.heir ~= me.name and lease.till > now
   if wish.word == 'own' and not is_mine and left_ms == 0 and not is_kept then
-    lease.owner, lease.life, lease.next, lease.till = me.name, me.life, '-', 0
+    lease.owner, lease.life, lease.heir, lease.till = me.name, me.life, '-', 0
     lease.fence = math.max(lease.fence + 1, now)
     Leases.write(keys[2], name, lease)
     return true
@@ -85,12 +85,12 @@ function Leases.turn(keys, args)
   redis.call('HSET', keys[1], me.name, reply(me.life, now + me.ttl_ms, args[5]))
   local rows = {}
   for at = 6, #args, 4 do
-    local name, wish = args[at], { word = args[at + 1], next = args[at + 3] }
+    local name, wish = args[at], { word = args[at + 1], heir = args[at + 3] }
     local patience_ms, lease = whole(args[at + 2], 0), Leases.read(redis.call('HGET', keys[2], name))
     local is_mine = Leases.wish(keys, me, name, lease, wish, Leases.left_ms(lease, members, now, patience_ms), now)
-    local next = lease.till > now and lease.next or '-'
+    local heir = lease.till > now and lease.heir or '-'
     local left_ms = Leases.left_ms(lease, members, now, patience_ms)
-    table.insert(rows, { name, lease.owner, flag(is_mine), text(lease.fence), text(left_ms), next })
+    table.insert(rows, { name, lease.owner, flag(is_mine), text(lease.fence), text(left_ms), heir })
   end
   return Leases.told(members, now, rows)
 end
@@ -101,9 +101,9 @@ function Leases.look(keys)
   local all = redis.call('HGETALL', keys[2])
   for i = 1, #all, 2 do
     local lease = Leases.read(all[i + 1])
-    local next = lease.till > now and lease.next or '-'
+    local heir = lease.till > now and lease.heir or '-'
     local left_ms = Leases.left_ms(lease, members, now, 0)
-    table.insert(rows, { all[i], lease.owner, '0', text(lease.fence), text(left_ms), next })
+    table.insert(rows, { all[i], lease.owner, '0', text(lease.fence), text(left_ms), heir })
   end
   return Leases.told(members, now, rows)
 end
