@@ -152,7 +152,6 @@ class Stand:
     """One switch, as this gateway has it now. Times are how long it has been so."""
 
     lease: Lease
-    role: Role = Role.STANDBY
     calls: int = 0
     deaf_ms: int = 0  # its link is down; 0: it is up
     free_ms: int = 0

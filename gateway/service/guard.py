@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.core.facts import ChannelStatus
+from gateway.core.verdict import wants_ledger
 from gateway.ports import Switch, SwitchUnavailable, VerdictLate
 
-# A refusal that may be wrong, since another gateway may know better, is sent this long before its deadline.
+# A refusal for want of Redis' answer, which another gateway may have, is sent this long before its deadline.
 LAST_WORD_MS = 300
 
 
@@ -44,11 +45,6 @@ class Certainty:
     def is_sure(self) -> bool:
         """Nobody else acts on what this gateway has."""
         return self.clock() < self.until or self.is_ledger_silent
-
-    @property
-    def may_be_cut_off(self) -> bool:
-        """It is this gateway alone, perhaps, that Redis does not answer."""
-        return self.has_company and self.clock() >= self.until
 
 
 @dataclass(slots=True, eq=False)
@@ -81,18 +77,19 @@ class GuardedSwitch:
     def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
         """Send it, or keep it until this gateway is sure.
 
-        Who is cut off from Redis can allow nothing, and must not refuse what another allows: its refusals wait until
-        shortly before the deadline. One that comes after the other's verdict decides nothing.
+        Who is cut off from Redis must not refuse what another gateway is about to allow: its refusals wait until Redis
+        says that nobody else will answer, or until shortly before the deadline. One that comes after the other's
+        verdict decides nothing.
         """
         self._check_held()
         send = partial(self._switch.write_verdict, uniqueid, verdict, deadline_ms)
         left_ms = deadline_ms - self.now_ms()
-        is_sure, is_refusal = self._certainty.is_sure, verdict.split(":", 2)[1] == "deny"
-        if left_ms <= 0 or (is_sure and not (is_refusal and self._certainty.may_be_cut_off)):
+        is_doubtful = self._certainty.has_company and wants_ledger(verdict)
+        if left_ms <= 0 or (self._certainty.is_sure and not is_doubtful):
             return send()
         waiting = _Waiting(send, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if is_sure:
+        if is_doubtful:
             delay_seconds = max(0, left_ms - LAST_WORD_MS) / 1000
             waiting.timer = asyncio.get_running_loop().call_later(delay_seconds, self._send, waiting)
         return waiting.written
@@ -123,7 +120,7 @@ class GuardedSwitch:
     # ----------------------------------------------------------------------------------------------- what waits
 
     def go_on(self) -> None:
-        """It is sure (again): send what waits."""
+        """Redis has just said whose it is: send what waits."""
         for waiting in tuple(self._waiting):
             self._send(waiting)
 

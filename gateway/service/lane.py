@@ -281,11 +281,13 @@ class Lane:
         """Whatever it is, the step must not vanish with it."""
         step = self._steps[0]
         self._tries += 1
-        if self._tries == 1:
-            self._complain(step, error)
         if isinstance(error, LedgerRejected) and error.code == FENCED:
+            self._watch.fault(FENCED)
+            log.warning("ledger.fenced", call=self._key.call_id, step=type(step).__name__)
             self.leave()
             return
+        if self._tries == 1:
+            self._complain(step, error)
         if self._register(step, error):
             return
         if self._is_to_be_sent_again(step, error):

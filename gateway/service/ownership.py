@@ -175,7 +175,6 @@ class Ownership:
         left_ms = max(0, int(post.lease.left_ms - passed_ms))
         return Stand(
             replace(post.lease, name=SWITCH + post.name, left_ms=left_ms),
-            post.role,
             len(post.board),
             0 if post.line.is_up else _ms_since(post.deaf_since, now),
             _ms_since(post.free_since, now),

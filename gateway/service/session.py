@@ -89,6 +89,7 @@ class Session:
         "_world",
         "call",
         "is_caller_gone",
+        "is_verdict_sent",
         "key",
     )
 
@@ -101,6 +102,7 @@ class Session:
     ) -> None:
         self.call = call
         self.is_caller_gone = False
+        self.is_verdict_sent = False  # from here, and the switch has not been heard to lack it
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
         self._on_closed = on_closed
@@ -174,9 +176,9 @@ class Session:
             self._set_alarm(Wake(call.cap_at_ms - call.lead_ms, is_over=False))
 
     def repeat_verdict(self) -> None:
-        """The dialplan still waits: the verdict of before a restart may not have been sent."""
+        """The dialplan still waits: the verdict of before a restart, or a lost link, may not have been sent."""
         call = self.call
-        if call.state is State.RESERVED:
+        if call.state is State.RESERVED and not self.is_verdict_sent:
             text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
             self.carry_out(SendVerdict(text, call.terms.verdict_deadline_ms))
 
@@ -223,8 +225,13 @@ class Session:
             outcome = "unsent"  # the dialplan decides by itself, and its caller's end releases
             log.warning("verdict.unsent", call=self.key.call_id, problem=str(error))
         else:
-            written.add_done_callback(verdict_answered)
+            self.is_verdict_sent = True
+            written.add_done_callback(self._verdict_answered)
         self._on_verdict(outcome)
+
+    def _verdict_answered(self, written: "asyncio.Future[None]") -> None:
+        self.is_verdict_sent = not written.cancelled() and written.exception() is None
+        verdict_answered(written)
 
     async def _arm(self, effect: Arm) -> None:
         """Set the cap, again and again until it stands or is out of date; never later than it is for."""
