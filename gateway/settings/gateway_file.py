@@ -150,7 +150,7 @@ class RatingSection(Section):
 class JournalSection(Section):
     """Where the ledger's journal is kept for good."""
 
-    archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
+    archive: StrictBool = key("false where only another gateway on the same Redis is to archive", "true", default=True)
     dir: FileName = key(
         "folder of the journal's files, from the config folder", '"/var/lib/callgate/journal"', "../.callgate/journal"
     )

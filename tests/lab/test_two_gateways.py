@@ -31,6 +31,7 @@ CALLS_PER_SECOND = 30
 SECONDS = 8
 TALK_MS = 4_500
 PRICE = Decimal("0.10")
+KILLS = 10
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +174,35 @@ def test_a_rolling_upgrade(
     check_calls(calls)
     assert not any(entry["type"] == "estimate" for entry in books.journal("acme"))
     check_money(asterisk, books, (east, west), len(calls))
+
+
+@pytest.mark.load
+def test_how_long_takeovers_take(
+    asterisk: Asterisk, books: Books, two: tuple[GatewayProcess, GatewayProcess], carrier: MakeCarrier, phone: MakePhone
+) -> None:
+    """The owner is killed again and again, and started again as the other's heir: the times, and no call refused."""
+    gateways = list(two)
+    carrier(ring_ms=50)
+    calls_in_all = 20 * (4 * KILLS + 4)
+    calling = phone(LONDON, calls=calls_in_all, rate_per_second=20, talk_ms=TALK_MS)
+    began = time.time()
+    owned_ms, taken_ms, kills = [], [], []
+    for number in range(KILLS):
+        wait_until(began + 2 + 4 * number)
+        owner, heir = gateways
+        before = len(heir.lines("switch.taken"))
+        killed_at = time.time()
+        owner.kill()
+        taken = wait_for(lambda h=heir, b=before: h.lines("switch.taken")[b:], 10, "the heir to own it")[0]  # type: ignore[misc]
+        owned = [line for line in heir.lines("switch.role") if line["role"] == "taking"][-1]
+        owned_ms.append(1000 * (stamp(owned) - killed_at))
+        taken_ms.append(1000 * (stamp(taken) - killed_at))
+        kills.append(killed_at)
+        owner.start()
+        gateways.reverse()
+    calls = calling.wait(4 * KILLS + 40)
+    waits_ms = [longest_wait_ms(calls, killed_at - 0.1, killed_at + 1.5)[1] for killed_at in kills]
+    for what, figures in (("lease", owned_ms), ("calls taken back", taken_ms), ("longest wait of a phone", waits_ms)):
+        ordered = sorted(figures)
+        print(f"{what}: p50 {ordered[len(ordered) // 2]:.0f} ms, most {ordered[-1]:.0f} ms, {len(ordered)} kills")
+    assert Counter(call.status for call in calls) == {200: calls_in_all}
