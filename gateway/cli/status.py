@@ -34,15 +34,15 @@ def status(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
         told = {"switches": [_facts(lease) for lease in switches], "gateways": [_told(asdict(m)) for m in view.members]}
         print(json.dumps(told))
         return
-    table = Table("switch", "gateway", "since (UTC)", "")
+    table = Table("switch", "gateway", "since (UTC)", "given to")
     for lease in switches:
         owner, since = ("nobody", "") if lease.is_free else (lease.owner, _when(lease.fence))
-        table.add_row(lease.switch, owner, since, f"given to {lease.heir}" if lease.heir else "")
+        table.add_row(lease.switch, owner, since, lease.heir)
     show(table)
-    gateways = Table("gateway", right("live calls"), "hears", "")
+    gateways = Table("gateway", right("live calls"), "hears", "state")
     for member in sorted(view.members, key=lambda member: member.name):
         hears = ", ".join(member.switches) or "no switch"
-        gateways.add_row(member.name, str(member.calls), hears, "draining" if member.is_draining else "")
+        gateways.add_row(member.name, str(member.calls), hears, "draining" if member.is_draining else "runs")
     if view.members:
         show(gateways)
     else:

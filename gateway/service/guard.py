@@ -53,6 +53,7 @@ class _Waiting:
 
     send: Callable[[], "asyncio.Future[None]"]
     written: "asyncio.Future[None]"
+    is_doubtful: bool
     timer: asyncio.TimerHandle | None = field(default=None)
 
 
@@ -87,7 +88,7 @@ class GuardedSwitch:
         is_doubtful = self._certainty.has_company and wants_ledger(verdict)
         if left_ms <= 0 or (self._certainty.is_sure and not is_doubtful):
             return send()
-        waiting = _Waiting(send, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(send, asyncio.get_running_loop().create_future(), is_doubtful)
         self._waiting.append(waiting)
         if is_doubtful:
             delay_seconds = max(0, left_ms - LAST_WORD_MS) / 1000
@@ -119,10 +120,11 @@ class GuardedSwitch:
 
     # ----------------------------------------------------------------------------------------------- what waits
 
-    def go_on(self) -> None:
-        """Redis has just said whose it is: send what waits."""
+    def go_on(self, *, is_told: bool) -> None:
+        """It is sure again: send what waits. ``is_told``: Redis has just said whose it is; else it is silent."""
         for waiting in tuple(self._waiting):
-            self._send(waiting)
+            if is_told or not waiting.is_doubtful:
+                self._send(waiting)
 
     def forget(self) -> None:
         """Another gateway has the switch: it sends its own verdicts."""

@@ -121,7 +121,13 @@ class Ownership:
         if self._failures == FAILURES_OF_SILENCE:
             self.certainty.is_ledger_silent = not self._is_first
             log.warning("ownership.ledger_silent", problem=str(error) or "no answer in time")
+            self._go_on(is_told=False)
         return RETRY_SECONDS
+
+    def _go_on(self, *, is_told: bool) -> None:
+        for post in self.posts.values():
+            if self.certainty.is_sure and post.is_ours:
+                post.guard.go_on(is_told=is_told)
 
     def _take(self, view: View, sent_at: float) -> None:
         self._failures, self._is_first = 0, False
@@ -135,9 +141,7 @@ class Ownership:
             post.hear(view.leases.get(SWITCH + name, ownership.Lease(SWITCH + name)))
         if before != {name for name, lease in view.leases.items() if lease.is_mine}:
             self._changed_at = self._clock()
-        for post in self.posts.values():
-            if certainty.is_sure and post.is_ours:
-                post.guard.go_on()
+        self._go_on(is_told=True)
 
     def _tell_twin(self, view: View) -> None:
         if view.is_twin and not self._was_twin:

@@ -10,6 +10,7 @@ import pytest
 from gateway.core.call import State
 from gateway.core.facts import ChannelEnded, LegAnswered, LinkDown, LinkUp
 from gateway.core.ownership import Role
+from gateway.service import guard
 from gateway.service.ownership import ALONE_FACTOR
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
@@ -240,6 +241,33 @@ async def test_an_owner_whose_redis_is_silent_goes_on(pair: Pair) -> None:
     (session,) = pair.east.board
     session.rearm(0)
     await until(lambda: len(pair.house.switch.armed) == 1)
+
+
+async def test_a_verdict_that_waits_is_sent_when_redis_is_found_to_be_silent(pair: Pair) -> None:
+    """Its money is held: whoever else could answer cannot take the switch."""
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 0.7
+    ask(pair)
+    await until(lambda: "reserve" in pair.house.books.sent)
+    await settled_down()
+    assert pair.house.switch.verdicts == []
+    await pair.east.turn()
+    await pair.east.turn()
+    assert await pair.verdicts(1) == ["allow"]
+
+
+async def test_a_refusal_for_want_of_redis_is_the_last_word_before_the_deadline(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody else spoke, the phone hears the reason, and not silence."""
+    monkeypatch.setattr(guard, "LAST_WORD_MS", 1_900)
+    pair.leases.cut_off = {"east", "west"}
+    pair.house.books.down = {"all"}
+    ask(pair)
+    await settled_down(0.03)
+    assert pair.house.switch.verdicts == []
+    assert await pair.verdicts(1) == ["deny"]
+    pair.house.books.down = set()
 
 
 async def test_who_is_cut_off_leaves_the_first_word_to_others(pair: Pair) -> None:
