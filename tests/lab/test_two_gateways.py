@@ -27,7 +27,7 @@ pytestmark = pytest.mark.lab
 
 LONDON = "011442079460000"
 FUNDS = "10000.00"
-CALLS_PER_SECOND = 30
+CALLS_PER_SECOND = 50
 SECONDS = 8
 TALK_MS = 4_500
 PRICE = Decimal("0.10")
