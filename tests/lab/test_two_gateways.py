@@ -29,7 +29,7 @@ LONDON = "011442079460000"
 FUNDS = "10000.00"
 CALLS_PER_SECOND = 50
 SECONDS = 8
-TALK_MS = 4_500
+TALK_MS = 4_200  # charged by the second, rounded up; Asterisk's CDRs round down
 PRICE = Decimal("0.10")
 KILLING_SECONDS = 60
 
@@ -93,7 +93,7 @@ def check_money(asterisk: Asterisk, books: Books, gateways: Sequence[GatewayProc
     assert settled == asked, "a call was charged twice, or never"
     charged: Counter[str] = Counter()
     for entry in entries:
-        charged[entry["call"]] += int(entry["revenue"]) - int(entry["adjustment"])
+        charged[entry["call"]] += int(entry["revenue"]) + int(entry["adjustment"])
     seconds = {cdr.uniqueid: cdr.billsec for cdr in asterisk.cdrs() if cdr.billsec}
     off = Counter(charged[call] / MICROS / float(PRICE) - seconds[call.split("/")[1]] for call in settled)
     print("charged seconds less Asterisk's:", dict(sorted(off.items())))
