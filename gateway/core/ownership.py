@@ -65,8 +65,9 @@ TABLE: dict[tuple[Role, Turn], tuple[Role, tuple[Move, ...]]] = {
     (Role.TAKING, Turn.TAKEN_BACK): (Role.OWNER, ()),
     (Role.OWNER, Turn.HAND_OVER): (Role.HANDING, (Move.FINISH,)),
     (Role.HANDING, Turn.FINISHED): (Role.STANDBY, (Move.LET_GO, Move.GIVE)),
-    # Another fence: somebody else had it in between, and has changed the books.
-    **{(role, Turn.WON): (Role.TAKING, (Move.LET_GO, Move.TAKE_BACK)) for role in _OWNING},
+    # Another fence: somebody else had it in between, and has changed the books; or the server has lost the lease, and
+    # with it perhaps what it knew of the calls. So nothing is let go of: the books say which calls went on without us.
+    **{(role, Turn.WON): (Role.TAKING, (Move.TAKE_BACK,)) for role in _OWNING},
     **{(role, Turn.LOST): (Role.STANDBY, (Move.LET_GO,)) for role in _OWNING},
 }
 

@@ -204,6 +204,13 @@ class Switchboard:
         for session in (*self, *self._leaving):
             session.stop()
 
+    def forget(self, session: Session) -> None:
+        """Its books went on without it. What has happened is still booked from here."""
+        session.leave()
+        self._closed(session)
+        if session.has_to_book:
+            self._leaving.add(session)
+
     def drop(self) -> None:
         """Another gateway goes on with the calls. What has happened is still booked from here."""
         sessions = tuple(self)

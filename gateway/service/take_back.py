@@ -6,11 +6,12 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.core.call import Call
 from gateway.core.tenant import Tenant
 from gateway.ports import Leases, Ledger, LedgerRejected, OwnersKey, StoredCall
 from gateway.service import memo
 from gateway.service.directory import Directory
-from gateway.service.switchboard import Switchboard
+from gateway.service.switchboard import UNANSWERED, Switchboard
 from gateway.service.unsettled import Arrears
 
 log = structlog.get_logger(__name__)
@@ -30,8 +31,9 @@ class TakeBack:
         self._arrears = arrears
 
     async def adopt(self, board: Switchboard) -> None:
-        """Sessions for the calls of one switch; those that have one, keep it. Raises LedgerUnavailable.
+        """Sessions for the calls of one switch. Those that have one keep it, unless the books know more of the call.
 
+        Raises LedgerUnavailable.
         A call that nobody has answered is claimed first: it is what a former owner, whose word comes late, could still
         take back. What became of the calls is looked up afterwards.
         """
@@ -39,13 +41,16 @@ class TakeBack:
         found = await self._stored(name)
         await _each(self._claim, [(board, stored) for _, stored in found if not stored.answered_at_ms])
         for tenant, stored in found:
-            if stored.key in self._arrears or board.session(stored.key.call_id) is not None:
+            known = board.session(stored.key.call_id)
+            if stored.key in self._arrears or (known is not None and not _is_newer(stored, known.call)):
                 continue
             try:
                 call = memo.restore(stored, tenant)
             except ValueError as error:
                 log.error("call.unreadable", problem=str(error))
                 continue
+            if known is not None:
+                board.forget(known)
             board.adopt(call)
             log.info("call.taken_back", call=stored.key.call_id, tenant=tenant.tenant_id, state=call.state)
 
@@ -71,6 +76,11 @@ class TakeBack:
             await self._leases.claim(key)
         except LedgerRejected as error:  # a third gateway has it by now: Redis will say so at the next turn
             log.warning("call.not_claimed", call=key.call_id, code=error.code)
+
+
+def _is_newer(stored: StoredCall, call: Call) -> bool:
+    """Another gateway had the call meanwhile, and went on with it."""
+    return stored.step > call.step or (stored.answered_at_ms > 0 and call.state in UNANSWERED)
 
 
 async def _each(ask: Callable[[T], Awaitable[U]], many: Iterable[T]) -> list[U]:

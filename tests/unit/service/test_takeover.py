@@ -227,6 +227,45 @@ async def test_what_a_former_owner_heard_is_booked_by_it(pair: Pair) -> None:
     assert (account.charges_micros, account.held_micros) == (21 * SECOND_MICROS, 0)
 
 
+async def test_an_owner_that_missed_a_whole_tenure_goes_on_from_the_books(pair: Pair) -> None:
+    """Another had the switch, extended a call, and died, all while this one was stopped."""
+    house, east, west = pair.house, pair.east, pair.west
+    await answered(pair)
+    pair.clock.now += 0.7
+    await west.owns()
+    (session,) = west.board
+    await house.quota_low(session, ANSWERED_AT_MS + 50_000)
+    assert session.call.granted_seconds == 120
+    west.stop()
+    pair.clock.now += 0.7 * ALONE_FACTOR
+    await east.turn()
+    await east.owns()
+    (again,) = east.board
+    assert (again.call.step, again.call.granted_seconds) == (1, 120)
+    house.switch.living.clear()
+    pair.tell(ChannelEnded(LEG, 16, ANSWERED_AT_MS + 70_000))
+    await until(lambda: len(east.board) == 0)
+    assert (await house.balance()).charges_micros == 70 * SECOND_MICROS
+
+
+async def test_a_server_that_lost_the_lease_and_the_call_gets_both_again(pair: Pair) -> None:
+    """A fail-over lost the last writes: who has the sessions knows better than the books, and keeps them."""
+    house, east = pair.house, pair.east
+    before = await house.keys()
+    await answered(pair)
+    await house.fail_over(before)
+    pair.leases.owners.clear()
+    await east.turn()
+    await east.owns()
+    assert len(east.board) == 1
+    house.switch.living.clear()
+    pair.tell(ChannelEnded(LEG, 16, ANSWERED_AT_MS + 21_000))
+    await until(lambda: len(east.board) == 0)
+    account = await house.balance()
+    assert (account.charges_micros, account.held_micros) == (21 * SECOND_MICROS, 0)
+    assert "registered_again" in east.tally.faults
+
+
 # --------------------------------------------------------------------------------------------- Redis answers nobody
 
 
