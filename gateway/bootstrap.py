@@ -18,6 +18,7 @@ from gateway.adapters.exposure_file import FileExposureStore
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
+from gateway.adapters.identity import kept_name
 from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
@@ -29,22 +30,25 @@ from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.borrow import desk_of, ledger_at
 from gateway.logs import LogCDRSink
-from gateway.ports import Balance, CDRSink, FundsCame, LedgerUnavailable
+from gateway.ports import Balance, CDRSink, FundsCame, LeaseGiven, LedgerUnavailable
 from gateway.reload import Outcome, Reloader, facts_of
-from gateway.service import memo
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.deliveries import Deliveries
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
+from gateway.service.guard import GuardedSwitch, Tenure
 from gateway.service.leg_audit import LegAudit
 from gateway.service.notices import Notices
+from gateway.service.ownership import Ownership
+from gateway.service.post import Post
 from gateway.service.reap import Reaper
 from gateway.service.recharge import Payments, Recharges
 from gateway.service.resync import Resync
 from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
+from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
 from gateway.settings import MailSettings, Settings, SwitchSettings
 from rating import preload_number_types
@@ -71,6 +75,7 @@ class Gateway:
         self._audits: list[LegAudit] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._has_part = False  # in who owns which switch
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -98,7 +103,7 @@ class Gateway:
         notifier = await self._open_notifier()
         self.deliverer = Deliveries(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
-        self._stack.push_async_callback(self._drain)
+        self._stack.push_async_callback(self._finish_deliveries)
         self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
         lent = FileExposureStore(self.settings.ledger.queue_dir, self.watch)
@@ -106,15 +111,16 @@ class Gateway:
         self.exposures = Exposures(lent, self.watch)
         self.pressure = PressureCollector(self.exposures, self.watch.label_of)
         self.watch.registry.register(self.pressure)
-        for switch_settings in self.settings.switches:
-            self._add_switch(switch_settings)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
         self._watch_pressure()
         await self.arrears.load()
         await self.exposures.load(self.ledger, self.arrears)
-        await self._take_back_calls()
-        for switch in self.switches:
-            switch.start()
+        self.ownership = self._ownership()
+        take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
+        for switch_settings in self.settings.switches:
+            self._add_switch(switch_settings, take_back)
+        await take_back.tell_orphans(self.boards)
+        self._take_part()
         self.http = HttpServer(
             render=self.watch.render,
             ready=self._ready,
@@ -142,14 +148,15 @@ class Gateway:
             log.info("api.started", url=self.api.url)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        errands = [self.arrears.run, reaper.run, self.deliverer.run, self._follow_news]
+        errands = [self.arrears.run, reaper.run, self.deliverer.run]
         errands += [audit.run for audit in self._audits]
         if self.notices is not None:
             errands.append(self.notices.run)
         journal = self.settings.journal
         if journal.is_archived:
             archive = FileArchive(journal.folder, journal.file_bytes)
-            errands.append(Archiver(self.ledger, self.directory, archive, self.watch).run)
+            is_mine = lambda: self.ownership.archives  # noqa: E731 - it changes
+            errands.append(Archiver(self.ledger, self.directory, archive, self.watch, is_mine).run)
         for errand in errands:
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
@@ -169,7 +176,7 @@ class Gateway:
         self._stack.callback(notices.stop)
         return notices
 
-    async def _drain(self) -> None:
+    async def _finish_deliveries(self) -> None:
         """At once: no call is gated meanwhile."""
         drains = [each.drain(DRAIN_SECONDS) for each in (self.deliverer, self.notices) if each is not None]
         await asyncio.gather(*drains)
@@ -188,18 +195,29 @@ class Gateway:
         async def diff() -> Mapping[str, object]:
             return facts_of(await self.reloader.preview())
 
-        control = ControlServer(self.settings.control_socket, reload=reload, diff=diff)
+        control = ControlServer(self.settings.control_socket, reload=reload, diff=diff, drain=self._hand_over)
         try:
             await control.start()
         except ControlError as error:
             log.warning("control.not_there", problem=str(error))
         self._stack.push_async_callback(control.stop)
 
+    async def _hand_over(self, switch: str, is_over: bool) -> Mapping[str, object]:
+        if switch and switch not in self.boards:
+            return {"problem": f"there is no switch {switch!a} in gateway.toml; it has: {', '.join(self.boards)}"}
+        if is_over:
+            self.ownership.resume(switch)
+            return {"kept": []}
+        return {"kept": await self.ownership.drain(switch)}
+
     async def stop(self) -> None:
         """Let go of everything. No call is settled by this: the PBX keeps its caps, the ledger its books.
 
-        What has happened already is booked first, for at most DRAIN_SECONDS.
+        Another gateway that hears the switches has them first. What has happened already is booked, for at most
+        DRAIN_SECONDS.
         """
+        if self._has_part:
+            await self.ownership.drain()
         for switch in self.switches:
             await switch.stop()
         self._resync.stop()
@@ -207,6 +225,10 @@ class Gateway:
             await board.drain(DRAIN_SECONDS)
             board.stop()
         await tasks.end(*self._tasks)
+        if self._has_part:
+            for post in self.ownership.posts.values():
+                post.stop()
+            await self.ownership.leave()
         await self._stack.aclose()
 
     # ------------------------------------------------------------------------------------------------ the ledger
@@ -229,6 +251,9 @@ class Gateway:
 
     async def _follow_news(self) -> None:
         async for news in self.ledger.subscribe():
+            if isinstance(news, LeaseGiven):
+                self.ownership.wake()
+                continue
             for board in self.boards.values():
                 board.tell_all(news)
             if isinstance(news, FundsCame) and news.tenant:
@@ -242,12 +267,23 @@ class Gateway:
 
     # ---------------------------------------------------------------------------------------------- the switches
 
-    def _add_switch(self, settings: SwitchSettings) -> None:
-        # The switch tells its board, and the board acts through the switch: the closure ties the knot.
+    def _ownership(self) -> Ownership:
+        mine = self.settings.gateway
+        name = mine.name or kept_name(self.settings.ledger.queue_dir)
+        return Ownership(self.ledger, name, mine.lease_ms, self.watch, archives=self.settings.journal.is_archived)
+
+    def _add_switch(self, settings: SwitchSettings, take_back: TakeBack) -> None:
+        # The switch tells its post, and the post's board acts through the switch: the closure ties the knot.
         ami, deadline_ms = ami_settings(settings), self.settings.verdict_deadline_ms
-        switch = AmiSwitch(ami, lambda fact: board.handle(fact))  # noqa: PLW0108 - it is not bound yet
-        world = World(self.ledger, self.queue, switch, self.watch, self._sink, self.deliverer.wake, self.exposures)
+        switch = AmiSwitch(ami, lambda fact: post.handle(fact))  # noqa: PLW0108 - it is not bound yet
+        tenure = Tenure()
+        guard = GuardedSwitch(switch, tenure, self.ownership.certainty)
+        world = World(
+            self.ledger, self.queue, guard, self.watch, self._sink, self.deliverer.wake, self.exposures, tenure
+        )
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
+        post = Post(board, guard, switch, self._resync, take_back, self.ownership.wake)
+        self.ownership.add(post)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self._audits.append(LegAudit(board, settings.audit_seconds))
@@ -267,23 +303,13 @@ class Gateway:
             Queue("unsettled", lambda: len(self.queue) + len(self.arrears), None),
         ]
 
-    async def _take_back_calls(self) -> None:
-        """Sessions for the calls that the ledger knows; what became of them is looked up once a switch is heard."""
-        for tenant in self.directory:
-            for stored in await self.ledger.live_calls(tenant.tenant_id):
-                if stored.key in self.arrears:
-                    continue
-                board = self.boards.get(memo.switch_of(stored))
-                if board is None:
-                    log.warning("call.orphan", call=stored.key.call_id, remedy="its switch is not in the config")
-                    continue
-                try:
-                    call = memo.restore(stored, tenant)
-                except ValueError as error:
-                    log.error("call.unreadable", problem=str(error))
-                    continue
-                board.adopt(call)
-                log.info("call.taken_back", call=stored.key.call_id, tenant=tenant.tenant_id, state=call.state)
+    def _take_part(self) -> None:
+        """Be one of the gateways: a switch is this one's when it is heard, and Redis says so."""
+        self._has_part = True
+        for errand in (self.ownership.run, self._follow_news):  # who gets a switch is told by news
+            self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+        for switch in self.switches:
+            switch.start()
 
     async def _ready(self) -> tuple[bool, dict[str, object]]:
         down = [switch for switch in self.switches if not switch.is_up]

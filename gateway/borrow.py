@@ -97,6 +97,7 @@ def desk_of(
         limits=ledger,
         events=ledger,
         mail=ledger if settings.mail else None,
+        leases=ledger,
         reload=reload,
         outbox_written=outbox_written,
     )

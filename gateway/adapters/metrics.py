@@ -46,11 +46,12 @@ LEDGER_FUNCTIONS: Final = (
     "recharge_answer", "recharge_ask", "recharge_leaving", "recharge_returned", "recharge_set",
     "archived", "refuse", "restrict",
     "reserve", "answer", "extend", "shrink", "settle", "release", "doubt", "register", "live", "expired",
-    "mail_take",
+    "mail_take", "claim", "lease_turn", "lease_look",
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
 )  # fmt: skip
 FAULT_PLACES: Final = (
-    "doubt", "estimate", "event_given_up", "leg_past_cap", "metrics", "registered_again", "undefined_transition",
+    "doubt", "estimate", "event_given_up", "fenced", "leg_past_cap", "metrics", "ownership", "registered_again",
+    "undefined_transition",
     "unpaid_leg", "webhook_gone",
 )  # fmt: skip
 

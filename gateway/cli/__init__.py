@@ -23,6 +23,7 @@ from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox,
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
+from gateway.cli import status as statuses
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.ports import StoredCall
@@ -59,7 +60,7 @@ _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     ),
     "Prices": (prices.quote, prices.rates),
     "Config": (configs.check, reloads.diff, reloads.reload, configs.schema),
-    "The gateway": (doctors.doctor, mail.mail_test),
+    "The gateway": (statuses.status, statuses.drain, doctors.doctor, mail.mail_test),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

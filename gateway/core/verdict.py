@@ -30,3 +30,8 @@ def deny(nonce: str, reason: Reason, no_credit_status: int = FORBIDDEN) -> str:
     """
     status = no_credit_status if reason is Reason.NO_CREDIT and no_credit_status != FORBIDDEN else ""
     return f"{nonce}:deny::{status}:{reason}:{reason.cause_q850}"
+
+
+def wants_ledger(text: str) -> bool:
+    """Whether it is a refusal only because the ledger gave no answer: a gateway that it answers may know better."""
+    return text.rpartition(":")[0].endswith(f":{Reason.LEDGER_UNAVAILABLE}")

@@ -17,6 +17,7 @@ from gateway.ports.books import (
     Lent,
     Lot,
     OutboxEvent,
+    OwnersKey,
     StoredCall,
     TopUp,
     Unsettled,
@@ -37,6 +38,7 @@ from gateway.ports.outbox import (
     Outcome,
     Turn,
 )
+from gateway.ports.ownership import LeaseGiven, Leases
 from gateway.ports.recharge import Leaving, RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
@@ -61,6 +63,8 @@ __all__ = [
     "JournalReader",
     "Lane",
     "Later",
+    "LeaseGiven",
+    "Leases",
     "Leaving",
     "Ledger",
     "LedgerRejected",
@@ -76,6 +80,7 @@ __all__ = [
     "OutboxEvent",
     "OutboxState",
     "Outcome",
+    "OwnersKey",
     "PaymentProgram",
     "Pool",
     "Posted",

@@ -15,7 +15,7 @@ class LedgerRejected(Exception):  # noqa: N818
 
     Codes: ``unknown_call``, ``unknown_account``, ``unknown_topup``, ``unknown_recharge``, ``stale_step``,
     ``exceeds_grant``, ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``, ``bad_id``, ``account_closed``,
-    ``bad_state``, ``no_functions``, ``version``.
+    ``bad_state``, ``fenced``, ``no_functions``, ``version``.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -39,6 +39,13 @@ class CallKey:
 
     tenant: str
     call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersKey(CallKey):
+    """A call's key as the owner of its switch uses it: a step with a lower fence than the call knows is ``fenced``."""
+
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

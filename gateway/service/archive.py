@@ -5,6 +5,7 @@ and not yet forgotten is compared at the next turn and not written again.
 """
 
 import asyncio
+from collections.abc import Callable
 from itertools import takewhile
 
 import structlog
@@ -35,19 +36,31 @@ SLICE = 64  # read at a time: while they are made into entries, no verdict is wr
 class Archiver:
     """Walks all tenants, over and over, at leisure. A tenant whose archive is broken is left alone until a restart."""
 
-    def __init__(self, ledger: JournalReader, directory: Directory, archive: Archive, watch: Watch) -> None:
+    def __init__(
+        self,
+        ledger: JournalReader,
+        directory: Directory,
+        archive: Archive,
+        watch: Watch,
+        is_mine: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``is_mine``: whether it is this gateway that archives now."""
         self._ledger = ledger
         self._directory = directory
         self._archive = archive
         self._watch = watch
         self._broken: set[str] = set()
         self._is_failing = False
+        self._is_mine = is_mine
 
     async def run(self) -> None:
         """Until cancelled; after a walk that could not write, the pause doubles."""
         pause_seconds = ARCHIVE_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
+            if not self._is_mine():
+                pause_seconds = ARCHIVE_SECONDS
+                continue
             pause_seconds = min(LONGEST_PAUSE_SECONDS, pause_seconds * 2)
             try:
                 await self.walk()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.guards import pause_meant
+from gateway.core.ownership import View
 from gateway.core.quote import Quote, quote
 from gateway.core.reasons import CALL_REJECTED
 from gateway.core.tenant import Tenant
@@ -21,6 +22,7 @@ from gateway.ports import (
     DeadEvent,
     DeskLedger,
     Lane,
+    Leases,
     Lot,
     MailBox,
     OutboxDesk,
@@ -83,10 +85,11 @@ class Desk:
         limits: Restraints | None = None,
         events: OutboxDesk | None = None,
         mail: MailBox | None = None,
+        leases: Leases | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         outbox_written: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Without ``boards`` no call can be cut; without ``limits``, ``events``, ``reload`` these are not available.
+        """Without ``boards`` no call can be cut; ``limits``, ``events``, ``leases``, ``reload`` that lack are not had.
 
         ``mail`` takes a dropped event's copy, where notices are sent by mail.
         ``outbox_written`` is told the tenant; without it, its events wait for the next look at the outbox.
@@ -99,6 +102,7 @@ class Desk:
         self._restraints = limits
         self._events = events
         self._mail = mail
+        self._leases = leases
         self._reload = reload
         self._reads = asyncio.Semaphore(ARCHIVE_READS_AT_ONCE)
 
@@ -287,6 +291,14 @@ class Desk:
         if self._events is None:
             raise DeskError("not_available", "These books know no events.")
         return self._events
+
+    # ------------------------------------------------------------------------------------------------ the gateways
+
+    async def owners(self) -> View:
+        """The gateways that live, and who has which switch. Error: ``not_available``. Raises LedgerUnavailable."""
+        if self._leases is None:
+            raise DeskError("not_available", "These books know no gateways.")
+        return await self._leases.lease_look()
 
     # ---------------------------------------------------------------------------------------------- the config
 

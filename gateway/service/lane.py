@@ -19,13 +19,16 @@ import structlog
 from gateway.core.books import Grant, Refused, Settled
 from gateway.core.curbs import NO_CURBS
 from gateway.core.effects import Extend, RecordAnswer, Register, Release, Reserve, Settle, Shrink
-from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, SettleQueue, Unsettled, Watch
+from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, OwnersKey, SettleQueue, Unsettled, Watch
+from gateway.service.guard import Tenure
 
 log = structlog.get_logger(__name__)
 
 LedgerStep = Reserve | RecordAnswer | Extend | Shrink | Register | Settle | Release
 Answer = Grant | Refused | Settled
 _OF_ANSWERED = (RecordAnswer, Extend, Shrink, Settle)
+# What has happened, whoever owns the switch by now; all else is its owner's to decide.
+_FACTS = (RecordAnswer, Settle)
 
 RETRY_FIRST_SECONDS = 0.1
 RETRY_LONGEST_SECONDS = 1.0
@@ -35,6 +38,7 @@ UNHEARD_RELEASE_TRIES = 5
 SERVER_FAULTS = frozenset({"no_functions", "version"})
 # The books know less of the call than what they granted.
 LOST_WRITES = frozenset({"unknown_call", "exceeds_grant", "bad_state"})
+FENCED = "fenced"  # another gateway has taken the call over
 
 
 class Listener(Protocol):
@@ -83,6 +87,7 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
+_OF_NO_LEASE = Tenure()
 
 
 class Lane:
@@ -101,6 +106,7 @@ class Lane:
         "_registered_for",
         "_sent",
         "_steps",
+        "_tenure",
         "_tries",
         "_watch",
     )
@@ -113,8 +119,10 @@ class Lane:
         watch: Watch,
         listener: Listener,
         meta: Callable[[], str],
+        tenure: Tenure = _OF_NO_LEASE,
     ) -> None:
         """``meta``: what a new process needs to go on with the call; written with the reserve."""
+        self._tenure = tenure
         self._key = key
         self._ledger = ledger
         self._queue = queue
@@ -160,6 +168,22 @@ class Lane:
             if waiting is not None:
                 waiting.cancel()
 
+    def leave(self) -> None:
+        """Another gateway decides from here on: what has happened is still sent, and the rest dropped."""
+        facts = [step for step in self._steps if isinstance(step, _FACTS)]
+        if not facts:
+            self.stop()
+            self._steps.clear()
+            return
+        if not isinstance(self._steps[0], _FACTS):
+            for waiting in (self._sent, self._again):
+                if waiting is not None:
+                    waiting.cancel()
+            self._sent = self._again = None
+        self._steps = deque(facts)
+        if self._sent is None and self._again is None:
+            self._send_head()
+
     def close(self) -> None:
         """The call is closed: after its last step its session is let go of, and both are freed without a collector."""
         self._is_closed = True
@@ -179,6 +203,8 @@ class Lane:
 
     def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:  # noqa: PLR0911 - one for each kind of step
         ledger, key = self._ledger, self._key
+        if self._tenure.fence and not isinstance(step, _FACTS):
+            key = OwnersKey(key.tenant, key.call_id, self._tenure.fence)
         match step:
             case Reserve():
                 return ledger.reserve(
@@ -270,6 +296,11 @@ class Lane:
         """Whatever it is, the step must not vanish with it."""
         step = self._steps[0]
         self._tries += 1
+        if isinstance(error, LedgerRejected) and error.code == FENCED:
+            self._watch.fault(FENCED)
+            log.warning("ledger.fenced", call=self._key.call_id, step=type(step).__name__)
+            self.leave()
+            return
         if self._tries == 1:
             self._complain(step, error)
         if self._register(step, error):

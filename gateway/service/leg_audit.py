@@ -26,8 +26,8 @@ class LegAudit:
         """Until cancelled; a look that fails is followed by the next."""
         while True:
             await asyncio.sleep(self._seconds)
-            if self._board.link_lost_at_ms:
-                continue  # what comes after the gap looks at everything
+            if self._board.link_lost_at_ms or not self._board.world.tenure.is_held:
+                continue  # what comes after the gap looks at everything; another gateway's legs are its own to look at
             try:
                 await self.look()
             except (SwitchUnavailable, ListNotWhole) as error:

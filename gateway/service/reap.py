@@ -93,6 +93,9 @@ class Reaper:
             log.error("tend.rejected", tenant=tenant_id, code=error.code, problem=str(error))
 
     async def _reap(self, stored: StoredCall) -> None:
+        board = self._boards.get(memo.switch_of(stored))
+        if board is not None and board.world.tenure.is_others:
+            return  # its gateway has the session, and looks
         if stored.answered_at_ms:
             await self._estimate(stored)
         elif not await self._is_gone(stored):

@@ -15,7 +15,7 @@ import structlog
 from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
-from gateway.service.session import Session
+from gateway.service.session import HANGUP_ON_ITS_WAY_SECONDS, Session
 from gateway.service.switchboard import UNANSWERED, Switchboard
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,13 @@ class Resync:
             asyncio.get_running_loop().call_later(MOVED_SECONDS, self._look_at_moved, board, fact)
         else:
             self._doubt(board, fact)
+
+    def leave(self, board: Switchboard) -> None:
+        """Another gateway has the switch: it looks by itself."""
+        for tasks in (self._looks, self._doubters):
+            if (task := tasks.pop(board, None)) is not None:
+                task.cancel()
+        self._doubted.pop(board, None)
 
     def stop(self) -> None:
         """End what is under way."""
@@ -112,7 +119,7 @@ class Resync:
         while True:
             is_whole, listing = (True, {}) if link.restarted else await _listing(board)
             for status in listing.values():
-                _take_waiting_ask(board, status)  # before anything is waited for: it is as old as the listing
+                answer_if_waiting(board, status)  # before anything is waited for: it is as old as the listing
             for session in tuple(unknown):
                 is_known = await _is_known_now(board, session, listing, latest_end_ms)
                 # A leg that was dialled while nobody listened is found in a whole list alone.
@@ -158,7 +165,9 @@ async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, l
         session.rearm(status.hangup_at_ms)
     else:
         # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
-        session.tell(LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True))
+        # Not at once: its Hangup, which carries the true time, may be on its way.
+        gone = LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True)
+        asyncio.get_running_loop().call_later(HANGUP_ON_ITS_WAY_SECONDS, session.tell, gone)
 
 
 async def _look_before_answer(board: Switchboard, session: Session, listing: Listing) -> None:
@@ -189,7 +198,7 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
         _find_leg(board, session, await switch.status(session.call.caller), status)
     if status.is_up:
         board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or switch.now_ms()))
-    _take_waiting_ask(board, status)
+    answer_if_waiting(board, status)
 
 
 def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:
@@ -214,10 +223,11 @@ def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None
         board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or now_ms))
 
 
-def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
+def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | None = None) -> None:
     """An ask that a channel waits with was perhaps not heard, or its verdict not sent.
 
-    The include sets CALLGATE_ASK before it asks and clears it after the verdict.
+    The include sets CALLGATE_ASK before it asks and clears it after the verdict. ``heard``: the channel's ask, where
+    one was heard: it knows the instant.
     """
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
     if len(fields) not in ASK_FIELDS or not fields[0].isdigit():
@@ -236,6 +246,8 @@ def _take_waiting_ask(board: Switchboard, status: ChannelStatus) -> None:
         status.linkedid,
         int(legs) if legs in _LEGS else 1,
     )
+    if heard is not None and heard.nonce == nonce:
+        ask = heard
     session = board.heard_of(ask)
     if session is None:
         board.handle(ask)

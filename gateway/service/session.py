@@ -6,7 +6,7 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ from gateway.ports import (
 from gateway.service import memo
 from gateway.service.ending import end_leg
 from gateway.service.exposure import Exposures
+from gateway.service.guard import Tenure
 from gateway.service.lane import Answer, Lane, LedgerStep
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class World:
     sink: CDRSink
     outbox_written: Callable[[str], None]  # a tenant's outbox has something to deliver
     exposures: Exposures
+    tenure: Tenure = field(default_factory=Tenure)
 
 
 def verdict_answered(written: "asyncio.Future[None]") -> None:
@@ -111,6 +113,7 @@ class Session:
         "call",
         "fork",
         "is_caller_gone",
+        "is_verdict_sent",
         "key",
     )
 
@@ -126,12 +129,14 @@ class Session:
         self.call = call
         self.fork: Fork | None = None  # of an ask that may have several legs
         self.is_caller_gone = False
+        self.is_verdict_sent = False  # from here, and the switch has not been heard to lack it
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
         self._on_closed = on_closed
         self._on_verdict = on_verdict
         self._on_decided = on_decided
-        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, lambda: memo.write(call.terms))
+        meta = lambda: memo.write(call.terms)  # noqa: E731 - one for a call, beside its call
+        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, meta, world.tenure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
@@ -181,6 +186,14 @@ class Session:
         for task in self._tasks:
             task.cancel()
 
+    def leave(self) -> None:
+        """Another gateway goes on with the call. What has happened is booked from here all the same, and told."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._lane.leave()
+        for task in self._tasks:
+            task.cancel()
+
     def rearm(self, hangup_at_ms: int) -> None:
         """Set the cap and the alarm of a live call anew, after a gap: the PBX ends it then, 0 for no cap."""
         if self.call.is_live:
@@ -195,10 +208,16 @@ class Session:
             log.warning("leg.cap_missing", call=self.key.call_id, leg=self.call.leg)
         self.rearm(hangup_at_ms)
 
-    def repeat_verdict(self) -> None:
-        """The dialplan still waits: the verdict of before a restart may not have been sent."""
+    def set_alarm(self) -> None:
+        """Have the alarm of a live call that was taken back; its cap is looked up, and set anew, besides."""
         call = self.call
-        if call.state is State.RESERVED:
+        if call.is_live and self._alarm is None:
+            self._set_alarm(Wake(call.cap_at_ms - call.lead_ms, is_over=False))
+
+    def repeat_verdict(self) -> None:
+        """The dialplan still waits: the verdict of before a restart, or a lost link, may not have been sent."""
+        call = self.call
+        if call.state is State.RESERVED and not self.is_verdict_sent:
             text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
             self.carry_out(SendVerdict(text, call.terms.verdict_deadline_ms))
 
@@ -256,8 +275,13 @@ class Session:
             outcome = "unsent"  # the dialplan decides by itself, and its caller's end releases
             log.warning("verdict.unsent", call=self.key.call_id, problem=str(error))
         else:
-            written.add_done_callback(verdict_answered)
+            self.is_verdict_sent = True
+            written.add_done_callback(self._verdict_answered)
         self._on_verdict(outcome)
+
+    def _verdict_answered(self, written: "asyncio.Future[None]") -> None:
+        self.is_verdict_sent = not written.cancelled() and written.exception() is None
+        verdict_answered(written)
 
     async def _errand(self, effect: Arm | Bound | Warn | EndLeg | Look | Borrow) -> None:
         match effect:

@@ -84,6 +84,7 @@ class Switchboard:
         self._by_leg: dict[str, Session] = {}
         self._sessions: set[Session] = set()
         self._of_before_gap: set[Session] = set()
+        self._leaving: set[Session] = set()  # another gateway's calls, of which something is still to be booked here
         self._by_tenant: dict[str, set[Session]] = {}
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self.turns = Turns(self._ask, self._refuse)
@@ -236,7 +237,7 @@ class Switchboard:
         """Wait until all that has happened is in the ledger, but no longer than that."""
         try:
             async with asyncio.timeout(seconds):
-                while any(session.has_to_book for session in self):  # noqa: ASYNC110 - at a stop, of whatever is left
+                while any(one.has_to_book for one in (*self, *self._leaving)):  # noqa: ASYNC110 - of whatever is left
                     await asyncio.sleep(DRAIN_LOOK_SECONDS)
         except TimeoutError:
             log.warning("switch.not_drained", switch=self.world.switch.name, calls=len(self))
@@ -245,14 +246,38 @@ class Switchboard:
         """Let go of every call; the ledger keeps them."""
         self.turns.stop()
         self.unasked.stop()
-        for session in self:
+        for session in (*self, *self._leaving):
             session.stop()
+
+    def forget(self, session: Session) -> None:
+        """Its books went on without it. What has happened is still booked from here."""
+        session.leave()
+        if session.call.state is State.ASKED:
+            self._decided(session)
+        self._closed(session)
+        if session.has_to_book:
+            self._leaving.add(session)
+
+    def drop(self) -> None:
+        """Another gateway goes on with the calls. What has happened is still booked from here."""
+        self.turns.stop()
+        self.unasked.stop()
+        sessions = tuple(self)
+        for known in (self._by_caller, self._by_linkedid, self._by_leg, self._by_tenant):
+            known.clear()
+        self._sessions.clear()
+        for session in sessions:
+            session.leave()
+            if session.call.state is State.ASKED:
+                self._decided(session)
+        self._leaving = {session for session in (*self._leaving, *sessions) if session.has_to_book}
+        self.world.watch.calls_live(self.world.switch.name, 0)
 
     # ---------------------------------------------------------------------------------------------------- asks
 
     def _heard(self, ask: Ask) -> None:
         """Decide an ask in its turn; an emergency call has no need to wait for one."""
-        if self.heard_of(ask) is not None:
+        if self.heard_of(ask) is not None or not self.world.tenure.is_held:
             return
         if len(self.turns) and len(ask.number) <= MOST_EMERGENCY_DIGITS and self.directory.is_emergency(ask.number):
             self._ask(ask)
@@ -417,6 +442,9 @@ class Switchboard:
         self.turns.decided(session.key.tenant)
 
     def _closed(self, session: Session) -> None:
+        if session in self._leaving:
+            self._leaving.discard(session)
+            return
         self._sessions.discard(session)
         if session.fork is not None:
             session.fork.release(self.world.switch.now_ms())

@@ -96,9 +96,11 @@ class Turns:
 
     def decided(self, tenant: str) -> None:
         """One of them does no more."""
-        self._asking[tenant] -= 1
-        if not self._asking[tenant]:
-            del self._asking[tenant]
+        left = self._asking.get(tenant, 0) - 1
+        if left > 0:
+            self._asking[tenant] = left
+        else:
+            self._asking.pop(tenant, None)
         if tenant in self._held:
             self._held.discard(tenant)
             self._order.append(tenant)

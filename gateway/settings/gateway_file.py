@@ -48,6 +48,17 @@ class LedgerSection(Section):
     )
 
 
+class GatewaySection(Section):
+    """This gateway among others on the same Redis."""
+
+    name: Name | None = key(
+        "a name of letters, digits, dots, dashes and underscores, at most 64, that no other gateway has", '"east"', None
+    )
+    lease_ms: Annotated[StrictInt, Field(ge=200, le=10_000)] = key(
+        "milliseconds after which another gateway has the switches of one that fell silent, 200 to 10000", "600", 600
+    )
+
+
 class HttpSection(Section):
     """The pages for Prometheus and supervisors."""
 
@@ -146,7 +157,7 @@ class RatingSection(Section):
 class JournalSection(Section):
     """Where the ledger's journal is kept for good."""
 
-    archive: StrictBool = key("false where another gateway on the same Redis archives", "true", default=True)
+    archive: StrictBool = key("false where only another gateway on the same Redis is to archive", "true", default=True)
     dir: FileName | None = key(
         "folder of the journal's files; else journal in state_dir", '"/srv/callgate/journal"', None
     )
@@ -191,6 +202,7 @@ class GatewayFile(Section):
     state_dir: FileName = key(
         "folder of all that callgate writes, from the config folder", '"/var/lib/callgate"', "../.callgate"
     )
+    gateway: GatewaySection = key("this gateway among others", "[gateway]", GatewaySection())
     redis: RedisSection = key("where the books are", "[redis]", RedisSection())
     ledger: LedgerSection = key("what must be safe before it is told as booked", "[ledger]", LedgerSection())
     http: HttpSection = key("the pages for Prometheus", "[http]", HttpSection())

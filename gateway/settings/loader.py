@@ -13,6 +13,7 @@ from gateway.core.unasked import TrunkRules, Unasked
 from gateway.settings.api import ApiSettings, read_api
 from gateway.settings.gateway_file import (
     GatewayFile,
+    GatewaySection,
     HttpSection,
     PathsSection,
     RatingSection,
@@ -106,6 +107,7 @@ class Settings:
     """A config that is right as a whole. ``warnings`` are what is likely not meant."""
 
     config_dir: Path
+    gateway: GatewaySection
     redis: RedisSettings
     ledger: LedgerSettings
     journal: JournalSettings
@@ -188,6 +190,7 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     _check_unasked(document, frozenset(tenants))
     return Settings(
         config_dir=reading.folder,
+        gateway=content.gateway,
         redis=RedisSettings(content.redis.url, reading.path(content.written(content.redis.data_dir, "redis"))),
         ledger=LedgerSettings(
             sync=content.ledger.sync,

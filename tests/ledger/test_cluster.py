@@ -16,6 +16,7 @@ from gateway.adapters.redis import cluster
 from gateway.adapters.redis.functions import LIBRARY
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.cli import app
+from gateway.core.ownership import Member, Want, Wish
 from gateway.ports import Grant, LedgerRejected
 from tests.unit.settings.folder import Folder
 
@@ -358,3 +359,15 @@ async def test_a_replica_takes_over_from_a_lost_primary(six: Cluster, blow: sign
     for one in (bank, other):
         await one.audit()
     await ledger.close()
+
+
+async def test_leases_have_one_place_in_a_cluster(ledger: RedisLedger, three: Cluster) -> None:
+    """Whichever node is asked first: members and leases are in one slot."""
+    other = RedisLedger(three.primaries[0].url, sync=False)
+    await other.connect()
+    wanted = [Want("switch:of-a-cluster", Wish.OWN)]
+    mine = await ledger.lease_turn(Member("east"), "e1", 10_000, wanted, is_first=True)
+    its = await other.lease_turn(Member("west"), "w1", 10_000, wanted, is_first=True)
+    assert [view.leases[wanted[0].name].owner for view in (mine, its)] == ["east", "east"]
+    assert {member.name for member in its.members} == {"east", "west"}
+    await other.close()

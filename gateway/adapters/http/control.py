@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import web
 
 Handler = Callable[[], Awaitable[Mapping[str, Any]]]
+Drain = Callable[[str, bool], Awaitable[Mapping[str, Any]]]  # the switch, or empty for all; whether it is over
 LONGEST_SECONDS: Final = 120.0
 
 
@@ -28,11 +29,12 @@ class ControlError(Exception):
 
 
 class ControlServer:
-    """Serves ``POST /v1/reload`` and ``POST /v1/diff`` from ``start`` to ``stop``."""
+    """Serves ``POST /v1/reload``, ``/v1/diff`` and ``/v1/drain?switch=NAME&end=1`` from ``start`` to ``stop``."""
 
-    def __init__(self, path: Path, *, reload: Handler, diff: Handler) -> None:
+    def __init__(self, path: Path, *, reload: Handler, diff: Handler, drain: Drain | None = None) -> None:
         self._path = path
         self._handlers = {"/v1/reload": reload, "/v1/diff": diff}
+        self._drain = drain
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -41,6 +43,8 @@ class ControlServer:
         app = web.Application(client_max_size=1024)
         for path, handler in self._handlers.items():
             app.router.add_post(path, _answer_with(handler))
+        if self._drain is not None:
+            app.router.add_post("/v1/drain", _drained_with(self._drain))
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -65,7 +69,7 @@ class ControlServer:
 
 
 async def ask_gateway(path: Path, word: str) -> dict[str, Any]:
-    """The answer of the gateway that listens there to ``reload`` or ``diff``. Raises ControlError."""
+    """The answer of the gateway that listens there to ``reload``, ``diff`` or ``drain?…``. Raises ControlError."""
     try:
         with _near(path.parent) as folder:
             return await _post(f"{folder}/{path.name}", word)
@@ -87,10 +91,20 @@ async def _post(address: str, word: str) -> dict[str, Any]:
 def _answer_with(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(_request: web.Request) -> web.Response:
         # Shielded: a command that is interrupted must not leave a reload half done.
-        facts = await asyncio.shield(asyncio.ensure_future(handler()))
-        return web.Response(text=json.dumps(facts, default=str) + "\n", content_type="application/json")
+        return _told(await asyncio.shield(asyncio.ensure_future(handler())))
 
     return answer
+
+
+def _drained_with(drain: Drain) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        return _told(await drain(request.query.get("switch", ""), request.query.get("end") == "1"))
+
+    return answer
+
+
+def _told(facts: Mapping[str, Any]) -> web.Response:
+    return web.Response(text=json.dumps(facts, default=str) + "\n", content_type="application/json")
 
 
 def _listener(path: Path) -> socket.socket:

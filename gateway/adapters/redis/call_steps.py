@@ -1,4 +1,8 @@
-"""The steps of a call: each is one function call, sent when it is called and not when it is awaited."""
+"""The steps of a call: each is one function call, sent when it is called and not when it is awaited.
+
+Those that a gateway decides on are ``fenced`` where the key is an OwnersKey and the call has a new owner; an answer and
+a settle are not, which tell what has happened (``lua/leases.lua``).
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -50,7 +54,8 @@ class CallSteps(Server):
         validity = wire.checked_amount(validity_ms, 1)
         words = (key.call_id, validity, *wire.meta_words(meta), *wire.curb_words(curbs, is_ask=True))
         offer = wire.offer_words(ladder, pool, fair=fair, is_first=True)
-        return self._function("reserve", wire.ask_keys(key, curbs), *words, *offer, read=wire.read_grant)
+        fence = wire.fence_words(key)
+        return self._function("reserve", wire.ask_keys(key, curbs), *words, *offer, *fence, read=wire.read_grant)
 
     def note_refusal(self, key: CallKey, reason: Reason, meta: str, curbs: Curbs) -> Awaitable[bool]:
         """Keep, and count, what was refused without asking the ledger. True when the outbox has something.
@@ -90,7 +95,8 @@ class CallSteps(Server):
         words = (key.call_id, number, committed, wire.checked_amount(validity_ms, 1))
         restraints = wire.curb_words(curbs, is_ask=False)
         offer = wire.offer_words(ladder, pool, fair=fair, is_first=False)
-        return self._function("extend", keys, *words, *restraints, *offer, read=wire.read_grant)
+        fence = wire.fence_words(key)
+        return self._function("extend", keys, *words, *restraints, *offer, *fence, read=wire.read_grant)
 
     def shrink(
         self,
@@ -110,8 +116,8 @@ class CallSteps(Server):
         keys = wire.call_keys(wire.checked_call(key))
         words = (wire.checked_amount(step, 1), wire.checked_amount(committed_micros), wire.checked_amount(seconds, 1))
         rest = map(wire.checked_amount, (total_micros, included_seconds))
-        validity = wire.checked_amount(validity_ms, 1)
-        return self._function("shrink", keys, key.call_id, *words, *rest, validity, read=wire.read_grant)
+        validity, fence = wire.checked_amount(validity_ms, 1), wire.fence_words(key)
+        return self._function("shrink", keys, key.call_id, *words, *rest, validity, *fence, read=wire.read_grant)
 
     def register(
         self,
@@ -140,8 +146,8 @@ class CallSteps(Server):
         taken = ("" if pool is None else wire.pool_name(pool), wire.checked_amount(included_seconds))
         answered = (wire.checked_text(leg), wire.checked_amount(answered_at_ms), wire.checked_amount(validity_ms, 1))
         words = (wire.checked_amount(step), granted, total, *taken, *answered, *wire.meta_words(meta))
-        restraints = wire.curb_words(curbs, is_ask=False)
-        return self._function("register", keys, key.call_id, *words, *restraints, read=_nothing)
+        restraints, fence = wire.curb_words(curbs, is_ask=False), wire.fence_words(key)
+        return self._function("register", keys, key.call_id, *words, *restraints, *fence, read=_nothing)
 
     def settle(
         self,
@@ -174,7 +180,8 @@ class CallSteps(Server):
         Rejected: ``bad_state`` when the call was answered or settled; ``unknown_account``.
         """
         keys = wire.call_keys(wire.checked_call(key))
-        return self._function("release", keys, key.call_id, self._kept_ms, read=wire.read_settled)
+        fence = wire.fence_words(key)
+        return self._function("release", keys, key.call_id, self._kept_ms, *fence, read=wire.read_settled)
 
     def doubt(self, key: CallKey) -> Awaitable[None]:
         """Mark an expired, unanswered reservation as in doubt; any other call stays as it is."""

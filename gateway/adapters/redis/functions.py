@@ -22,6 +22,7 @@ _PARTS: Final = (
     "recharge",
     "outbox",
     "mail",
+    "leases",
     "register",
 )
 

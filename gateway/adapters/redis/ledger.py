@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
+from gateway.adapters.redis.leases import LeaseSteps
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
 from gateway.adapters.redis.mail import MailBoxes
 from gateway.adapters.redis.news import News, follow
@@ -31,10 +32,10 @@ from gateway.ports import (
 _CALLS_AT_ONCE: Final = 256  # read by one function call, in which the server does nothing else
 
 
-class RedisLedger(RechargeSteps, OutboxSteps, MailBoxes):
+class RedisLedger(RechargeSteps, OutboxSteps, MailBoxes, LeaseSteps):
     """Implements the ledger's side of ``gateway.ports``; see ``Server`` for how it is made.
 
-    That is ``Ledger``, ``JournalReader``, ``Restraints``, ``RechargeBooks``, ``Outbox`` and ``MailBox``.
+    That is ``Ledger``, ``JournalReader``, ``Restraints``, ``RechargeBooks``, ``Outbox``, ``MailBox`` and ``Leases``.
     """
 
     # ------------------------------------------------------------------------------------------ the account

@@ -1,7 +1,7 @@
-"""What the ledger tells of its own accord: a tenant has more to spend, or one of its calls ran short.
+"""What the ledger tells of its own accord: a tenant has more to spend, one of its calls ran short, a lease is free.
 
 Messages may be lost, and nothing rests on them but speed: a final call asks once more by itself, and a call that ran
-short only gets less.
+short only gets less, and leases are looked at several times a second.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis import sentinel
+from gateway.adapters.redis.leases import LEASES_CHANNEL
 from gateway.adapters.redis.wire import is_tenant
-from gateway.ports import CreditRanShort, FundsCame
+from gateway.ports import CreditRanShort, FundsCame, LeaseGiven
 
 TOPUPS_CHANNEL: Final = "callgate:topups"
 SHORT_CHANNEL: Final = "callgate:short"
-_CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL)
-News = FundsCame | CreditRanShort
+_CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL, LEASES_CHANNEL)
+News = FundsCame | CreditRanShort | LeaseGiven
 
 _QUIET_SECONDS: Final = 10.0
 _SHORT: Final = re.compile(r"(\S+) (\S+) ([0-9]{1,16}) ([0-9]{1,16})")  # tenant, call, share, end
@@ -80,6 +81,8 @@ def _read(channel: bytes, text: str) -> News | None:
     """Read a message; None for one that makes no sense: anybody may publish."""
     if channel == TOPUPS_CHANNEL.encode():
         return FundsCame(text) if is_tenant(text) else None
+    if channel == LEASES_CHANNEL.encode():
+        return LeaseGiven()
     words = _SHORT.fullmatch(text)
     if words is None or not is_tenant(words[1]):
         return None

@@ -24,6 +24,7 @@ from gateway.ports import (
     LedgerRejected,
     OutboxEvent,
     OutboxState,
+    OwnersKey,
     Pool,
     Refused,
     Settled,
@@ -169,6 +170,11 @@ def pause_target(cli: str) -> str:
     if not known:
         raise LedgerRejected("bad_id", f"{cli[:80]!r} has no digit; name a caller by its number.")
     return cli_pause(known)
+
+
+def fence_words(key: CallKey) -> tuple[str, ...]:
+    """Say under which fence a step was decided on; nothing where nobody's lease matters."""
+    return (f"#{key.fence}",) if isinstance(key, OwnersKey) and key.fence else ()
 
 
 def checked_name(name: str) -> str:

@@ -88,6 +88,7 @@ class Office:
             boards={"pbx1": self.house.board},
             limits=self.limits,
             events=self.ledger,
+            leases=self.ledger,
             reload=self._reload,
         )
         self.keyring = keyring(self.mine)

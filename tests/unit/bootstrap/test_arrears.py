@@ -38,4 +38,4 @@ async def test_a_gateway_sends_what_waits_before_it_takes_calls_back(tmp_path: P
         assert (account.charges_micros, account.held_micros) == (9_000, 0)
         assert all(len(board) == 0 for board in gateway.boards.values())
         assert KEY not in gateway.arrears
-    assert list(settings.ledger.queue_dir.iterdir()) == []
+    assert list(settings.ledger.queue_dir.glob("*.json")) == []

@@ -184,6 +184,28 @@ RefusalFacts = answer(
     most=int,
     facts=dict[str, Any],
 )
+SwitchFacts = answer(
+    "Switch",
+    "A switch, and the gateway that owns it; null where none does.",
+    times="owned_since?",
+    switch=str,
+    owner=str | None,
+    heir=Annotated[str | None, Field(description="The gateway that it was given to, and that is about to take it.")],
+)
+GatewayFacts = answer(
+    "Gateway",
+    "A gateway that lives. It hears a switch while its links to it are up.",
+    gateway=str,
+    calls=Annotated[int, Field(ge=0, description="Live ones.")],
+    is_draining=bool,
+    hears=list[str],
+)
+SwitchList = answer(
+    "Switches",
+    "Who owns what, of all gateways on these books.",
+    items=list[SwitchFacts],  # type: ignore[valid-type]
+    gateways=list[GatewayFacts],  # type: ignore[valid-type]
+)
 EventFacts = answer("Event", "An event that waits.", times="at", event=str, type=str)
 DeadEventFacts = answer(
     "DeadEvent", "An event that was given up.", times="at given_up_at", event=str, type=str, why=str

@@ -13,6 +13,7 @@ from gateway.core.forecast import Forecast
 from gateway.core.guards import Guard
 from gateway.core.journal import ACCOUNTS, Entry
 from gateway.core.limits import Limit
+from gateway.core.ownership import View
 from gateway.core.quote import Quote
 from gateway.core.recharge import Mode, recharge_id
 from gateway.core.tenant import Tenant
@@ -273,6 +274,28 @@ def refusal(one: Refusal) -> Answer:
         used=one.used,
         most=one.most,
         facts=_memo(one.meta),
+    )
+
+
+def owners(view: View) -> Answer:
+    """Who owns which switch."""
+    switches = sorted((lease for lease in view.leases.values() if lease.switch), key=lambda lease: lease.name)
+    return answers.SwitchList.of(
+        items=[
+            answers.SwitchFacts.of(
+                switch=lease.switch,
+                owner=None if lease.is_free else lease.owner,
+                heir=lease.heir or None,
+                owned_since=None if lease.is_free else lease.fence,
+            )
+            for lease in switches
+        ],
+        gateways=[
+            answers.GatewayFacts.of(
+                gateway=one.name, calls=one.calls, is_draining=one.is_draining, hears=list(one.switches)
+            )
+            for one in sorted(view.members, key=lambda one: one.name)
+        ],
     )
 
 

@@ -293,7 +293,12 @@ async def show_outbox(visit: Visit) -> Answer:
     return facts.events(visit.tenant_id, await visit.desk.events(visit.tenant_id, visit.query.limit))
 
 
-# ------------------------------------------------------------------------------------------------------- the config
+# ---------------------------------------------------------------------------------------- the gateways, the config
+
+
+async def list_switches(visit: Visit) -> Answer:
+    """Who owns what."""
+    return facts.owners(await visit.desk.owners())
 
 
 async def reload(visit: Visit) -> Answer:

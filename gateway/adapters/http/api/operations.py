@@ -164,6 +164,10 @@ OPERATIONS: Final = (
         handlers.show_quote, answers.QuoteFacts, ("bad_amount",), query=asks.QuoteQuery,
     ),
     Operation(
+        "list_switches", READ, "/v1/switches", _read, "Which gateway owns which switch",
+        handlers.list_switches, answers.SwitchList, ("ledger_unavailable", "not_available"), is_global=True,
+    ),
+    Operation(
         "reload", "POST", "/v1/reload", _operate, "Put the config's files in force, whole or not at all",
         handlers.reload, answers.ReloadFacts, ("config_refused", "not_available"), is_global=True,
     ),

@@ -1,8 +1,8 @@
 #!lua name=callgate_2
 --[[
 The books of callgate, version 2: one function a step, each of them atomic. The files of this folder are one library,
-in the order words, books, lots, limits, offers, calls, steps, account, forecast, recharge, outbox, mail, register. The README
-beside them has the rules in prose.
+in the order words, books, lots, limits, offers, calls, steps, account, forecast, recharge, outbox, mail, leases, register.
+The README beside them has the rules in prose.
 
 Rules
   * Money is a whole number of micro-units. Lua's numbers are doubles, so nothing beyond 2^53 - 1 is let in, neither

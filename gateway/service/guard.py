@@ -1,0 +1,182 @@
+"""One PBX, for as long as this gateway is sure to own it.
+
+A process may stop at any instant (SIGSTOP, a machine that swaps, a loop that stalls) and go on seconds later, in the
+midst of whatever it did. So it is looked at before each action, and by the clock: it runs no code when the time is up.
+What cannot be done yet is not lost: a verdict waits until Redis has said whose the switch is, a cap is set again soon.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.core.facts import ChannelStatus
+from gateway.core.verdict import wants_ledger
+from gateway.ports import Switch, SwitchUnavailable, VerdictLate
+
+# A refusal for want of Redis' answer, which another gateway may have, is sent this long before its deadline.
+LAST_WORD_MS = 300
+
+
+@dataclass(slots=True)
+class Tenure:
+    """Whether this gateway has a switch, and under which fence. Without leases it always has, under none."""
+
+    is_held: bool = True
+    fence: int = 0
+    is_others: bool = False  # another gateway has it, and goes on with its calls
+
+
+@dataclass(slots=True)
+class Certainty:
+    """Whether Redis' last word still counts. Of a whole gateway: all its leases last as long as it is heard of.
+
+    ``until`` is counted from before the question was sent. A Redis that answers nobody gives nothing to others
+    either: who had a switch last goes on with it.
+    """
+
+    until: float = float("inf")
+    is_ledger_silent: bool = False
+    has_company: bool = False  # other gateways lived, when they were last heard of
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def is_sure(self) -> bool:
+        """Nobody else acts on what this gateway has."""
+        return self.clock() < self.until or self.is_ledger_silent
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A verdict that is not sent yet."""
+
+    send: Callable[[], "asyncio.Future[None]"]
+    written: "asyncio.Future[None]"
+    is_doubtful: bool
+    timer: asyncio.TimerHandle | None = field(default=None)
+
+
+class GuardedSwitch:
+    """Implements ports.Switch."""
+
+    def __init__(self, switch: Switch, tenure: Tenure, certainty: Certainty) -> None:
+        self._switch = switch
+        self._tenure = tenure
+        self._certainty = certainty
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def name(self) -> str:
+        """The switch's name in config."""
+        return self._switch.name
+
+    def now_ms(self) -> int:
+        """The PBX's clock."""
+        return self._switch.now_ms()
+
+    def write_verdict(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
+        """Send it, or keep it until this gateway is sure.
+
+        Who is cut off from Redis must not refuse what another gateway is about to allow: its refusals wait until Redis
+        says that nobody else will answer, or until shortly before the deadline. One that comes after the other's
+        verdict decides nothing.
+        """
+        self._check_held()
+        send = partial(self._switch.write_verdict, uniqueid, verdict, deadline_ms)
+        left_ms = deadline_ms - self.now_ms()
+        is_doubtful = self._certainty.has_company and wants_ledger(verdict)
+        if left_ms <= 0 or (self._certainty.is_sure and not is_doubtful):
+            return send()
+        waiting = _Waiting(send, asyncio.get_running_loop().create_future(), is_doubtful)
+        self._waiting.append(waiting)
+        if is_doubtful:
+            delay_seconds = max(0, left_ms - LAST_WORD_MS) / 1000
+            waiting.timer = asyncio.get_running_loop().call_later(delay_seconds, self._send, waiting)
+        return waiting.written
+
+    async def arm(self, leg: str, cut_at_ms: int) -> bool:
+        """As ports.Switch. Raises SwitchUnavailable while it is not sure."""
+        self._check()
+        return await self._switch.arm(leg, cut_at_ms)
+
+    async def warn(self, caller: str, sound: str) -> None:
+        """As ports.Switch. Raises SwitchUnavailable while it is not sure."""
+        self._check()
+        await self._switch.warn(caller, sound)
+
+    async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
+        """As ports.Switch. Raises SwitchUnavailable while it is not sure."""
+        self._check()
+        return await self._switch.hang_up(uniqueid, cause_q850)
+
+    async def status(self, uniqueid: str) -> ChannelStatus | None:
+        """As ports.Switch: to look harms nobody."""
+        return await self._switch.status(uniqueid)
+
+    async def dialled(self, status: ChannelStatus) -> str:
+        """As ports.Switch."""
+        return await self._switch.dialled(status)
+
+    async def channels(self) -> Sequence[ChannelStatus]:
+        """As ports.Switch."""
+        return await self._switch.channels()
+
+    # ----------------------------------------------------------------------------------------------- what waits
+
+    def go_on(self, *, is_told: bool) -> None:
+        """It is sure again: send what waits. ``is_told``: Redis has just said whose it is; else it is silent."""
+        for waiting in tuple(self._waiting):
+            if is_told or not waiting.is_doubtful:
+                self._send(waiting)
+
+    def forget(self) -> None:
+        """Another gateway has the switch: it sends its own verdicts."""
+        for waiting in self._take_all():
+            waiting.written.set_exception(self._not_ours())
+
+    def _send(self, waiting: _Waiting) -> None:
+        if waiting not in self._waiting:
+            return
+        self._waiting.remove(waiting)
+        self._end(waiting)
+        try:
+            sent = waiting.send()
+        except (VerdictLate, SwitchUnavailable) as error:
+            if not waiting.written.done():
+                waiting.written.set_exception(SwitchUnavailable(str(error)))
+        else:
+            sent.add_done_callback(partial(_tell, waiting.written))
+
+    def _take_all(self) -> list[_Waiting]:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            self._end(one)
+        return [one for one in waiting if not one.written.done()]
+
+    @staticmethod
+    def _end(waiting: _Waiting) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+
+    def _check_held(self) -> None:
+        if not self._tenure.is_held:
+            raise self._not_ours()
+
+    def _check(self) -> None:
+        self._check_held()
+        if not self._certainty.is_sure:
+            raise SwitchUnavailable(f"switch {self.name}: Redis has not said yet whether it is still this gateway's")
+
+    def _not_ours(self) -> SwitchUnavailable:
+        return SwitchUnavailable(f"switch {self.name}: another gateway has it")
+
+
+def _tell(written: "asyncio.Future[None]", sent: "asyncio.Future[None]") -> None:
+    if written.done() or sent.cancelled():
+        return
+    error = sent.exception()
+    if error is None:
+        written.set_result(None)
+    else:
+        written.set_exception(error)

@@ -1,0 +1,88 @@
+"""What a gateway that does not own a switch remembers of it: enough to go on as if it had listened all the time.
+
+The last seconds of all facts, and the legs that are dialled and not gone, since one that was dialled long ago may be
+answered in the very second in which its owner dies. Both are bounded; what is lost so is found by ``Status`` or by the
+CDR.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from gateway.core.call import Call
+from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Fact, LegAnswered, LegDialled, LinkUp
+
+MOST_FACTS = 20_000
+MOST_LEGS = 50_000
+
+
+class Recall:
+    """Of one switch. ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float], keep_seconds: float) -> None:
+        self._clock = clock
+        self._keep_seconds = keep_seconds
+        self._facts: deque[tuple[float, Fact]] = deque()
+        self._legs: dict[str, LegDialled] = {}
+
+    def note(self, fact: Fact) -> None:
+        """Remember it for a while."""
+        now = self._clock()
+        self._facts.append((now, fact))
+        if isinstance(fact, LegDialled):
+            if len(self._legs) >= MOST_LEGS:
+                del self._legs[next(iter(self._legs))]
+            self._legs[fact.leg] = fact
+        elif isinstance(fact, LinkUp) and fact.restarted:
+            self._legs.clear()
+        while self._facts[0][0] < now - self._keep_seconds or len(self._facts) > MOST_FACTS:
+            self._drop_oldest()
+
+    def waiting_asks(self) -> list[Ask]:
+        """Asks of which nothing was heard since, the oldest first. They may have got their verdict all the same."""
+        asks: dict[str, Ask] = {}
+        for fact in self._recent():
+            match fact:
+                case Ask():
+                    asks.pop(fact.uniqueid, None)
+                    asks[fact.uniqueid] = fact
+                case LegDialled():
+                    asks.pop(fact.caller, None)
+                case ChannelEnded() | AskSilenced():
+                    asks.pop(fact.uniqueid, None)
+                case _:
+                    pass
+        return list(asks.values())
+
+    def story_of(self, calls: Iterable[Call]) -> list[Fact]:
+        """What happened to these calls, in order: legs of those that nobody has answered yet, then how all went on.
+
+        A leg of an earlier ask of the same channel is none of this one's. Asks and the link itself are left out.
+        """
+        by_channel = {name: call for call in calls if not call.is_live for name in (call.caller, _linkedid(call))}
+        dialled = [leg for leg in self._legs.values() if _is_of(leg, by_channel)]
+        return [
+            *dialled,
+            *(fact for fact in self._recent() if isinstance(fact, LegAnswered | ChannelEnded | AskSilenced)),
+        ]
+
+    def has_restarted(self) -> bool:
+        """The PBX itself began anew within what is remembered."""
+        return any(isinstance(fact, LinkUp) and fact.restarted for fact in self._recent())
+
+    def _recent(self) -> list[Fact]:
+        oldest = self._clock() - self._keep_seconds
+        return [fact for at, fact in self._facts if at >= oldest]
+
+    def _drop_oldest(self) -> None:
+        _, fact = self._facts.popleft()
+        if isinstance(fact, ChannelEnded):  # not before: its answer and its end may still have to be told
+            self._legs.pop(fact.uniqueid, None)
+
+
+def _linkedid(call: Call) -> str:
+    return call.terms.ask.linkedid or call.caller
+
+
+def _is_of(fact: LegDialled, by_channel: Mapping[str, Call]) -> bool:
+    call = by_channel.get(fact.caller) or by_channel.get(fact.linkedid)
+    return call is not None and fact.at_ms >= call.terms.ask.at_ms

@@ -1,0 +1,88 @@
+"""What a gateway that listens remembers: bounded, and enough."""
+
+import pytest
+
+from gateway.core.call import State
+from gateway.core.facts import AskSilenced, ChannelEnded, Fact, LegAnswered, LinkUp
+from gateway.service import recall
+from gateway.service.recall import Recall
+from tests.unit.core import build
+
+from .pair import Clock
+
+CALLER, LEG = build.CALLER, build.LEG
+NONCE = build.ask().nonce
+AT_MS = build.ASKED_AT_MS
+
+
+def remembering(*facts: Fact) -> tuple[Recall, Clock]:
+    clock = Clock()
+    found = Recall(clock, 5.0)
+    for fact in facts:
+        found.note(fact)
+    return found, clock
+
+
+def test_an_ask_waits_until_something_is_heard_of_it() -> None:
+    """A leg, the end of its channel, the dialplan's own decision, another ask."""
+    ask = build.ask()
+    assert remembering(ask)[0].waiting_asks() == [ask]
+    ends = (build.dialled(), ChannelEnded(CALLER, 16, AT_MS), AskSilenced(CALLER, NONCE, False, AT_MS))
+    for end in ends:
+        assert remembering(ask, end)[0].waiting_asks() == []
+    newer = build.ask(nonce="778")
+    assert remembering(ask, newer)[0].waiting_asks() == [newer]
+
+
+def test_an_ask_is_forgotten_after_its_time() -> None:
+    """Its dialplan has gone on long ago."""
+    found, clock = remembering(build.ask())
+    clock.now += 5.1
+    assert found.waiting_asks() == []
+
+
+def test_a_story_begins_with_the_leg_however_long_it_rang() -> None:
+    """Then the answer and the end, in order."""
+    found, clock = remembering(build.dialled())
+    call = build.call()
+    call.state = State.RESERVED
+    clock.now += 60
+    since = [LegAnswered(LEG, AT_MS + 60_000), ChannelEnded(LEG, 16, AT_MS + 60_500)]
+    for fact in since:
+        found.note(fact)
+    assert found.story_of([call]) == [build.dialled(), *since]
+
+
+def test_a_leg_of_an_earlier_ask_of_the_same_channel_is_none_of_this_ones() -> None:
+    """An IVR asks more than once."""
+    found, _ = remembering(build.dialled())
+    call = build.call()
+    later = build.ask(at_ms=AT_MS + 10_000)
+    object.__setattr__(call.terms, "ask", later)
+    call.state = State.RESERVED
+    assert found.story_of([call]) == []
+
+
+def test_a_leg_that_is_gone_is_forgotten_once_its_end_was_told_to_all() -> None:
+    """Not before: its answer and its end may still be told together."""
+    found, clock = remembering(build.dialled(), ChannelEnded(LEG, 16, AT_MS + 100))
+    assert LEG in found._legs
+    clock.now += 6
+    found.note(ChannelEnded("x", 16, AT_MS))
+    assert LEG not in found._legs
+
+
+def test_a_pbx_that_began_anew_has_no_legs() -> None:
+    """And says so for as long as it is remembered."""
+    found, clock = remembering(build.dialled(), LinkUp(restarted=True))
+    assert (found.has_restarted(), found._legs) == (True, {})
+    clock.now += 6
+    assert not found.has_restarted()
+
+
+def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever floods it pushes out the oldest."""
+    monkeypatch.setattr(recall, "MOST_FACTS", 10)
+    monkeypatch.setattr(recall, "MOST_LEGS", 10)
+    found, _ = remembering(*(build.dialled(f"leg{number}") for number in range(100)))
+    assert (len(found._facts), len(found._legs), "leg99" in found._legs) == (10, 10, True)
