@@ -216,6 +216,13 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
 )  # fmt: skip
 
 
+def scenes(*sample: Callable[[Stage], None]) -> pytest.MarkDecorator:
+    """All of them; those that are not in the sample are of the long form."""
+    marks = {scene: () if scene in sample else (pytest.mark.full,) for scene in SCENES}
+    params = [pytest.param(scene, marks=marks[scene], id=scene.__name__) for scene in SCENES]
+    return pytest.mark.parametrize("scene", params)
+
+
 def carried(far: Carrier) -> SipCall:
     """The one call that the carrier counted, once it is over."""
     wait_for(lambda: far.calls and far.calls[0].bye, 5, "a BYE at the carrier")
@@ -229,7 +236,7 @@ def check(record: dict[str, Any], call: SipCall, scene: str) -> None:
     assert abs(record["billsec"] - call.talked_seconds) <= WITHIN_SECONDS
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+@scenes(blind_by_refer, attended_by_refer, forward_by_302, parked, local)
 def test_a_leg_that_was_moved_is_charged_for_what_the_carrier_counts(
     stage: Stage, scene: Callable[[Stage], None]
 ) -> None:
@@ -244,7 +251,7 @@ def test_a_leg_that_was_moved_is_charged_for_what_the_carrier_counts(
     assert stage.gate.balance("acme")["held_micros"] == 0
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+@scenes(attended_by_refer, local_with_the_ask_before, picked_up)
 def test_a_leg_that_was_moved_is_cut_where_its_money_ends(stage: Stage, scene: Callable[[Stage], None]) -> None:
     """Its cap stands, and was extended after the move."""
     stage.gate.top_up("acme", f"{SHORT_SECONDS / 10:.2f}")

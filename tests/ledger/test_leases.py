@@ -174,6 +174,7 @@ async def test_the_fence_is_higher_than_one_that_a_fail_over_lost(two: Sequence[
     east, west = two
     first = await east.turn(Wish.OWN)
     await east.ledger.pipe.call("HDEL", "cg:{@gateways}:leases", east.wanted)
+    await asyncio.sleep(0.01)  # a fail-over takes longer than a millisecond
     second = await west.turn(Wish.OWN)
     assert second.is_mine
     assert second.fence > first.fence
