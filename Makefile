@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
+.PHONY: help demo test test-full bench soak bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -22,6 +22,7 @@ help:
 	@echo 'make test         linters, types, and the tests in their short form (CALLGATE_LAB=auto|required|off)'
 	@echo 'make test-full    the same with every long test'
 	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
+	@echo 'make soak         half an hour at half the load: what is left of it in memory, files and keys'
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
 	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
 	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
@@ -62,6 +63,9 @@ coverage: setup
 
 bench: lab
 	$(BIN)/python -m tests.load.bench $(ARGS)
+
+soak: lab
+	$(BIN)/python -m tests.load.soak $(ARGS)
 
 bench-rating: setup
 	$(BIN)/python -m tests.load.bench_rating

@@ -146,7 +146,7 @@ def main() -> int:
     if root is None or problem is not None:
         print(f"no lab: {problem}", file=sys.stderr)
         return 3
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop_in_order)
     base = Plan.quick() if words.quick else Plan()
     given = {name: value for name in ("runs", "sweeps") if (value := getattr(words, name)) is not None}
     result = bench(root, Plan(**{**asdict(base), **given}))
@@ -157,7 +157,7 @@ def main() -> int:
     return 0
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def stop_in_order(number: int, _frame: FrameType | None) -> None:
     """SIGTERM unwinds, so that what was started is ended."""
     sys.exit(128 + number)
 

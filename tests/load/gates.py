@@ -106,7 +106,7 @@ class Callgate(Gate):
     def __init__(self, asterisk: Asterisk, folder: Path) -> None:
         tenant = tenant_toml(TENANT, quantum_seconds=QUANTUM_SECONDS, extend_lead_ms=EXTEND_LEAD_MS)
         self._gateway = GatewayProcess(folder, asterisk, "embedded", {TENANT: tenant})
-        self._url = embedded_url(folder / ".callgate/redis")  # the default, from the config folder
+        self.url = embedded_url(folder / ".callgate/redis")  # the default, from the config folder
         self._records_seen = 0
         self._server_pid = 0
         self.server_version = ""
@@ -114,7 +114,7 @@ class Callgate(Gate):
     def __enter__(self) -> Self:
         try:
             self._gateway.start()
-            with Redis.from_url(self._url) as client:
+            with Redis.from_url(self.url) as client:
                 facts = client.info("server")
             self._server_pid = int(facts["process_id"])
             self.server_version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version', '')}".strip()
