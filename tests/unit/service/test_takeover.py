@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.call import State
+from gateway.core.events import QuotaOver
 from gateway.core.facts import ChannelEnded, LegAnswered, LinkDown, LinkUp
 from gateway.core.ownership import Role
 from gateway.service import guard
@@ -377,3 +378,70 @@ async def test_a_standby_that_is_told_of_everything_does_nothing(pair: Pair) -> 
     await answered(pair)
     assert (len(pair.west.board), pair.west.tally.decisions, pair.west.tally.faults) == (0, [], [])
     assert pair.house.books.sent.count("reserve") == 1
+
+
+# ------------------------------------------------------------------------------------- one alone cannot reach Redis
+
+
+def capped_seconds(pair: Pair) -> int:
+    """When the PBX is to end the call, in seconds from its answer."""
+    return round((pair.house.switch.living[LEG].hangup_at_ms - ANSWERED_AT_MS) / 1000)
+
+
+async def east_is_cut_off(pair: Pair) -> None:
+    """East alone hears nothing of Redis; west has the switch, and has extended the call."""
+    await answered(pair)
+    pair.leases.cut_off = {"east"}
+    pair.clock.now += 0.7
+    await pair.west.owns()
+    (session,) = pair.west.board
+    await until(lambda: session.call.is_cap_known)
+    await pair.house.quota_low(session, ANSWERED_AT_MS + 57_000)
+    await until(lambda: capped_seconds(pair) == 120)
+    for _ in range(2):
+        await pair.east.turn()
+
+
+async def test_who_is_cut_off_ends_no_call_that_the_new_owner_has_extended(pair: Pair) -> None:
+    """By all that it knows the call has outlived its cap; it lets go of it when it hears whose it is."""
+    await east_is_cut_off(pair)
+    (session,) = pair.east.board
+    session._up_at = -1e9
+    pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
+    session.tell(QuotaOver(pair.house.switch.clock_ms))
+    await settled_down()
+    assert pair.house.switch.ended == []
+    pair.leases.cut_off = set()
+    await pair.east.turn()
+    await settled_down()
+    assert (pair.house.switch.ended, len(pair.east.board)) == ([], 0)
+
+
+async def test_who_is_cut_off_takes_nothing_from_a_cap_that_the_new_owner_has_set(pair: Pair) -> None:
+    """Its own look at the legs finds another cap than it set; where there is none, it sets its own."""
+    await east_is_cut_off(pair)
+    (session,) = pair.east.board
+    session.keep_cap(pair.house.switch.living[LEG].hangup_at_ms)
+    await settled_down()
+    assert capped_seconds(pair) == 120
+    pair.house.switch.lives(LEG, is_up=True)
+    session.keep_cap(0)
+    await until(lambda: capped_seconds(pair) == 60)
+
+
+async def test_a_leg_that_was_to_be_ended_while_redis_was_silent_is_ended_after_it(pair: Pair) -> None:
+    """Redis was silent to all: nobody else has extended the call."""
+    await answered(pair)
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 0.7
+    for _ in range(2):
+        await pair.east.turn()
+    (session,) = pair.east.board
+    session._up_at = -1e9
+    pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
+    session.tell(QuotaOver(pair.house.switch.clock_ms))
+    await settled_down()
+    assert pair.house.switch.ended == []
+    pair.leases.cut_off = set()
+    await pair.east.turn()
+    await until(lambda: pair.house.switch.ended == [LEG])
