@@ -99,6 +99,10 @@ class Post:
             or (self.role is Role.HANDING and not is_ask)
         ):
             self.board.handle(fact)
+        elif isinstance(fact, LinkDown):
+            self.board.link_lost_at_ms = self.board.world.switch.now_ms()
+        elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
+            self.board.link_lost_at_ms = 0
 
     # ------------------------------------------------------------------------------------------------- what Redis says
 

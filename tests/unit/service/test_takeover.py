@@ -150,6 +150,31 @@ async def test_a_pbx_that_began_anew_meanwhile_has_none_of_its_calls(pair: Pair)
     assert (await pair.house.balance()).held_micros == 0
 
 
+async def test_a_pbx_that_began_anew_ends_its_calls_when_it_fell_silent_not_at_an_outage_of_before(pair: Pair) -> None:
+    """East lost its link as the owner, gave the switch away, and has it again when the PBX has begun anew."""
+    house, east, west = pair.house, pair.east, pair.west
+    east.post.handle(LinkDown("a cable"))
+    east.ownership.is_draining = True
+    await east.turn()
+    await until(lambda: east.post.is_given)
+    await east.turn()
+    await west.owns()
+    east.post.handle(LinkUp(restarted=False))
+    east.ownership.resume()
+    await answered(pair)
+    pair.clock.now += 60
+    house.switch.clock_ms = ANSWERED_AT_MS + 20_000
+    pair.tell(LinkDown("it fell"))
+    house.switch.living.clear()
+    house.switch.clock_ms = ANSWERED_AT_MS + 25_000
+    west.stop()
+    pair.deaf.add(west)
+    pair.tell(LinkUp(restarted=True))
+    await east.owns()
+    await until(lambda: len(east.board) == 0)
+    assert [(record.outcome, record.billsec) for record in east.tally.records] == [("estimated", 20)]
+
+
 # --------------------------------------------------------------------------------------- the owner was only stopped
 
 
