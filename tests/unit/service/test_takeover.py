@@ -308,6 +308,33 @@ async def test_an_owner_whose_redis_is_silent_goes_on(pair: Pair) -> None:
     await until(lambda: len(pair.house.switch.armed) == 1)
 
 
+async def test_when_redis_is_back_the_last_owner_is_waited_for(pair: Pair) -> None:
+    """What it lent meanwhile is known to it alone: who comes first has the switch only if nobody else comes."""
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 5
+    for site in (pair.east, pair.west):
+        await site.turn()
+        await site.turn()
+    pair.leases.cut_off = set()
+    await pair.west.turn()
+    pair.clock.now += 0.5
+    await pair.west.turn()
+    await pair.east.turn()
+    assert (pair.east.post.role, pair.west.post.role) == (Role.OWNER, Role.STANDBY)
+
+
+async def test_an_owner_that_does_not_come_back_with_redis_is_not_waited_for_long(pair: Pair) -> None:
+    """It died together with it."""
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 5
+    await pair.west.turn()
+    pair.leases.cut_off = set()
+    await pair.west.turn()
+    pair.clock.now += 0.9
+    await pair.west.turn()
+    assert pair.west.post.role is not Role.STANDBY
+
+
 async def test_a_verdict_that_waits_is_sent_when_redis_is_found_to_be_silent(pair: Pair) -> None:
     """Its money is held: whoever else could answer cannot take the switch."""
     pair.leases.cut_off = {"east", "west"}
