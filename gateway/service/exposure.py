@@ -5,12 +5,12 @@ registered before calls are taken back, so that they are taken back as any other
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import structlog
 
-from gateway.core.call import Call
+from gateway.core.call import Call, State
 from gateway.core.curbs import NO_CURBS
 from gateway.core.effects import Borrow
 from gateway.core.events import Exposed, NotExposed
@@ -24,6 +24,9 @@ from rating import format_amount
 
 log = structlog.get_logger(__name__)
 
+# Until what was lent to a call that another gateway has by now is registered: its owner first extends the call from
+# what it read in the books.
+LEFT_SECONDS = 2.0
 AT_ONCE = 256  # registrations of a start; the ledger's pipe is bounded
 
 
@@ -37,6 +40,7 @@ class Exposures:
         self._kept: dict[CallKey, Lent] = {}  # as they are on disk, or soon will be
         self._writing: set[CallKey] = set()
         self._used_up: set[str] = set()  # tenants of whom it was told
+        self._leaving: dict[CallKey, asyncio.Task[None]] = {}
         self.granted = 0  # times that something was lent
         self.refused = 0  # times that nothing was left
 
@@ -61,6 +65,11 @@ class Exposures:
         self._kept[key] = lent
         try:
             await self._store.keep(lent)
+        except asyncio.CancelledError:  # another gateway has the call: it decides the ask
+            self._writing.discard(key)
+            if call.state is State.ASKED:
+                self.drop(key)
+            raise
         except OSError as error:
             self._watch.fault("exposure")
             log.error(
@@ -113,6 +122,27 @@ class Exposures:
             log.warning(
                 "exposure.over", tenant=key.tenant, meaning="all that was granted on exposure is booked, or unused"
             )
+
+    async def hand_over(self, ledger: Ledger, keys: Iterable[CallKey]) -> None:
+        """Have in the books what was lent to these calls, for who has them next. Raises LedgerUnavailable."""
+        for key in [key for key in keys if key in self._kept and key not in self._writing]:
+            await self._register(ledger, self._kept[key])
+            self.drop(key)
+
+    def leave(self, ledger: Ledger, key: CallKey) -> None:
+        """Another gateway has the call, and does not know what was lent: it is booked from here."""
+        if key in self._kept and key not in self._writing and key not in self._leaving:
+            task = asyncio.get_running_loop().create_task(self._book(ledger, key), name="callgate-lent")
+            self._leaving[key] = task
+            task.add_done_callback(lambda _: self._leaving.pop(key, None))
+
+    async def _book(self, ledger: Ledger, key: CallKey) -> None:
+        while key in self._kept:  # its own steps may book it meanwhile
+            await asyncio.sleep(LEFT_SECONDS)
+            try:
+                await self.hand_over(ledger, (key,))
+            except LedgerUnavailable as error:
+                log.warning("exposure.not_booked_yet", call=key.call_id, problem=str(error))
 
     async def load(self, ledger: Ledger, settling: Arrears | tuple[()] = ()) -> None:
         """Register what an earlier process lent. ``settling``: calls whose settle still waits, and does that.

@@ -6,6 +6,7 @@ What cannot be done yet is not lost: a verdict waits until Redis has said whose 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from functools import partial
 
 from gateway.core.facts import ChannelStatus
 from gateway.core.verdict import wants_ledger
-from gateway.ports import Switch, SwitchUnavailable, VerdictLate
+from gateway.ports import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 
 # A refusal for want of Redis' answer, which another gateway may have, is sent this long before its deadline.
 LAST_WORD_MS = 300
+# Who is told to hang up waits so long for Redis' word, and is then told to try again.
+WORD_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -46,6 +49,11 @@ class Certainty:
         """Nobody else acts on what this gateway has."""
         return self.clock() < self.until or self.is_ledger_silent
 
+    @property
+    def is_contested(self) -> bool:
+        """It may be that Redis is silent to this gateway alone, and another one goes on with its calls."""
+        return self.is_ledger_silent and self.has_company
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
@@ -65,6 +73,7 @@ class GuardedSwitch:
         self._tenure = tenure
         self._certainty = certainty
         self._waiting: list[_Waiting] = []
+        self._has_word = asyncio.Event()  # Redis has said whose the switch is
 
     @property
     def name(self) -> str:
@@ -96,7 +105,14 @@ class GuardedSwitch:
         return waiting.written
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
-        """As ports.Switch. Raises SwitchUnavailable while it is not sure."""
+        """As ports.Switch. Raises SwitchUnavailable while it is not sure.
+
+        A later cap may be that of a new owner, which has extended the call: who may be the only one to whom Redis is
+        silent takes nothing from it.
+        """
+        self._check()
+        if self._certainty.is_contested and await self._is_capped_later(leg, cut_at_ms):
+            return True
         self._check()
         return await self._switch.arm(leg, cut_at_ms)
 
@@ -106,8 +122,20 @@ class GuardedSwitch:
         await self._switch.warn(caller, sound)
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
-        """As ports.Switch. Raises SwitchUnavailable while it is not sure."""
+        """As ports.Switch. Raises SwitchUnavailable while it is not sure.
+
+        A call that is not paid for, so far as is known here, may be paid for by a new owner: it is ended when Redis has
+        said that there is none.
+        """
         self._check()
+        if self._certainty.is_contested:
+            self._has_word.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WORD_SECONDS):
+                    await self._has_word.wait()
+            self._check()
+            if self._certainty.is_contested:
+                raise self._not_said()
         return await self._switch.hang_up(uniqueid, cause_q850)
 
     async def status(self, uniqueid: str) -> ChannelStatus | None:
@@ -126,12 +154,15 @@ class GuardedSwitch:
 
     def go_on(self, *, is_told: bool) -> None:
         """It is sure again: send what waits. ``is_told``: Redis has just said whose it is; else it is silent."""
+        if is_told:
+            self._has_word.set()
         for waiting in tuple(self._waiting):
             if is_told or not waiting.is_doubtful:
                 self._send(waiting)
 
     def forget(self) -> None:
         """Another gateway has the switch: it sends its own verdicts."""
+        self._has_word.set()
         for waiting in self._take_all():
             waiting.written.set_exception(self._not_ours())
 
@@ -166,7 +197,17 @@ class GuardedSwitch:
     def _check(self) -> None:
         self._check_held()
         if not self._certainty.is_sure:
-            raise SwitchUnavailable(f"switch {self.name}: Redis has not said yet whether it is still this gateway's")
+            raise self._not_said()
+
+    async def _is_capped_later(self, leg: str, cut_at_ms: int) -> bool:
+        try:
+            status = await self._switch.status(leg)
+        except ListNotWhole as error:
+            raise SwitchUnavailable(str(error)) from error
+        return status is not None and status.hangup_at_ms > cut_at_ms
+
+    def _not_said(self) -> SwitchUnavailable:
+        return SwitchUnavailable(f"switch {self.name}: Redis has not said yet whether it is still this gateway's")
 
     def _not_ours(self) -> SwitchUnavailable:
         return SwitchUnavailable(f"switch {self.name}: another gateway has it")

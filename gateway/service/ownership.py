@@ -6,7 +6,8 @@ Redis' clock; by its own clock they end sooner, since that counts from before th
 - A gateway that lives alone is heard of more seldom, and waited for longer: there is nobody to wait. The first turn of
   another one ends that.
 - Redis that answers nobody: who had a switch goes on with it (Certainty). Two questions in a row must fail for that, as
-  the first may have waited in a process that was itself stopped.
+  the first may have waited in a process that was itself stopped. When it is back, its last owner is waited for: it has
+  the calls, and what it lent them.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ ARCHIVE_PATIENCE_MS = 600_000
 HAND_OVER_SECONDS = 5.0
 LOOK_SECONDS = 0.01
 FAILURES_OF_SILENCE = 2
+# When Redis is back, the last owner is heard of again within a lease and a retry.
+LAST_OWNER_FACTOR = 1.25
 
 
 class Ownership:
@@ -64,6 +67,7 @@ class Ownership:
         self._changed_at = clock()
         self._ttl_ms = lease_ms
         self._failures = 0
+        self._patient_until = 0.0  # what another had last is left to it
         self._is_first = True
         self._was_twin = False
         self._woken = asyncio.Event()
@@ -130,6 +134,8 @@ class Ownership:
                 post.guard.go_on(is_told=is_told)
 
     def _take(self, view: View, sent_at: float) -> None:
+        if self._failures:
+            self._patient_until = self._clock() + self._lease_ms * LAST_OWNER_FACTOR / 1000
         self._failures, self._is_first = 0, False
         self._tell_twin(view)
         before = {name for name, lease in self.view.leases.items() if lease.is_mine}
@@ -187,8 +193,14 @@ class Ownership:
         )
 
     def _carried_out(self, want: Want) -> Want:
-        """A switch is given once it is finished; until then it is kept, and not taken back from who got it."""
+        """A switch is given once it is finished; until then it is kept, and not taken back from who got it.
+
+        After a silence of Redis none is taken at once from its last owner.
+        """
         post = self.posts[want.name.removeprefix(SWITCH)]
+        is_anothers = not post.lease.is_mine and post.lease.owner != ""
+        if want.wish is Wish.OWN and is_anothers and (self._failures or self._clock() < self._patient_until):
+            return replace(want, wish=Wish.LOOK)
         if want.wish is not Wish.GIVE:
             return want
         post.hand_over()

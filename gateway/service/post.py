@@ -99,6 +99,10 @@ class Post:
             or (self.role is Role.HANDING and not is_ask)
         ):
             self.board.handle(fact)
+        elif isinstance(fact, LinkDown):
+            self.board.link_lost_at_ms = self.board.world.switch.now_ms()
+        elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
+            self.board.link_lost_at_ms = 0
 
     # ------------------------------------------------------------------------------------------------- what Redis says
 
@@ -210,5 +214,15 @@ class Post:
         deadline = self._clock() + FINISH_SECONDS
         while self._clock() < deadline and any(one.call.state is State.ASKED for one in self.board):  # noqa: ASYNC110
             await asyncio.sleep(FINISH_LOOK_SECONDS)
+        await self._hand_over_lent()
         self._task = None  # it ends by itself: letting go is not to cancel it
         self._go(Turn.FINISHED)
+
+    async def _hand_over_lent(self) -> None:
+        """The heir knows of a call what is in the books."""
+        world, keys = self.board.world, [session.key for session in self.board if session.call.was_lent]
+        try:
+            async with asyncio.timeout(FINISH_SECONDS):
+                await world.exposures.hand_over(world.ledger, keys)
+        except (LedgerUnavailable, TimeoutError) as error:
+            log.warning("exposure.not_handed_over", switch=self.name, problem=str(error) or "no answer in time")

@@ -193,6 +193,7 @@ class Session:
         self._lane.leave()
         for task in self._tasks:
             task.cancel()
+        self._world.exposures.leave(self._world.ledger, self.key)
 
     def rearm(self, hangup_at_ms: int) -> None:
         """Set the cap and the alarm of a live call anew, after a gap: the PBX ends it then, 0 for no cap."""

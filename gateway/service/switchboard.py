@@ -266,6 +266,7 @@ class Switchboard:
         for known in (self._by_caller, self._by_linkedid, self._by_leg, self._by_tenant):
             known.clear()
         self._sessions.clear()
+        self._of_before_gap.clear()
         for session in sessions:
             session.leave()
             if session.call.state is State.ASKED:

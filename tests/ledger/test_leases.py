@@ -93,6 +93,7 @@ async def test_what_is_given_is_kept_for_whom_it_is_given_to(ledger: RedisLedger
     east, west = two
     third = Gateway(ledger, "third", "t1", east.wanted.removeprefix("switch:"))
     first = await east.turn(Wish.OWN)
+    await west.turn(Wish.LOOK)
     given = await east.turn(Wish.GIVE, heir=west.name)
     assert (given.owner, given.is_mine, given.heir) == ("", False, west.name)
     assert not (await third.turn(Wish.OWN)).is_mine
@@ -106,6 +107,7 @@ async def test_what_is_given_to_one_that_does_not_come_is_free_after_a_lease(two
     """A gateway can die between being chosen and taking."""
     east, west = two
     await east.turn(Wish.OWN)
+    await west.turn(Wish.LOOK)
     await east.turn(Wish.GIVE, heir=west.name, ms=SHORT_MS)
     await asyncio.sleep(SHORT_MS / 1000 + 0.02)
     assert (await east.turn(Wish.OWN)).is_mine
@@ -187,6 +189,29 @@ async def test_a_fence_never_falls_though_the_clock_does(two: Sequence[Gateway])
     ahead = await east.ledger.now_ms("acme") + 3_600_000
     await east.ledger.pipe.call("HSET", "cg:{@gateways}:leases", east.wanted, f"gone x {ahead} - 0")
     assert (await west.turn(Wish.OWN)).fence == ahead + 1
+
+
+async def test_an_owner_that_died_before_the_clock_fell_is_not_waited_for_until_it_has_caught_up(
+    two: Sequence[Gateway],
+) -> None:
+    """A replica whose clock is an hour behind, on the machine that is left: a lease lasts no longer than it was for."""
+    east, west = two
+    await east.turn(Wish.OWN, ms=SHORT_MS)
+    ahead = await east.ledger.now_ms("acme") + 3_600_000
+    await east.ledger.pipe.call("HSET", "cg:{@gateways}:members", east.name, f"e1 {ahead} {SHORT_MS} 0 0 ")
+    assert (await west.turn(Wish.OWN)).left_ms <= SHORT_MS
+    await asyncio.sleep(2 * SHORT_MS / 1000)
+    assert (await west.turn(Wish.OWN)).is_mine
+
+
+async def test_what_is_kept_for_an_heir_that_died_is_anybodys(two: Sequence[Gateway]) -> None:
+    """Though the clock fell, and the time for which it is kept seems long."""
+    east, west = two
+    await east.turn(Wish.OWN)
+    await west.turn(Wish.LOOK, ms=1)
+    await east.turn(Wish.GIVE, heir=west.name)
+    await asyncio.sleep(0.01)
+    assert (await east.turn(Wish.OWN)).is_mine
 
 
 # ------------------------------------------------------------------------------------------------- steps and fences

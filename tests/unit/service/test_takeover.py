@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.call import State
+from gateway.core.events import QuotaOver
 from gateway.core.facts import ChannelEnded, LegAnswered, LinkDown, LinkUp
 from gateway.core.ownership import Role
 from gateway.service import guard
@@ -149,6 +150,31 @@ async def test_a_pbx_that_began_anew_meanwhile_has_none_of_its_calls(pair: Pair)
     assert (await pair.house.balance()).held_micros == 0
 
 
+async def test_a_pbx_that_began_anew_ends_its_calls_when_it_fell_silent_not_at_an_outage_of_before(pair: Pair) -> None:
+    """East lost its link as the owner, gave the switch away, and has it again when the PBX has begun anew."""
+    house, east, west = pair.house, pair.east, pair.west
+    east.post.handle(LinkDown("a cable"))
+    east.ownership.is_draining = True
+    await east.turn()
+    await until(lambda: east.post.is_given)
+    await east.turn()
+    await west.owns()
+    east.post.handle(LinkUp(restarted=False))
+    east.ownership.resume()
+    await answered(pair)
+    pair.clock.now += 60
+    house.switch.clock_ms = ANSWERED_AT_MS + 20_000
+    pair.tell(LinkDown("it fell"))
+    house.switch.living.clear()
+    house.switch.clock_ms = ANSWERED_AT_MS + 25_000
+    west.stop()
+    pair.deaf.add(west)
+    pair.tell(LinkUp(restarted=True))
+    await east.owns()
+    await until(lambda: len(east.board) == 0)
+    assert [(record.outcome, record.billsec) for record in east.tally.records] == [("estimated", 20)]
+
+
 # --------------------------------------------------------------------------------------- the owner was only stopped
 
 
@@ -282,6 +308,33 @@ async def test_an_owner_whose_redis_is_silent_goes_on(pair: Pair) -> None:
     await until(lambda: len(pair.house.switch.armed) == 1)
 
 
+async def test_when_redis_is_back_the_last_owner_is_waited_for(pair: Pair) -> None:
+    """What it lent meanwhile is known to it alone: who comes first has the switch only if nobody else comes."""
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 5
+    for site in (pair.east, pair.west):
+        await site.turn()
+        await site.turn()
+    pair.leases.cut_off = set()
+    await pair.west.turn()
+    pair.clock.now += 0.5
+    await pair.west.turn()
+    await pair.east.turn()
+    assert (pair.east.post.role, pair.west.post.role) == (Role.OWNER, Role.STANDBY)
+
+
+async def test_an_owner_that_does_not_come_back_with_redis_is_not_waited_for_long(pair: Pair) -> None:
+    """It died together with it."""
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 5
+    await pair.west.turn()
+    pair.leases.cut_off = set()
+    await pair.west.turn()
+    pair.clock.now += 0.9
+    await pair.west.turn()
+    assert pair.west.post.role is not Role.STANDBY
+
+
 async def test_a_verdict_that_waits_is_sent_when_redis_is_found_to_be_silent(pair: Pair) -> None:
     """Its money is held: whoever else could answer cannot take the switch."""
     pair.leases.cut_off = {"east", "west"}
@@ -377,3 +430,70 @@ async def test_a_standby_that_is_told_of_everything_does_nothing(pair: Pair) -> 
     await answered(pair)
     assert (len(pair.west.board), pair.west.tally.decisions, pair.west.tally.faults) == (0, [], [])
     assert pair.house.books.sent.count("reserve") == 1
+
+
+# ------------------------------------------------------------------------------------- one alone cannot reach Redis
+
+
+def capped_seconds(pair: Pair) -> int:
+    """When the PBX is to end the call, in seconds from its answer."""
+    return round((pair.house.switch.living[LEG].hangup_at_ms - ANSWERED_AT_MS) / 1000)
+
+
+async def east_is_cut_off(pair: Pair) -> None:
+    """East alone hears nothing of Redis; west has the switch, and has extended the call."""
+    await answered(pair)
+    pair.leases.cut_off = {"east"}
+    pair.clock.now += 0.7
+    await pair.west.owns()
+    (session,) = pair.west.board
+    await until(lambda: session.call.is_cap_known)
+    await pair.house.quota_low(session, ANSWERED_AT_MS + 57_000)
+    await until(lambda: capped_seconds(pair) == 120)
+    for _ in range(2):
+        await pair.east.turn()
+
+
+async def test_who_is_cut_off_ends_no_call_that_the_new_owner_has_extended(pair: Pair) -> None:
+    """By all that it knows the call has outlived its cap; it lets go of it when it hears whose it is."""
+    await east_is_cut_off(pair)
+    (session,) = pair.east.board
+    session._up_at = -1e9
+    pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
+    session.tell(QuotaOver(pair.house.switch.clock_ms))
+    await settled_down()
+    assert pair.house.switch.ended == []
+    pair.leases.cut_off = set()
+    await pair.east.turn()
+    await settled_down()
+    assert (pair.house.switch.ended, len(pair.east.board)) == ([], 0)
+
+
+async def test_who_is_cut_off_takes_nothing_from_a_cap_that_the_new_owner_has_set(pair: Pair) -> None:
+    """Its own look at the legs finds another cap than it set; where there is none, it sets its own."""
+    await east_is_cut_off(pair)
+    (session,) = pair.east.board
+    session.keep_cap(pair.house.switch.living[LEG].hangup_at_ms)
+    await settled_down()
+    assert capped_seconds(pair) == 120
+    pair.house.switch.lives(LEG, is_up=True)
+    session.keep_cap(0)
+    await until(lambda: capped_seconds(pair) == 60)
+
+
+async def test_a_leg_that_was_to_be_ended_while_redis_was_silent_is_ended_after_it(pair: Pair) -> None:
+    """Redis was silent to all: nobody else has extended the call."""
+    await answered(pair)
+    pair.leases.cut_off = {"east", "west"}
+    pair.clock.now += 0.7
+    for _ in range(2):
+        await pair.east.turn()
+    (session,) = pair.east.board
+    session._up_at = -1e9
+    pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
+    session.tell(QuotaOver(pair.house.switch.clock_ms))
+    await settled_down()
+    assert pair.house.switch.ended == []
+    pair.leases.cut_off = set()
+    await pair.east.turn()
+    await until(lambda: pair.house.switch.ended == [LEG])

@@ -4,7 +4,8 @@ What one gateway does and no other: each switch, the archive. A name (`switch:pb
 is heard of, so a gateway writes one field a turn however many it owns.
 
 KEYS: members, leases; both are hashes and carry one hash tag.
-  members  gateway -> LIFE TILL ABOUT      its process, until when it counts as alive, what it tells of itself
+  members  gateway -> LIFE TILL TTL ABOUT  its process, until when it counts as alive, for how long that was said, what
+                                           it tells of itself
   leases   name -> OWNER LIFE FENCE HEIR TILL   an owner of "-": free, and kept for HEIR until TILL
 
 The fence rises with each change of the owner, and is never below the server's clock in ms: a fail-over that loses a
@@ -19,8 +20,8 @@ local Leases = {
 function Leases.members(key)
   local members, all = {}, redis.call('HGETALL', key)
   for i = 1, #all, 2 do
-    local life, till, about = all[i + 1]:match('^(%S+) (%d+) (.*)$')
-    members[all[i]] = { life = life, till = tonumber(till) or 0, about = about or '' }
+    local life, till, ttl, about = all[i + 1]:match('^(%S+) (%d+) (%d+) (.*)$')
+    members[all[i]] = { life = life, till = tonumber(till) or 0, ttl = tonumber(ttl) or 0, about = about or '' }
   end
   return members
 end
@@ -33,6 +34,16 @@ end
 
 function Leases.write(key, name, lease)
   redis.call('HSET', key, name, reply(lease.owner, lease.life, lease.fence, lease.heir, lease.till))
+end
+
+-- A clock that fell (a replica's, mostly) would have the dead live on: nobody lives for longer than was said.
+function Leases.bound(key, members, now)
+  for name, member in pairs(members) do
+    if member.till > now + member.ttl then
+      member.till = now + member.ttl
+      redis.call('HSET', key, name, reply(member.life, member.till, member.ttl, member.about))
+    end
+  end
 end
 
 -- How long the owner keeps it without being heard of again; 0: anybody may take it.
@@ -51,7 +62,7 @@ function Leases.told(members, now, rows)
 end
 
 -- What a gateway wishes of one name: own (keep it, or take it where it is free), look, give. Whether it has it then.
-function Leases.wish(keys, me, name, lease, wish, left_ms, now)
+function Leases.wish(keys, me, name, lease, wish, left_ms, now, members)
   local is_mine = lease.owner == me.name and lease.life == me.life
   if wish.word == 'give' and is_mine then
     lease.owner, lease.life, lease.heir, lease.till = '-', '-', wish.heir, now + me.ttl_ms
@@ -59,7 +70,8 @@ function Leases.wish(keys, me, name, lease, wish, left_ms, now)
     redis.pcall('PUBLISH', 'callgate:leases', name) -- who may not hear it sees it at its next turn
     return false
   end
-  local is_kept = lease.owner == '-' and lease.heir ~= '-' and lease.heir ~= me.name and lease.till > now
+  local heir = members[lease.heir]
+  local is_kept = lease.owner == '-' and lease.heir ~= me.name and lease.till > now and heir and heir.till > now
   if wish.word == 'own' and not is_mine and left_ms == 0 and not is_kept then
     lease.owner, lease.life, lease.heir, lease.till = me.name, me.life, '-', 0
     lease.fence = math.max(lease.fence + 1, now)
@@ -78,16 +90,18 @@ function Leases.turn(keys, args)
   local members = Leases.members(keys[1])
   local before = members[me.name]
   if before and before.life ~= me.life and before.till > now and args[4] ~= '1' then return { 'twin' } end
+  Leases.bound(keys[1], members, now)
   for name, member in pairs(members) do
     if now - member.till > Leases.FORGOTTEN_MS then redis.call('HDEL', keys[1], name) end
   end
-  members[me.name] = { life = me.life, till = now + me.ttl_ms, about = args[5] }
-  redis.call('HSET', keys[1], me.name, reply(me.life, now + me.ttl_ms, args[5]))
+  members[me.name] = { life = me.life, till = now + me.ttl_ms, ttl = me.ttl_ms, about = args[5] }
+  redis.call('HSET', keys[1], me.name, reply(me.life, now + me.ttl_ms, me.ttl_ms, args[5]))
   local rows = {}
   for at = 6, #args, 4 do
     local name, wish = args[at], { word = args[at + 1], heir = args[at + 3] }
     local patience_ms, lease = whole(args[at + 2], 0), Leases.read(redis.call('HGET', keys[2], name))
-    local is_mine = Leases.wish(keys, me, name, lease, wish, Leases.left_ms(lease, members, now, patience_ms), now)
+    local is_mine = Leases.wish(keys, me, name, lease, wish, Leases.left_ms(lease, members, now, patience_ms), now,
+      members)
     local heir = lease.till > now and lease.heir or '-'
     local left_ms = Leases.left_ms(lease, members, now, patience_ms)
     table.insert(rows, { name, lease.owner, flag(is_mine), text(lease.fence), text(left_ms), heir })
