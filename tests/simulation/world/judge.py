@@ -2,8 +2,8 @@
 
 1. The books hold after every step of the ledger: the journal re-adds to the account, entry by entry, and nothing is
    held or owed that may not be.
-2. No leg is Up beyond what the ledger holds or has charged for it, or what it was lent, plus one second. A PBX keeps its
-   caps by its own clock: where that is set back in mid-call, the leg may last so much longer.
+2. No leg is Up beyond what the ledger holds or has charged for it, or what it was lent, plus one second. A PBX keeps
+   its caps by its own clock: where that is set back in mid-call, the leg may last so much longer.
 3. Each ask hears one verdict: none other follows from whoever while it waits, none comes later than its deadline.
 4. Who was not answered pays nothing. Who was answered pays once, the price of the seconds billed.
 5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap,
