@@ -56,12 +56,15 @@ class Exposures:
             self._tell_used_up(tenant.tenant_id, exposure)
             return NotExposed(now_ms)
         seconds, micros = rung
-        lent = _lent(key, call, seconds, micros, now_ms)
+        before, lent = self._kept.get(key), _lent(key, call, seconds, micros, now_ms)
         self._writing.add(key)
         self._kept[key] = lent
         try:
             await self._store.keep(lent)
         except OSError as error:
+            if before is not None:  # the file may have it, or have it yet: what was not told must not be registered
+                self._kept[key] = before
+                self._store.note(before)
             self._watch.fault("exposure")
             log.error(
                 "exposure.not_written", call=call_id, problem=str(error), remedy="nothing was lent: mend the disk"

@@ -133,7 +133,7 @@ class Lane:
     @property
     def has_to_book(self) -> bool:
         """Something has happened that the ledger was not told yet."""
-        return any(isinstance(step, RecordAnswer | Settle | Release) for step in self._steps)
+        return any(isinstance(step, RecordAnswer | Register | Settle | Release) for step in self._steps)
 
     def add(self, step: LedgerStep) -> None:
         """Send it after those before it. A settle drops extends that were not sent: the call has ended."""
