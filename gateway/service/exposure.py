@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.core.call import Call
+from gateway.core.call import Call, State
 from gateway.core.curbs import NO_CURBS
 from gateway.core.effects import Borrow
 from gateway.core.events import Exposed, NotExposed
@@ -88,10 +88,11 @@ class Exposures:
         key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         if key not in self._kept or key in self._writing:
             return
-        if call.exposed == (0, 0):
+        if call.exposed == (0, 0) and call.state is not State.SETTLED:  # that one's answer may be here alone
             self.drop(key)
             return
-        self._by_tenant[key.tenant].put_back(key.call_id, call.exposed)
+        if key.tenant in self._by_tenant:
+            self._by_tenant[key.tenant].put_back(key.call_id, call.exposed)
         kept = self._kept[key].registration
         if call.leg and not kept.leg:  # from here on it is to be charged
             lent = replace(
@@ -118,11 +119,15 @@ class Exposures:
             )
 
     async def load(self, ledger: Ledger, settling: Arrears | tuple[()] = ()) -> None:
-        """Register what an earlier process lent. ``settling``: calls whose settle still waits, and does that.
+        """Register what an earlier process lent. ``settling``: calls whose settle still waits on disk, and does that.
 
         Raises LedgerUnavailable: then all that was not registered stays on disk.
         """
-        entries = [lent for lent in await self._store.kept() if lent.key not in settling]
+        kept = await self._store.kept()
+        for lent in kept:
+            if lent.key in settling:
+                self._store.forget(lent.key)
+        entries = [lent for lent in kept if lent.key not in settling]
         for start in range(0, len(entries), AT_ONCE):
             await asyncio.gather(*(self._register(ledger, lent) for lent in entries[start : start + AT_ONCE]))
 

@@ -253,6 +253,23 @@ async def test_a_lent_call_whose_settle_waits_on_disk_too_is_charged_once(lax: H
     assert len(lax.board) == 0
 
 
+async def test_a_lent_call_whose_settle_waits_on_at_a_start_is_left_to_the_settle(lax: House) -> None:
+    """It has all that is needed: a later start, when the books have forgotten the call, must not register it anew."""
+    lax.books.down = {"all"}
+    await answered(lax, await lax.reserved())
+    lax.hung_up(LEG, ANSWERED_AT_MS + 9_000)
+    await until(lambda: bool(lax.drawer.entries))
+    lax.board.stop()
+    arrears = Arrears(lax.books, lax.drawer, lax.tally, lambda _: None)
+    await arrears.load()
+    lax.books.down = set()
+    await Exposures(lax.shelf, lax.tally).load(lax.books, arrears)
+    assert (len(arrears), lax.shelf.lent) == (1, {})
+    await arrears.send()
+    account = await lax.balance()
+    assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
+
+
 async def test_a_ledger_that_is_still_away_at_a_start_leaves_what_was_lent_on_disk(lax: House) -> None:
     """A later start registers it."""
     lax.books.down = {"all"}
@@ -453,3 +470,20 @@ async def test_an_answer_that_was_lent_to_is_still_to_be_booked(lax: House) -> N
     session = await lax.reserved()
     await answered(lax, session)
     assert session.has_to_book
+
+
+async def test_a_lent_call_stays_on_disk_until_its_settle_is_booked(lax: House) -> None:
+    """Its first grant is in the books, and its answer is not: a kill before the settle is kept must not free it."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    session = await lax.reserved()
+    lax.books.down = {"all"}
+    await answered(lax, session)
+    await lax.quota_low(session, ANSWERED_AT_MS + 58_500)
+    await until(lambda: session.call.granted_seconds == 120)
+    lax.hung_up(LEG, ANSWERED_AT_MS + 59_000)  # all of which the books hold
+    assert (session.call.state, exposed(lax)) == (State.SETTLED, 0)
+    (lent,) = lax.shelf.lent.values()
+    assert lent.registration.leg == LEG
+    lax.books.down = set()
+    await until(lambda: len(lax.board) == 0)
+    assert lax.shelf.lent == {}
