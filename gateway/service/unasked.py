@@ -103,10 +103,11 @@ class UnaskedLegs:
                 log.warning("leg.unknown", leg=old.uniqueid, problem=str(error))
 
     def stop(self) -> None:
-        """End what is under way."""
+        """End what is under way; whoever has the switch next judges for itself."""
         for task in self._tasks:
             task.cancel()
         self._judging.clear()
+        self._judged.clear()
 
     # ---------------------------------------------------------------------------------------------------- judging
 
