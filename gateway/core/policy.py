@@ -31,8 +31,10 @@ def unheard_ask(call: Call, event: LedgerSilent) -> Effects:
         return asking.deny_unheard(call, event)
     terms, policy = call.terms, call.terms.tenant.failure.policy
     refuse_at_ms = terms.verdict_deadline_ms - REFUSE_EARLY_MS - ALARM_EARLY_MS
-    if terms.tenant.failure.is_lenient and event.at_ms < terms.verdict_deadline_ms:
-        offered = terms.price.first_ladder(terms.ask.at_ms, terms.latest_answer_ms, terms.tenant.quantum_seconds)
+    is_in_time = terms.ask.is_unasked or event.at_ms < terms.verdict_deadline_ms  # an adopted leg waits for no verdict
+    if terms.tenant.failure.is_lenient and is_in_time:
+        quantum_seconds = terms.tenant.quantum_seconds + call.early_seconds
+        offered = terms.price.first_ladder(terms.ask.at_ms, terms.latest_answer_ms, quantum_seconds)
         return (Borrow(_offers(call, offered), (0, 0)),)
     if policy is Policy.RETRY_AND_TERMINATE and event.at_ms + ASK_RETRY_MS < refuse_at_ms:
         return (Wake(event.at_ms + ASK_RETRY_MS, is_over=False),)

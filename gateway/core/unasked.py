@@ -6,6 +6,8 @@ Rules:
 - A number that would not be metered for its payer is left alone, and an emergency number always, whoever dialled it.
 - What the gate would refuse, and what has no payer, is ended. What it would allow is ended or adopted, as the config
   says.
+- Where a tenant's calls go on without the ledger, another gateway may have lent to one, and no books know of it yet. So
+  a leg that is found, whose caller carries the verdict for it, is left to its cap.
 - An adopted leg is a call like any other. The leg stands in for the caller, and the gateway for the dialplan: there is
   no verdict, and its first cap is set at its answer.
 - What it had talked before it was found is charged, as far as the money goes.
@@ -87,6 +89,12 @@ def went_through_the_gate(caller: ChannelStatus, number: str) -> bool:
     """Whether the include itself let this dial of a caller go out unmetered: nothing was asked, and rightly."""
     reason, dial = caller.variables.get("CALLGATE_REASON"), caller.variables.get("CALLGATE_DIAL")
     return reason in _WORDS_OF_THE_GATE and bool(number) and dial == number
+
+
+def was_allowed(caller: ChannelStatus, number: str) -> bool:
+    """Whether a gateway allowed a caller to dial that number: the leg has the cap that this verdict gave it."""
+    _, word, dial = (*caller.variables.get("CALLGATE_VERDICT", "").split(":"), "", "")[:3]
+    return word == "allow" and bool(number) and dial == number
 
 
 def _as_dialled(tenant: Tenant, number: str) -> str:

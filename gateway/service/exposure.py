@@ -60,7 +60,7 @@ class Exposures:
             self._tell_used_up(tenant.tenant_id, exposure)
             return NotExposed(now_ms)
         seconds, micros = rung
-        lent = _lent(key, call, seconds, micros, now_ms)
+        before, lent = self._kept.get(key), _lent(key, call, seconds, micros, now_ms)
         self._writing.add(key)
         self._kept[key] = lent
         try:
@@ -71,6 +71,9 @@ class Exposures:
                 self.drop(key)
             raise
         except OSError as error:
+            if before is not None:  # the file may have it, or have it yet: what was not told must not be registered
+                self._kept[key] = before
+                self._store.note(before)
             self._watch.fault("exposure")
             log.error(
                 "exposure.not_written", call=call_id, problem=str(error), remedy="nothing was lent: mend the disk"
@@ -94,10 +97,11 @@ class Exposures:
         key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         if key not in self._kept or key in self._writing:
             return
-        if call.exposed == (0, 0):
+        if call.exposed == (0, 0) and call.state is not State.SETTLED:  # that one's answer may be here alone
             self.drop(key)
             return
-        self._by_tenant[key.tenant].put_back(key.call_id, call.exposed)
+        if key.tenant in self._by_tenant:
+            self._by_tenant[key.tenant].put_back(key.call_id, call.exposed)
         kept = self._kept[key].registration
         if call.leg and not kept.leg:  # from here on it is to be charged
             lent = replace(
@@ -145,11 +149,15 @@ class Exposures:
                 log.warning("exposure.not_booked_yet", call=key.call_id, problem=str(error))
 
     async def load(self, ledger: Ledger, settling: Arrears | tuple[()] = ()) -> None:
-        """Register what an earlier process lent. ``settling``: calls whose settle still waits, and does that.
+        """Register what an earlier process lent. ``settling``: calls whose settle still waits on disk, and does that.
 
         Raises LedgerUnavailable: then all that was not registered stays on disk.
         """
-        entries = [lent for lent in await self._store.kept() if lent.key not in settling]
+        kept = await self._store.kept()
+        for lent in kept:
+            if lent.key in settling:
+                self._store.forget(lent.key)
+        entries = [lent for lent in kept if lent.key not in settling]
         for start in range(0, len(entries), AT_ONCE):
             await asyncio.gather(*(self._register(ledger, lent) for lent in entries[start : start + AT_ONCE]))
 

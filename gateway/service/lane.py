@@ -140,8 +140,10 @@ class Lane:
 
     @property
     def has_to_book(self) -> bool:
-        """Something has happened that the ledger was not told yet."""
-        return any(isinstance(step, RecordAnswer | Settle | Release) for step in self._steps)
+        """Something has happened that the ledger was not told yet, and is to be told from here."""
+        if self._is_stopped:
+            return False
+        return any(isinstance(step, RecordAnswer | Register | Settle | Release) for step in self._steps)
 
     def add(self, step: LedgerStep) -> None:
         """Send it after those before it. A settle drops extends that were not sent: the call has ended."""

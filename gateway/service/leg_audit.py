@@ -9,7 +9,9 @@ import asyncio
 
 import structlog
 
+from gateway.core.facts import ChannelStatus
 from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.resync import Listing, find_leg
 from gateway.service.switchboard import Switchboard
 
 log = structlog.get_logger(__name__)
@@ -43,4 +45,16 @@ class LegAudit:
                 session.keep_cap(status.hangup_at_ms)
             elif session.call.is_live:
                 await session.look(session.call.leg)
+        for status in listing.values():
+            await self._find_asker(status, listing)
         await board.unasked.find(listing)
+
+    async def _find_asker(self, old: ChannelStatus, listing: Listing) -> None:
+        """A leg whose dial was not heard may be that of an ask."""
+        board = self._board
+        session = board.asker(old.linkedid)
+        if session is None or old.uniqueid == session.call.caller or board.knows(old.uniqueid):
+            return
+        status = await board.world.switch.status(old.uniqueid)  # the listing is older than what was heard since
+        if status is not None and not board.knows(old.uniqueid):
+            find_leg(board, session, listing.get(session.call.caller), status)

@@ -175,7 +175,7 @@ async def _look_before_answer(board: Switchboard, session: Session, listing: Lis
     call, switch = session.call, board.world.switch
     caller = listing.get(call.caller) or await switch.status(call.caller)
     for status in listing.values():
-        _find_leg(board, session, caller, status)
+        find_leg(board, session, caller, status)
     for dialled in call.legs:
         leg = listing.get(dialled.leg) or await switch.status(dialled.leg)
         if leg is not None and leg.is_up:
@@ -195,13 +195,13 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
         live.keep_cap(status.hangup_at_ms)
     session = board.asker(status.linkedid)
     if session is not None and status.uniqueid != session.call.caller:
-        _find_leg(board, session, await switch.status(session.call.caller), status)
+        find_leg(board, session, await switch.status(session.call.caller), status)
     if status.is_up:
         board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or switch.now_ms()))
     answer_if_waiting(board, status)
 
 
-def _find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:
+def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:
     """A leg that was dialled, or answered, while nobody listened.
 
     It is this call's only while the caller carries this ask's verdict: the include clears it before every other

@@ -36,9 +36,11 @@ from gateway.core.effects import (
 from gateway.core.events import (
     Armed,
     Event,
+    Exposed,
     ForkRefused,
     LedgerSilent,
     LegEnded,
+    NotExposed,
     QuotaLow,
     QuotaOver,
     Registered,
@@ -103,6 +105,7 @@ class Session:
 
     __slots__ = (
         "_alarm",
+        "_is_capped",
         "_lane",
         "_on_closed",
         "_on_decided",
@@ -139,6 +142,7 @@ class Session:
         self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, meta, world.tenure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._is_capped = False  # by us: Status does not tell of the cap that Dial sets at the answer
         self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
 
     def tell(self, event: Event) -> None:
@@ -204,7 +208,7 @@ class Session:
         """Set the cap of a live call anew where the PBX tells of another one, or of none (0)."""
         if not self.call.is_live or self.call.capped_at(hangup_at_ms) == self.call.wanted_seconds:
             return
-        if not hangup_at_ms:
+        if not hangup_at_ms and self._is_capped:
             self._world.watch.fault("cap_missing")
             log.warning("leg.cap_missing", call=self.key.call_id, leg=self.call.leg)
         self.rearm(hangup_at_ms)
@@ -228,9 +232,12 @@ class Session:
         """The ledger's answer to a step."""
         if answer.has_outbox:
             self._world.outbox_written(self.key.tenant)
-        is_first = isinstance(answer, Grant) and self.call.state is State.ASKED
+        self.tell(self._unless_a_leg_is_refused(answer))
+
+    def _unless_a_leg_is_refused(self, told: Answer | Exposed | NotExposed) -> Event:
+        is_first = isinstance(told, Grant | Exposed) and self.call.state is State.ASKED
         refusal = self.fork.refusal if is_first and self.fork is not None else None
-        self.tell(answer if refusal is None else ForkRefused(refusal))
+        return told if refusal is None else ForkRefused(refusal)
 
     def unheard(self, *, was_rejected: bool = False) -> None:
         """A reserve or an extend got no answer, or one that is none."""
@@ -242,7 +249,8 @@ class Session:
 
     async def _borrow(self, effect: Borrow) -> None:
         exposures = self._world.exposures
-        self.tell(await exposures.lend(self.call, effect, self._world.switch.now_ms()))
+        told = await exposures.lend(self.call, effect, self._world.switch.now_ms())
+        self.tell(self._unless_a_leg_is_refused(told))
         exposures.follow(self.call)  # it may have ended meanwhile
 
     def given_up(self, step: LedgerStep) -> None:
@@ -305,6 +313,7 @@ class Session:
         while self.call.is_live and self.call.wanted_seconds == effect.seconds:
             try:
                 if await switch.arm(effect.leg, min(effect.cut_at_ms, switch.now_ms() + effect.longest_ms)):
+                    self._is_capped = True
                     self.tell(Armed(effect.seconds, switch.now_ms()))
                 else:
                     await self.look(effect.leg)

@@ -89,9 +89,7 @@ class Switchboard:
         self._short: dict[str, list[CreditRanShort]] = {}  # heard, and not told yet
         self.turns = Turns(self._ask, self._refuse)
         self.refusals = Refusals(world, directory)
-        self.unasked = UnaskedLegs(
-            trunks, world, directory, self._adopt_unasked, self.refusals.note, self._by_leg.__contains__
-        )
+        self.unasked = UnaskedLegs(trunks, world, directory, self._adopt_unasked, self.refusals.note, self.knows)
 
     def __iter__(self) -> Iterator[Session]:
         """The sessions whose books are open."""
@@ -183,6 +181,10 @@ class Switchboard:
         """The session that a leg of this Linkedid can belong to: its ask is not consumed yet."""
         session = self._by_linkedid.get(linkedid)
         return session if session is not None and session.call.state in UNANSWERED else None
+
+    def knows(self, leg: str) -> bool:
+        """Whether a call has that leg."""
+        return leg in self._by_leg
 
     def heard_of(self, ask: Ask) -> Session | None:
         """The session of this very ask, if there is one."""
@@ -345,7 +347,7 @@ class Switchboard:
             self.let_go(before, again.at_ms)
 
     def _silenced(self, fact: AskSilenced) -> None:
-        self.turns.forget(fact.uniqueid)
+        self.turns.forget(fact.uniqueid, fact.nonce)
         session = self._by_caller.get(fact.uniqueid)
         if session is None:
             return

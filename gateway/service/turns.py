@@ -72,13 +72,15 @@ class Turns:
         else:
             self._wait(tenant, ask)
 
-    def forget(self, uniqueid: str) -> None:
-        """Its channel is gone, or waits no more."""
-        tenant = self._tenants.pop(uniqueid, None)
+    def forget(self, uniqueid: str, nonce: str = "") -> None:
+        """Its channel is gone, or waits no more with the ask of that nonce: it may wait with a later one."""
+        tenant = self._tenants.get(uniqueid)
         if tenant is None:
             return
         asks = self._waiting[tenant]
-        del asks[uniqueid]
+        if nonce not in {"", asks[uniqueid].nonce}:
+            return
+        del self._tenants[uniqueid], asks[uniqueid]
         if not asks:
             del self._waiting[tenant]
         if not self._tenants:

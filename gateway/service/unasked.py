@@ -15,7 +15,16 @@ from gateway.core.call import Call, Terms
 from gateway.core.decide import Deny, Pass
 from gateway.core.facts import Ask, ChannelStatus, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
-from gateway.core.unasked import TrunkRules, Unasked, adopted, ask_of, judge, number_of, went_through_the_gate
+from gateway.core.unasked import (
+    TrunkRules,
+    Unasked,
+    adopted,
+    ask_of,
+    judge,
+    number_of,
+    was_allowed,
+    went_through_the_gate,
+)
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.directory import Directory
 from gateway.service.ending import end_leg
@@ -128,9 +137,11 @@ class UnaskedLegs:
         now_ms = switch.now_ms()
         self._judging[status.uniqueid] = (status.answered_at_ms or now_ms) if status.is_up else 0
         leg = LegDialled("", status.uniqueid, status.name, dial_string, now_ms, status.linkedid, status.accountcode)
-        family = (each for each in listing.values() if each.linkedid == status.linkedid)
+        family = [each for each in listing.values() if each.linkedid == status.linkedid]
         is_let_out = any(went_through_the_gate(each, number_of(dial_string)) for each in family)
         ask, decision = self._judge(leg, min(self._judging[status.uniqueid] or now_ms, now_ms))
+        if isinstance(decision, Terms) and decision.tenant.failure.is_lenient:
+            is_let_out = is_let_out or any(was_allowed(each, number_of(dial_string)) for each in family)
         self._act(leg, ask, Pass(ask.tenant, ask.number) if is_let_out else decision)
 
     async def _act_unless_let_out(self, leg: LegDialled, ask: Ask, decision: Decision) -> None:

@@ -14,10 +14,13 @@ from typing import Any, Final, cast
 from zlib import crc32
 
 from gateway.bootstrap import Gateway
+from gateway.core.call import Call
 from gateway.core.cdr import CallRecord
+from gateway.core.effects import Borrow
+from gateway.core.events import Exposed, NotExposed
 from gateway.core.facts import Fact
 from gateway.core.tenant import Tenant
-from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Unsettled
+from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Lent, Unsettled
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
@@ -28,7 +31,6 @@ from gateway.service.session import World as Reach
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
-from tests.unit.service.house import Shelf
 
 from .client import LedgerClient
 from .clock import Process
@@ -51,7 +53,7 @@ class Disk:
     def __init__(self) -> None:
         self.pending: dict[CallKey, Unsettled] = {}
         self.aside: list[Unsettled] = []
-        self.lent = Shelf()
+        self.lent: dict[CallKey, Lent] = {}
         self.full_until = 0.0
 
 
@@ -93,6 +95,85 @@ class DiskQueue:
     async def close(self) -> None:
         """All is written."""
         await asyncio.sleep(WRITTEN_AFTER_SECONDS * 2)
+
+
+class DiskShelf:
+    """Implements ports.ExposureStore, as the file does it: what is told together is written together, in its order.
+
+    A write that failed is made up for by the next one, which writes all that there is.
+    """
+
+    def __init__(self, world: World, process: Process, disk: Disk) -> None:
+        self._world, self._process, self._disk = world, process, disk
+        self._lent = dict(disk.lent)
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_writing = False
+        self._has_more = False
+
+    def _add(self) -> None:
+        self._has_more = True
+        if not self._is_writing:
+            self._write()
+
+    def _write(self) -> None:
+        self._is_writing, self._has_more = True, False
+        waiting, self._waiting = self._waiting, []
+        self._process.at(self._world.loop.seconds + WRITTEN_AFTER_SECONDS, self._written, dict(self._lent), waiting)
+
+    def _written(self, lent: dict[CallKey, Lent], waiting: "list[asyncio.Future[None]]") -> None:
+        is_full = self._world.loop.seconds < self._disk.full_until
+        if not is_full:
+            self._disk.lent = lent
+        self._is_writing = False
+        if self._has_more:
+            self._write()
+        for written in waiting:
+            if not written.done():
+                written.set_exception(OSError("the disk is full")) if is_full else written.set_result(None)
+
+    async def keep(self, lent: Lent) -> None:
+        """Have it on disk before this returns."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
+        self._lent[lent.key] = lent
+        self._add()
+        await written
+
+    def note(self, lent: Lent) -> None:
+        """Have it on disk soon."""
+        self._lent[lent.key] = lent
+        self._add()
+
+    def forget(self, key: CallKey) -> None:
+        """Have it gone soon."""
+        if self._lent.pop(key, None) is not None:
+            self._add()
+
+    async def kept(self) -> Sequence[Lent]:
+        """What an earlier process left."""
+        await asyncio.sleep(0.002)
+        self._lent = dict(self._disk.lent)
+        return list(self._lent.values())
+
+    async def close(self) -> None:
+        """All is written."""
+        while self._is_writing:
+            await asyncio.sleep(WRITTEN_AFTER_SECONDS)
+
+
+class Lender(Exposures):
+    """Tells the judge what was lent."""
+
+    def __init__(self, vault: Vault, *words: Any) -> None:
+        super().__init__(*words)
+        self._vault = vault
+
+    async def lend(self, call: Call, wanted: Borrow, now_ms: int) -> Exposed | NotExposed:
+        """As it is; and the judge hears of it."""
+        told = await super().lend(call, wanted, now_ms)
+        if isinstance(told, Exposed):
+            self._vault.note_lent(call.terms.call_id, told.granted_seconds)
+        return told
 
 
 class Tally:
@@ -153,6 +234,7 @@ class Host:
         self.boards: dict[str, Switchboard] = {}
         self.links: list[SwitchLink] = []
         self.ledger: LedgerClient | None = None
+        self.exposures: Exposures | None = None
         self.lives = 0
         self._tenants, self._vault, self._pbxs, self._mischief = tenants, vault, pbxs, mischief
         self._parts: Any = None
@@ -232,7 +314,8 @@ class Host:
         await in_slices([partial(open_account, ledger, tenant) for tenant in directory])
         queue, resync = DiskQueue(world, process, self.disk), Resync()
 
-        exposures = Exposures(self.disk.lent, cast("Any", tally))
+        lent = DiskShelf(world, process, self.disk)
+        exposures = self.exposures = Lender(self._vault, lent, tally)
 
         def wake(_tenant: str) -> None:
             """Nothing is delivered here."""
@@ -245,6 +328,7 @@ class Host:
         arrears = Arrears(cast("Any", ledger), queue, tally, wake)
         stack = AsyncExitStack()
         stack.push_async_callback(queue.close)
+        stack.push_async_callback(lent.close)
         self._parts = parts = SimpleNamespace(
             directory=directory, ledger=ledger, arrears=arrears, boards=self.boards, watch=tally,
             deliverer=SimpleNamespace(wake=wake), switches=self.links, _resync=resync, _tasks=[], _stack=stack,

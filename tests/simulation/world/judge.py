@@ -2,8 +2,8 @@
 
 1. The books hold after every step of the ledger: the journal re-adds to the account, entry by entry, and nothing is
    held or owed that may not be.
-2. No leg is Up beyond what the ledger holds or has charged for it, plus one second. A PBX keeps its caps by its own
-   clock: where that is set back in mid-call, the leg may last so much longer.
+2. No leg is Up beyond what the ledger holds or has charged for it, or what it was lent, plus one second. A PBX keeps
+   its caps by its own clock: where that is set back in mid-call, the leg may last so much longer.
 3. Each ask hears one verdict: none other follows from whoever while it waits, none comes later than its deadline.
 4. Who was not answered pays nothing. Who was answered pays once, the price of the seconds billed.
 5. Billed are the seconds of the leg as the PBX's clock tells them, within one; of a leg that the PBX cut at its cap,
@@ -21,6 +21,10 @@
 8. Once nothing breaks any more, all settles: no call is open in any book, nothing is held, no settle waits, no session
    or task of a call is left.
 9. Nothing is raised that nobody expected.
+10. To the calls of a tenant no more is lent at any instant than its failure policy states: what PBXs were told that its
+    calls may talk, beyond what the ledger holds or has charged for them, in money and in seconds. What was lent and
+    talked is booked when the ledger is back, also where the gateway that lent it was killed: but for a call of whose
+    answer it did not hear a moment before.
 """
 
 from collections.abc import Sequence
@@ -46,6 +50,7 @@ CLOCK_ERROR_SECONDS: Final = 0.05
 CALM_SECONDS: Final = 8.0
 RICH_SECONDS: Final = 1.5  # a call whose tenant has no credit asks for the last time 600 ms before its cut
 KEPT_AFTER_SECONDS: Final = 3.5  # a step that waits before it times out, is tried again, and the disk is written
+ON_DISK_AFTER_SECONDS: Final = 0.05
 NEVER: Final = ("errand", "ledger_step", "unsettled", "reap")
 
 
@@ -65,6 +70,7 @@ class Judge:
         for pbx in pbxs:
             pbx.on_over = self.talk_over
             pbx.on_verdict = self.verdict_sent
+            pbx.on_promise = self.promised
 
     def fail(self, rule: int, why: str) -> None:
         """Something is wrong; the first is what counts."""
@@ -120,14 +126,36 @@ class Judge:
             self.fail(3, f"{asked.call_id} is told {verdict} after {asked.sent[-1]}")
         asked.sent.append(verdict)
 
+    def promised(self, tenant: str) -> None:
+        """Rule 10, whenever a PBX was told how long a call of the tenant may last."""
+        rule = self._tenants[tenant].failure
+        if not rule.is_lenient or self._has_lost_writes or any(pbx.sets for pbx in self._pbxs):
+            return
+        micros = seconds = 0
+        for pbx in self._pbxs:
+            for call_id, told_seconds in pbx.promises(tenant):
+                more_seconds, more_micros = self._beyond_the_books(tenant, call_id, told_seconds)
+                seconds, micros = seconds + more_seconds, micros + more_micros
+        if rule.most_micros is not None and micros > rule.most_micros:
+            self.fail(10, f"{tenant} has {micros} on exposure, of {rule.most_micros}")
+        if rule.most_seconds is not None and seconds > rule.most_seconds:
+            self.fail(10, f"{tenant} has {seconds} s on exposure, of {rule.most_seconds}")
+
+    def _beyond_the_books(self, tenant: str, call_id: str, seconds: int) -> tuple[int, int]:
+        call = self._vault.shelves[tenant].model.calls.get(call_id)
+        included, booked, granted = (call.included, call.charged + call.held, call.granted) if call else (0, 0, 0)
+        cost, _ = charge_with_included(_schedule(self._tenants[tenant]), seconds, included)
+        return max(0, seconds - granted), max(0, cost - booked)
+
     def talk_over(self, talk: Talk) -> None:
         """Rules 2 and 7, when a leg ends."""
         if not talk.is_gated:
             return
         kept = self._kept(talk)
-        if kept is None and not self._has_lost_writes:
+        was_lent = talk.call_id in self._vault.lent
+        if kept is None and not self._has_lost_writes and not was_lent:
             self.fail(2, f"{talk.call_id} was talked, and the ledger holds nothing for it")
-        granted, granted_at = self._vault.granted.get(talk.call_id, (0, 0.0))
+        granted, granted_at = self._vault.promised(talk.call_id)
         most_ms = granted * 1000 + GRACE_MS
         if talk.seconds * 1000 > most_ms + talk.clock_back_ms:
             self.fail(2, f"{talk.call_id} lasted {talk.seconds:.3f} s, and was granted {granted} s")
@@ -161,8 +189,10 @@ class Judge:
         for host in self._hosts:
             if host.process is None or host.process.is_dead:
                 return f"{host.name} is not running"
-            if host.disk.pending:
-                return f"{host.name} keeps {len(host.disk.pending)} settles"
+            if host.disk.pending or host.disk.lent:
+                return f"{host.name} keeps {len(host.disk.pending)} settles, {len(host.disk.lent)} calls as lent"
+            if host.exposures is not None and (left := [tenant for tenant, _ in host.exposures]):
+                return f"{host.name} has exposure left: {left}"
             for board in host.boards.values():
                 if len(board):
                     return f"{host.name} has {len(board)} sessions on {board.world.switch.name}"
@@ -183,6 +213,8 @@ class Judge:
         for pbx in self._pbxs:
             for talk in pbx.talks:
                 kept = self._kept(talk)
+                if kept is None and talk.is_gated and not self._has_lost_writes:
+                    self.fail(10, f"{talk.call_id} was lent {self._vault.lent.get(talk.call_id)} s, and never booked")
                 if kept is not None and (talk.is_gated or kept.closings):
                     begin = talk.began_at - LONGEST_RING_SECONDS
                     set_ms = sum(abs(by_ms) for at, by_ms in pbx.sets if at > begin)
@@ -224,20 +256,29 @@ class Judge:
         if not is_estimate:
             if not set_ms and billed > _most_seconds(talk):
                 self.fail(5, f"{talk.call_id} was {talk.how} after {talk.told_ms} ms and billed {billed} s")
-        elif billed > self._vault.granted[talk.call_id][0]:
-            granted = self._vault.granted[talk.call_id][0]
+        elif billed > self._vault.promised(talk.call_id)[0]:
+            granted = self._vault.promised(talk.call_id)[0]
             self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {granted} s")
         elif self._was_known(talk):
             self.fail(5, f"{talk.call_id} is estimated at {billed} s; its end was heard after {talk.told_ms} ms")
 
     def _judge_unbilled(self, talk: Talk, kept: Kept) -> None:
-        """Rule 6."""
+        """Rules 6 and 10."""
+        if talk.call_id in self._vault.lent and self._answer_was_kept(talk):
+            self.fail(10, f"{talk.call_id} was lent, talked {talk.seconds:.3f} s and not billed; its answer was heard")
         if self._has_lost_writes or (self._has_spoilt_lists and not kept.answered_at_ms):
             return
         if self._was_known(talk):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
         if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
+
+    def _answer_was_kept(self, talk: Talk) -> bool:
+        """A gateway heard the answer of a call that it had lent to, and lived long enough to have it on disk."""
+        if talk.answer_heard is None or any(fault.kind == "disk" for fault in self._plan.faults):
+            return False
+        process, heard_at = talk.answer_heard
+        return not process.is_dead or process.died_at - heard_at > ON_DISK_AFTER_SECONDS
 
     def _was_known(self, talk: Talk) -> bool:
         """A gateway has heard its end, and lived long enough to have it on disk."""
@@ -252,7 +293,7 @@ class Judge:
 def _most_seconds(talk: Talk) -> int:
     """What may be billed of a leg whose end was heard."""
     if talk.how == "cut" and talk.is_gated:  # of another cap nobody told the gateway
-        return max(1, round((talk.cap_ms - talk.began_ms) / 1000))
+        return max(1, ceil((talk.cap_ms - talk.began_ms) / 1000 - CLOCK_ERROR_SECONDS))
     return max(1, ceil(talk.told_ms / 1000))
 
 

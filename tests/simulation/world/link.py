@@ -201,6 +201,7 @@ class SwitchLink:
         for talk in self.pbx.talks if at_ms else self.pbx.live_talks():
             if talk.leg == uniqueid and at_ms in {0, talk.began_ms}:
                 talk.known_by.append(self._process)
+                talk.answer_heard = talk.answer_heard or (self._process, self._world.loop.seconds)
 
     def _note_end(self, fact: ChannelEnded) -> None:
         """For the judge: and that it ended."""

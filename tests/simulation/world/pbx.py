@@ -66,6 +66,7 @@ class Talk:
     clock_forth_ms: int = 0
     silent_ms: int = 0  # of a PBX that began anew: when the gateway lost its link, by the PBX's clock
     known_by: "list[Process]" = field(default_factory=list)  # that were told of its answer
+    answer_heard: "tuple[Process, float] | None" = None  # by the first one, and when
     end_heard: "tuple[Process, float] | None" = None  # by one that knew of the answer, and when
     was_looked_for: bool = False  # a Status said that it is gone: when it ended, it did not say
 
@@ -137,6 +138,7 @@ class Pbx:
         self.asked: list[Asked] = []
         self.on_over: Callable[[Talk], None] = lambda _: None
         self.on_verdict: Callable[[Pbx, str], None] = lambda _pbx, _verdict: None
+        self.on_promise: Callable[[str], None] = lambda _tenant: None
         self._prefix = "1"
         self._count = 0
 
@@ -210,18 +212,19 @@ class Pbx:
     def _ask(self, line: Line) -> None:
         assert line.caller is not None
         plan, caller = line.plan, line.caller
+        legs = plan.legs if plan.tells_legs else 1
         line.asks += 1
         line.nonce = str(self.world.dice.randrange(10**17, 10**18))
         call_id = f"{self.name}/{caller.uniqueid}/{line.nonce}"
         line.asked = Asked(call_id, plan.tenant, self.now_ms(), self.world.loop.seconds)
         self.asked.append(line.asked)
         caller.variables["CALLGATE_VERDICT"] = ""
-        caller.variables["CALLGATE_ASK"] = f"{line.nonce}:{plan.number}:{plan.tenant}:123"
+        caller.variables["CALLGATE_ASK"] = f"{line.nonce}:{plan.number}:{plan.tenant}:123:{legs}"
         self.world.note(self.name, "asks", call_id)
         self._emit(
             Ask(
                 self.name, caller.uniqueid, line.nonce, plan.number, plan.tenant, "", "123", self.now_ms(),
-                caller.linkedid,
+                caller.linkedid, legs,
             )
         )  # fmt: skip
         self._later(line, self.include.wait_seconds, self._silence, line, line.nonce)
@@ -262,6 +265,7 @@ class Pbx:
             self._later(line, 0.001, self._end_line, line, decision.cause_q850)
             return
         line.number, line.cap_ms, line.is_gated = decision.number, decision.cap_ms, is_gated
+        self.on_promise(line.plan.tenant)
         self._later(line, 0.001, self._dial, line)
 
     # ---------------------------------------------------------------------------------------------------- legs
@@ -392,6 +396,7 @@ class Pbx:
         channel.cap_ms, channel.is_cap_told = self.now_ms() + max(1, rest_ms), True
         self._keep_cap(channel)
         self.world.note(self.name, "armed", uniqueid, rest_ms)
+        self.on_promise(channel.line.plan.tenant)
         self.world.happened("arm")
         return True
 
@@ -413,6 +418,20 @@ class Pbx:
         return ChannelStatus(
             channel.uniqueid, channel.linkedid, channel.name, channel.is_up, told_ms, variables=variables
         )
+
+    def promises(self, tenant: str) -> list[tuple[str, int]]:
+        """Calls of a tenant by the gateway's word, and how many seconds each may last in all."""
+        lines = {id(channel.line): channel.line for channel in self.channels.values()}.values()
+        found = []
+        for line in lines:
+            if line.plan.tenant != tenant or line.asked is None or line.nonce or not line.is_gated or not line.cap_ms:
+                continue
+            leg = self.channels.get(line.talk.leg) if line.talk is not None else None
+            if line.talk is None:
+                found.append((line.asked.call_id, round(line.cap_ms / 1000)))
+            elif leg is not None and not line.talk.ended_at:
+                found.append((line.asked.call_id, round((leg.cap_ms - line.talk.began_ms) / 1000)))
+        return found
 
     def live_talks(self) -> list[Talk]:
         """What is talked now."""

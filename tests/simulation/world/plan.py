@@ -1,11 +1,12 @@
 """What happens in a seed: who phones, with what credit, and what breaks when. All is drawn before it is played."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from typing import Final
 
+from gateway.core.exposure import TERMINATE, FailureRule, Policy
 from gateway.core.tenant import Fairness, Included, Tenant
 from rating import CallClass, Rate, Tariff, TariffChain
 from tests.unit.core import build
@@ -33,6 +34,7 @@ class CallPlan:
     busy_tries: int = 0
     asks_again: bool = False
     legs: int = 1
+    tells_legs: bool = False  # the ask says how many there are
     number: str = NUMBER
 
 
@@ -65,7 +67,14 @@ class Plan:
 
 @cache
 def tenant_of(
-    name: str, block: tuple[int, int], fee: str, quantum: int, fairness: Fairness, included: int, warning: int
+    name: str,
+    block: tuple[int, int],
+    fee: str,
+    quantum: int,
+    fairness: Fairness,
+    included: int,
+    warning: int,
+    failure: FailureRule,
 ) -> Tenant:
     """A tenant; there are few kinds of them, and each is made once."""
     row = Rate("44", "United Kingdom", Fraction(fee), Fraction("0.60"), *block, 2)
@@ -78,10 +87,11 @@ def tenant_of(
         included=pools,
         dial_timeout_seconds=60,
         warning_seconds=warning,
+        failure=failure,
     )
 
 
-def _tenant(name: str, dice: random.Random) -> Tenant:
+def _tenant(name: str, dice: random.Random, failure: FailureRule) -> Tenant:
     return tenant_of(
         name,
         dice.choice(BLOCKS),
@@ -90,7 +100,17 @@ def _tenant(name: str, dice: random.Random) -> Tenant:
         dice.choice([Fairness.SHRINK, Fairness.SHRINK, Fairness.SHARE, Fairness.OFF]),
         dice.choice([0, 0, 0, 90]),
         dice.choice([0, 10]),
+        failure,
     )
+
+
+def _failure(dice: random.Random) -> FailureRule:
+    """What becomes of calls without a ledger, and what may be lent: too little for one call, or enough for some."""
+    policy = dice.choices(list(Policy), [2, 4, 1])[0]
+    if policy is not Policy.CONTINUE:
+        return FailureRule(policy)
+    micros, seconds = dice.choice([(100_000, None), (500_000, None), (1_300_000, 150), (None, 70), (9_000_000, 900)])
+    return FailureRule(policy, micros, seconds)
 
 
 def _call(dice: random.Random, tenants: tuple[Tenant, ...], pbxs: int) -> CallPlan:
@@ -137,6 +157,9 @@ KINDS: Final = (
     ("doubled", 5, 20.0),
     ("disk", 2, 10.0),
 )
+# Where something may be lent these come on top: long enough for a live call to be in need of it.
+OUTAGES: Final = (("ledger_down", 4, 0.0), ("ledger_blocked", 3, 0.0), ("outage_and_kill", 4, 0.0))
+LONGEST_OUTAGE_SECONDS: Final = 45.0
 NEAR_DEADLINE: Final = frozenset({"pause", "link_blocked"})  # of a verdict, and of the dialplan's wait
 TRIGGERS: Final = (
     "reserve",
@@ -151,9 +174,7 @@ TRIGGERS: Final = (
     "answered",
     "ended",
 )
-_NAMES = [kind for kind, _, _ in KINDS]
-_WEIGHTS = [weight for _, weight, _ in KINDS]
-_LONGEST = {kind: longest for kind, _, longest in KINDS}
+Kinds = tuple[tuple[str, int, float], ...]
 
 
 def _moment(dice: random.Random, calls: tuple[CallPlan, ...], quanta: dict[str, int], before: Fault | None) -> float:
@@ -170,11 +191,16 @@ def _moment(dice: random.Random, calls: tuple[CallPlan, ...], quanta: dict[str, 
 
 
 def _fault(
-    dice: random.Random, calls: tuple[CallPlan, ...], pbxs: int, quanta: dict[str, int], before: Fault | None
+    dice: random.Random,
+    calls: tuple[CallPlan, ...],
+    pbxs: int,
+    quanta: dict[str, int],
+    before: Fault | None,
+    kinds: Kinds = KINDS,
 ) -> Fault:
-    (kind,) = dice.choices(_NAMES, _WEIGHTS)
+    ((kind, _, longest),) = dice.choices(kinds, [weight for _, weight, _ in kinds])
     at = _moment(dice, calls, quanta, before)
-    seconds = dice.uniform(0, 1) ** 2 * _LONGEST[kind]
+    seconds = dice.uniform(0, 1) ** 2 * longest
     if kind in NEAR_DEADLINE and dice.random() < 0.4:
         seconds = dice.uniform(1.5, 3.5)
     sizes = {
@@ -201,9 +227,15 @@ def _fault(
 def plan_of(seed: int, gateways: int = 1) -> Plan:
     """The plan of a seed: the same each time."""
     dice = random.Random(f"plan {seed}")
-    tenants = tuple(_tenant(name, dice) for name in ("acme", "blue")[: dice.choice([1, 1, 2])])
+    luck = random.Random(f"outage {seed}")
+    has_policies = luck.random() < 0.5
+    tenants = tuple(
+        _tenant(name, dice, _failure(luck) if has_policies else TERMINATE)
+        for name in ("acme", "blue")[: dice.choice([1, 1, 2])]
+    )
     pbxs = dice.choice([1, 1, 2])
     calls = tuple(_call(dice, tenants, pbxs) for _ in range(dice.choice([1, 2, 2, 3, 4, 6])))
+    calls = tuple(replace(call, tells_legs=call.legs > 1 and luck.random() < 0.7) for call in calls)
     quanta = {tenant.tenant_id: tenant.quantum_seconds for tenant in tenants}
     credit = {}
     for tenant in tenants:
@@ -217,5 +249,9 @@ def plan_of(seed: int, gateways: int = 1) -> Plan:
     faults: list[Fault] = []
     for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6])):
         faults.append(_fault(dice, calls, pbxs, quanta, faults[-1] if faults else None))
+    if has_policies and luck.random() < 0.8:
+        for _ in range(luck.choice([1, 1, 2])):
+            outage = _fault(luck, calls, pbxs, quanta, None, OUTAGES)
+            faults.append(replace(outage, seconds=luck.uniform(1.0, LONGEST_OUTAGE_SECONDS)))
     faults.sort(key=lambda fault: fault.at)
     return Plan(seed, tenants, credit, topups, pbxs, gateways, dice.random() < 0.2, calls, tuple(faults))

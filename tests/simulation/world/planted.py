@@ -14,9 +14,11 @@ from gateway.core.books import Grant
 from gateway.core.call import Call, State
 from gateway.core.effects import Arm, Effects, Extend
 from gateway.core.events import CallerEnded, LegEnded, QuotaLow
+from gateway.core.exposure import Exposure
 from gateway.core.facts import ChannelStatus, Doubt, LegAnswered
-from gateway.ports import ListNotWhole
+from gateway.ports import CallKey, ListNotWhole
 from gateway.service import memo, resync
+from gateway.service.exposure import Exposures
 from gateway.service.resync import Resync
 from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
@@ -172,6 +174,44 @@ def _restores_the_wrong_answer() -> Any:
     return mock.patch.object(memo, "restore", restored)
 
 
+def _lends_without_a_bound() -> Any:
+    """Each call is lent as if it were the tenant's only one."""
+    take = Exposure.take
+
+    def alone(self: Exposure, call_id: str, offered: Any, booked: Any, rule: Any) -> Any:
+        other = Exposure()
+        rung = take(other, call_id, offered, booked, rule)
+        return rung and take(self, call_id, [rung], booked, replace(rule, most_micros=None, most_seconds=10**9))
+
+    return mock.patch.object(Exposure, "take", alone)
+
+
+def _forgets_what_was_lent() -> Any:
+    """A gateway that starts does not look at what an earlier one lent."""
+
+    async def load(_self: Exposures, *_words: Any) -> None:
+        pass
+
+    return mock.patch.object(Exposures, "load", load)
+
+
+def _forgets_who_answered() -> Any:
+    """That a call which was lent something was answered is not written down."""
+    return mock.patch.object(host.DiskShelf, "note")
+
+
+def _gives_exposure_back_too_soon() -> Any:
+    """What was lent is free for others as soon as the leg is Up, though nothing is booked."""
+    follow = Exposures.follow
+
+    def eager(self: Exposures, call: Call) -> None:
+        follow(self, call)
+        if call.is_live:
+            self.drop(CallKey(call.terms.tenant.tenant_id, call.terms.call_id))
+
+    return mock.patch.object(Exposures, "follow", eager)
+
+
 PLANTED: dict[str, Patch] = {
     "books_a_repeat_again": _books_a_repeat_again,
     "forgets_to_rearm": _forgets_to_rearm,
@@ -185,4 +225,8 @@ PLANTED: dict[str, Patch] = {
     "arms_before_the_grant": _arms_before_the_grant,
     "gives_back_in_the_books_first": _gives_back_in_the_books_first,
     "restores_the_wrong_answer": _restores_the_wrong_answer,
+    "lends_without_a_bound": _lends_without_a_bound,
+    "forgets_what_was_lent": _forgets_what_was_lent,
+    "forgets_who_answered": _forgets_who_answered,
+    "gives_exposure_back_too_soon": _gives_exposure_back_too_soon,
 }

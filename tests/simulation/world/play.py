@@ -10,7 +10,7 @@ from typing import Any, Final
 from gateway import bootstrap
 from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
-from gateway.service import lane, reap, resync, session, switchboard, take_back, unsettled
+from gateway.service import exposure, lane, reap, resync, session, switchboard, take_back, unsettled
 
 from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
@@ -26,7 +26,9 @@ _LOOK_SECONDS: Final = 1.0
 _LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, about
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
-_TALKATIVE: Final[tuple[Any, ...]] = (bootstrap, lane, reap, resync, session, switchboard, take_back, unsettled)
+_TALKATIVE: Final[tuple[Any, ...]] = (
+    bootstrap, exposure, lane, reap, resync, session, switchboard, take_back, unsettled,
+)  # fmt: skip
 
 
 class _Silence:

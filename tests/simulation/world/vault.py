@@ -69,6 +69,7 @@ class Vault:
         self.replica: dict[str, Shelf] | None = None
         # What gateways were told, whatever became of the ledger: seconds granted, and when last raised (true seconds).
         self.granted: dict[str, tuple[int, float]] = {}
+        self.lent: dict[str, int] = {}  # and the seconds that gateways lent, of calls that were lent some
         self.on_difference: Callable[[str], None] = lambda _what: None  # where there is a second ledger beside it
 
     def now(self) -> int:
@@ -221,6 +222,8 @@ class Vault:
             kept = shelf.kept[key.call_id]
             kept.valid_until_ms = self.now() + validity_ms
             self._note_grant(key.call_id, told.granted_seconds)
+            if key.call_id in self.lent:  # given back, as what was granted
+                self.lent[key.call_id] = told.granted_seconds
             self._publish(FundsCame(key.tenant))
         return told
 
@@ -266,6 +269,16 @@ class Vault:
         """For the judge."""
         before, at = self.granted.get(call, (0, 0.0))
         self.granted[call] = seconds, self.world.loop.seconds if seconds > before else at
+
+    def note_lent(self, call: str, seconds: int) -> None:
+        """For the judge, by a gateway: so many seconds of the call in all, without a word of the ledger."""
+        self.world.note("lent", call, seconds)
+        self.lent[call] = max(seconds, self.lent.get(call, 0))
+
+    def promised(self, call: str) -> tuple[int, float]:
+        """Seconds that the ledger granted, or a gateway lent, and when the ledger did (true seconds)."""
+        granted, at = self.granted.get(call, (0, 0.0))
+        return max(granted, self.lent.get(call, 0)), at
 
     def _offered(self, told: Outcome) -> Grant | Refused:
         if isinstance(told, str):

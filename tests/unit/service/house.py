@@ -186,11 +186,11 @@ class Shelf:
         self.fault: OSError | None = None
 
     async def keep(self, lent: Lent) -> None:
-        """Keep it, or fail as a full disk does."""
+        """Keep it; or fail as a full disk does: what is told next is written with it."""
         await asyncio.sleep(0)
+        self.lent[lent.key] = lent
         if self.fault is not None:
             raise self.fault
-        self.lent[lent.key] = lent
 
     def note(self, lent: Lent) -> None:
         """Keep it."""

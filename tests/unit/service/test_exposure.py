@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -10,7 +11,8 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.call import State
 from gateway.core.events import QuotaLow
 from gateway.core.exposure import FailureRule, Policy
-from gateway.core.facts import AskSilenced, LegAnswered
+from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
+from gateway.core.unasked import Unasked
 from gateway.ports import LedgerRejected, LedgerUnavailable
 from gateway.service.exposure import Exposures
 from gateway.service.session import Session
@@ -22,6 +24,7 @@ from .house import (
     ASKED_AT_MS,
     CALLER,
     LEG,
+    NUMBER,
     QUANTUM_MICROS,
     SECOND_MICROS,
     House,
@@ -29,6 +32,7 @@ from .house import (
     until,
 )
 
+OTHER, THIRD = "100.3", "100.4"
 _numbers = count(1)
 BOUND = 3 * QUANTUM_MICROS
 
@@ -249,6 +253,23 @@ async def test_a_lent_call_whose_settle_waits_on_disk_too_is_charged_once(lax: H
     assert len(lax.board) == 0
 
 
+async def test_a_lent_call_whose_settle_waits_on_at_a_start_is_left_to_the_settle(lax: House) -> None:
+    """It has all that is needed: a later start, when the books have forgotten the call, must not register it anew."""
+    lax.books.down = {"all"}
+    await answered(lax, await lax.reserved())
+    lax.hung_up(LEG, ANSWERED_AT_MS + 9_000)
+    await until(lambda: bool(lax.drawer.entries))
+    lax.board.stop()
+    arrears = Arrears(lax.books, lax.drawer, lax.tally, lambda _: None)
+    await arrears.load()
+    lax.books.down = set()
+    await Exposures(lax.shelf, lax.tally).load(lax.books, arrears)
+    assert (len(arrears), lax.shelf.lent) == (1, {})
+    await arrears.send()
+    account = await lax.balance()
+    assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
+
+
 async def test_a_ledger_that_is_still_away_at_a_start_leaves_what_was_lent_on_disk(lax: House) -> None:
     """A later start registers it."""
     lax.books.down = {"all"}
@@ -356,3 +377,113 @@ async def test_live_calls_end_at_the_end_of_their_grant_under_terminate(house: H
     house.board.handle(house.ask("1", "300.1"))
     await until(lambda: len(house.switch.verdicts) == 2)
     assert ":deny:" in house.switch.verdicts[-1][1]
+
+
+async def test_a_fork_whose_legs_cannot_all_be_lent_for_is_refused(lax: House) -> None:
+    """As one whose legs cannot all be held for; nothing of it stays on exposure."""
+    silent = LedgerUnavailable("it is down")
+    lax.books.faults["reserve"] = [LedgerRejected("bad_state", "no"), silent, silent]
+    lax.switch.lives(CALLER)
+    lax.board.handle(replace(lax.ask(), legs=3))
+    await until(lambda: len(lax.switch.verdicts) == 1)
+    assert lax.switch.verdicts[0][1] == "777:deny:::ledger_unavailable:38"
+    await until(lambda: len(lax.board) == 0)
+    assert (exposed(lax), lax.shelf.lent) == (0, {})
+
+
+async def test_a_fork_is_lent_a_block_for_each_further_leg(lax: House) -> None:
+    """What legs do not need is free when the first has won, and the one that answered too is charged."""
+    lax.books.down = {"all"}
+    lax.switch.lives(CALLER)
+    lax.board.handle(replace(lax.ask(), legs=3))
+    await until(lambda: len(lax.switch.verdicts) == 1)
+    assert lax.switch.verdicts[0][1].startswith("777:allow:")
+    assert exposed(lax) == QUANTUM_MICROS + 2 * SECOND_MICROS
+    for leg in (LEG, OTHER, THIRD):
+        lax.switch.lives(leg)
+        lax.board.handle(lax.dialled(leg))
+    lax.switch.clock_ms = ANSWERED_AT_MS
+    lax.board.handle(LegAnswered(OTHER, ANSWERED_AT_MS))
+    lax.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
+    for leg in (LEG, THIRD):
+        lax.hung_up(leg, ANSWERED_AT_MS + 20)
+    lax.hung_up(OTHER, ANSWERED_AT_MS + 3_000)
+    lax.books.down = set()
+    await until(lambda: len(lax.board) == 0)
+    account = await lax.balance()
+    assert (account.charges_micros, account.held_micros, exposed(lax)) == (4 * SECOND_MICROS, 0, 0)
+    assert lax.shelf.lent == {}
+
+
+async def test_an_adopted_leg_goes_on_without_the_ledger(lax: House) -> None:
+    """Nobody waits for a verdict, but it is a new call, and it is capped."""
+    lax.watch_trunks(Unasked.ADOPT, lax.tenant.tenant_id)
+    lax.books.down = {"all"}
+    lax.switch.lives(LEG)
+    lax.board.handle(LegDialled("", LEG, "PJSIP/trunk-00000001", f"{NUMBER}@trunk", ASKED_AT_MS, LEG))
+    await until(lambda: len(lax.switch.armed) == 1)
+    assert exposed(lax) == QUANTUM_MICROS
+    lax.switch.clock_ms = ANSWERED_AT_MS
+    lax.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
+    await until(lambda: lax.switch.armed[-1] == (LEG, ANSWERED_AT_MS + 60_000))
+    await killed(lax)
+    (session,) = lax.board
+    assert session.call.leg == LEG
+    lax.hung_up(LEG, ANSWERED_AT_MS + 10_000)
+    await until(lambda: len(lax.board) == 0)
+    account = await lax.balance()
+    assert (account.charges_micros, account.held_micros) == (10 * SECOND_MICROS, 0)
+    assert lax.switch.ended == []
+
+
+@pytest.mark.parametrize("policy", [Policy.TERMINATE, Policy.RETRY_AND_TERMINATE])
+async def test_an_adopted_leg_is_ended_where_the_ledger_cannot_be_asked(lax: House, policy: Policy) -> None:
+    """It talks already, or will in a moment: nothing is tried for longer."""
+    lax.tenant = replace(lax.tenant, failure=FailureRule(policy))
+    lax.directory = type(lax.directory)([lax.tenant])
+    lax.watch_trunks(Unasked.ADOPT, lax.tenant.tenant_id)
+    lax.books.down = {"all"}
+    lax.switch.lives(LEG)
+    lax.board.handle(LegDialled("", LEG, "PJSIP/trunk-00000001", f"{NUMBER}@trunk", ASKED_AT_MS, LEG))
+    await until(lambda: lax.switch.hangups == [(LEG, 38)])
+    assert exposed(lax) == 0
+
+
+async def test_a_further_grant_that_could_not_be_written_is_not_registered_by_the_next_process(lax: House) -> None:
+    """What was lent before is."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    lax.books.down = {"all"}
+    session = await lax.reserved()
+    await answered(lax, session)
+    lax.shelf.fault = OSError("full")
+    await lax.quota_low(session, ANSWERED_AT_MS + 58_500)
+    await settled_down()
+    assert session.call.granted_seconds == 60
+    lax.shelf.fault = None
+    (lent,) = lax.shelf.lent.values()
+    assert (lent.registration.granted_seconds, lent.registration.leg) == (60, LEG)
+
+
+async def test_an_answer_that_was_lent_to_is_still_to_be_booked(lax: House) -> None:
+    """A stop waits for it as for any other."""
+    lax.books.down = {"all"}
+    session = await lax.reserved()
+    await answered(lax, session)
+    assert session.has_to_book
+
+
+async def test_a_lent_call_stays_on_disk_until_its_settle_is_booked(lax: House) -> None:
+    """Its first grant is in the books, and its answer is not: a kill before the settle is kept must not free it."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    session = await lax.reserved()
+    lax.books.down = {"all"}
+    await answered(lax, session)
+    await lax.quota_low(session, ANSWERED_AT_MS + 58_500)
+    await until(lambda: session.call.granted_seconds == 120)
+    lax.hung_up(LEG, ANSWERED_AT_MS + 59_000)  # all of which the books hold
+    assert (session.call.state, exposed(lax)) == (State.SETTLED, 0)
+    (lent,) = lax.shelf.lent.values()
+    assert lent.registration.leg == LEG
+    lax.books.down = set()
+    await until(lambda: len(lax.board) == 0)
+    assert lax.shelf.lent == {}

@@ -1,5 +1,7 @@
 """What the audit finds, and what a moved channel sets off: caps that are missing, legs that are gone."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.call import State
@@ -24,10 +26,22 @@ async def test_a_cap_that_the_pbx_does_not_have_is_set_again_and_told(house: Hou
     await house.answered()
     await audit(house)
     await until(lambda: house.switch.armed == [(LEG, ANSWERED_AT_MS + 60_000)])
-    assert house.tally.faults == ["cap_missing"]
     await audit(house)
     await settled_down()
     assert len(house.switch.armed) == 1
+    house.switch.living[LEG] = replace(house.switch.living[LEG], hangup_at_ms=0)
+    await audit(house)
+    await until(lambda: len(house.switch.armed) == 2)
+    assert house.tally.faults == ["cap_missing"]
+
+
+async def test_the_cap_that_dial_set_is_no_fault(house: House) -> None:
+    """Status does not tell of it: from the audit on there is one that it tells of."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.answered()
+    await audit(house)
+    await until(lambda: house.switch.armed == [(LEG, ANSWERED_AT_MS + 60_000)])
+    assert house.tally.faults == []
 
 
 async def test_a_leg_that_is_gone_is_settled_as_an_estimate_once_status_says_so(house: House) -> None:

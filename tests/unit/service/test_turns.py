@@ -183,3 +183,16 @@ async def test_refusals_are_noted_up_to_a_bound_and_the_others_counted(
         house.board.handle(replace(house.ask(str(number), f"9.{number}"), number="not a number"))
     await settled_down()
     assert (sent, house.board.refusals.dropped) == (5, 3)
+
+
+async def test_an_ask_outlives_the_silence_of_the_one_before(two: Two) -> None:
+    """Asks are heard a moment sooner than all else: the word of the old one comes after it."""
+    await two.house.top_up(10 * QUANTUM_MICROS)
+    two.flood(MOST_ASKING + A_TURN)
+    old, again = two.ask(900), replace(two.ask(901), uniqueid="a.900")
+    two.house.board.handle(old)
+    two.house.board.handle(again)
+    two.house.board.handle(AskSilenced("a.900", old.nonce, continued=True, at_ms=old.at_ms))
+    await until(lambda: any(uniqueid == "a.900" for uniqueid, _ in two.house.switch.verdicts))
+    (verdict,) = [verdict for uniqueid, verdict in two.house.switch.verdicts if uniqueid == "a.900"]
+    assert verdict.startswith("901:")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.call import State
+from gateway.core.exposure import FailureRule, Policy
 from gateway.core.facts import ChannelEnded, ChannelStatus, LegAnswered, LegDialled
 from gateway.core.tenant import DialFormat
 from gateway.core.unasked import Unasked
@@ -275,3 +276,35 @@ async def test_a_list_that_is_not_whole_judges_nothing(house: House, fault: Exce
         await LegAudit(house.board, 60).look()
     assert session.call.is_live
     assert (house.switch.armed, house.switch.hangups) == ([], [])
+
+
+@pytest.mark.parametrize("what", [ENDED, ADOPTED])
+@pytest.mark.parametrize("policy", list(Policy))
+async def test_a_leg_that_another_gateway_may_have_lent_to_is_left_to_its_cap(
+    house: House, what: Unasked, policy: Policy
+) -> None:
+    """Its caller carries the verdict, and no books tell of the call: who lent to it books it."""
+    await house.top_up(QUANTUM_MICROS)
+    bound = QUANTUM_MICROS if policy is Policy.CONTINUE else None
+    house.tenant = replace(house.tenant, failure=FailureRule(policy, bound))
+    set_up(house, what)
+    house.switch.lives(CALLER, linkedid=LEG, CALLGATE_VERDICT=f"777:allow:{build.NUMBER}:60000:ok:0")
+    listed(house)
+    await LegAudit(house.board, 60).look()
+    await settled_down()
+    is_left = policy is Policy.CONTINUE
+    assert (house.switch.hangups == [] and len(house.board) == 0) == is_left
+
+
+async def test_a_leg_of_an_ask_whose_dial_was_not_heard_is_no_stranger(house: House) -> None:
+    """The caller carries the verdict of this very ask: the audit finds the leg for it, and ends nothing."""
+    await house.top_up(QUANTUM_MICROS)
+    set_up(house, ENDED)
+    session = await house.reserved()
+    house.switch.lives(CALLER, CALLGATE_VERDICT=house.switch.verdicts[-1][1])
+    listed(house, answered_at_ms=ASKED_AT_MS + 1_000)
+    house.switch.living[LEG] = replace(house.switch.living[LEG], linkedid=CALLER)
+    await LegAudit(house.board, 60).look()
+    await settled_down()
+    assert house.switch.hangups == []
+    assert (session.call.state, session.call.leg) == (State.ANSWERED, LEG)
