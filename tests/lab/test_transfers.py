@@ -236,7 +236,7 @@ def check(record: dict[str, Any], call: SipCall, scene: str) -> None:
     assert abs(record["billsec"] - call.talked_seconds) <= WITHIN_SECONDS
 
 
-@scenes(blind_by_refer, attended_by_refer, forward_by_302, parked, local)
+@scenes(blind_by_refer, forward_by_302, parked)
 def test_a_leg_that_was_moved_is_charged_for_what_the_carrier_counts(
     stage: Stage, scene: Callable[[Stage], None]
 ) -> None:
@@ -251,7 +251,7 @@ def test_a_leg_that_was_moved_is_charged_for_what_the_carrier_counts(
     assert stage.gate.balance("acme")["held_micros"] == 0
 
 
-@scenes(attended_by_refer, local_with_the_ask_before, picked_up)
+@scenes(attended_by_refer, local_with_the_ask_before)
 def test_a_leg_that_was_moved_is_cut_where_its_money_ends(stage: Stage, scene: Callable[[Stage], None]) -> None:
     """Its cap stands, and was extended after the move."""
     stage.gate.top_up("acme", f"{SHORT_SECONDS / 10:.2f}")
@@ -264,6 +264,7 @@ def test_a_leg_that_was_moved_is_cut_where_its_money_ends(stage: Stage, scene: C
     assert stage.gate.balance("acme")["balance_micros"] == 0
 
 
+@pytest.mark.full
 def test_two_legs_that_their_caller_joins_are_charged_each(stage: Stage) -> None:
     """REFER with Replaces between two calls to the trunk: the phone is gone, both carriers' legs talk."""
     stage.gate.top_up("acme", "9.00")
@@ -325,6 +326,7 @@ def test_a_cap_that_went_with_a_move_is_set_again(stage: Stage) -> None:
     carried(stage.far)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stage", [5], indirect=True)
 def test_a_cap_that_went_unheard_is_set_again_by_the_audit(stage: Stage) -> None:
     """Of a call on its last grant, for which nothing more is asked."""

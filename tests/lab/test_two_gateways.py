@@ -134,6 +134,7 @@ def test_the_owner_is_killed(
     check_money(asterisk, books, (east, west), len(calls))
 
 
+@pytest.mark.full
 def test_the_owner_is_stopped_for_three_seconds(
     asterisk: Asterisk, books: Books, two: tuple[GatewayProcess, GatewayProcess], carrier: MakeCarrier, phone: MakePhone
 ) -> None:

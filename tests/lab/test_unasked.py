@@ -82,7 +82,7 @@ def talked(record: dict[str, Any], carrier_seconds: float) -> None:
     assert abs(record["billsec"] - carrier_seconds) <= WITHIN_SECONDS
 
 
-@pytest.mark.parametrize("make", [originate, call_file])
+@pytest.mark.parametrize("make", [originate, pytest.param(call_file, marks=pytest.mark.full)])
 def test_a_leg_that_nobody_asked_for_is_ended_before_it_is_answered(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, make: Callable[[Asterisk], None]
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_leg_that_nobody_asked_for_is_ended_before_it_is_answered(
     assert gateway.balance("acme")["balance_micros"] == 5 * MICROS
 
 
-@pytest.mark.parametrize("make", [originate, call_file])
+@pytest.mark.parametrize("make", [pytest.param(originate, marks=pytest.mark.full), call_file])
 def test_an_adopted_leg_is_charged_for_what_the_carrier_counts_and_cut_with_its_money(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, make: Callable[[Asterisk], None]
 ) -> None:
@@ -114,6 +114,7 @@ def test_an_adopted_leg_is_charged_for_what_the_carrier_counts_and_cut_with_its_
     assert seconds <= 6.3
 
 
+@pytest.mark.full
 def test_an_adopted_leg_that_ends_by_itself_costs_what_it_talked(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier
 ) -> None:
@@ -140,7 +141,7 @@ def test_a_leg_that_cannot_be_paid_for_is_ended_though_it_would_be_adopted(
     assert one(gateway.lines("leg.unasked"))["reason"] == "unknown_tenant"
 
 
-@pytest.mark.parametrize("unasked", ["end", "adopt"])
+@pytest.mark.parametrize("unasked", ["end", pytest.param("adopt", marks=pytest.mark.full)])
 def test_what_costs_nothing_is_left_alone(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, phone: MakePhone, unasked: str
 ) -> None:
@@ -188,6 +189,7 @@ def test_legs_of_a_time_when_the_gateway_was_dead_are_found_and_adopted(
     assert (record["billsec"], record["was_cut"]) == (8, True)
 
 
+@pytest.mark.full
 def test_legs_of_a_time_when_the_gateway_was_dead_are_found_and_ended(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier
 ) -> None:
