@@ -280,7 +280,7 @@ class Switchboard:
 
     def _heard(self, ask: Ask) -> None:
         """Decide an ask in its turn; an emergency call has no need to wait for one."""
-        if self.heard_of(ask) is not None or not self.world.tenure.is_held:
+        if self.heard_of(ask) is not None:
             return
         if len(self.turns) and len(ask.number) <= MOST_EMERGENCY_DIGITS and self.directory.is_emergency(ask.number):
             self._ask(ask)
@@ -297,7 +297,7 @@ class Switchboard:
     def _ask(self, ask: Ask, is_again: bool = False) -> bool:
         """Decide an ask; False where there was nothing to do."""
         heard_at = time.perf_counter()
-        if self.heard_of(ask) is not None:
+        if self.heard_of(ask) is not None or not self.world.tenure.is_held:  # it may be lost since the ask was heard
             return False
         deadline_ms = ask.at_ms + self.deadline_ms
         if self.world.switch.now_ms() >= deadline_ms:

@@ -49,6 +49,19 @@ async def test_a_second_ask_that_overtakes_the_end_of_the_first_ones_leg_waits_f
     assert house.switch.verdicts[-1][1].startswith("2:allow:")
 
 
+async def test_an_ask_that_waited_is_the_next_owners_where_the_switch_was_lost(house: House) -> None:
+    """The board of before reserves nothing for it: it would hear no more of the call."""
+    await house.top_up(2 * QUANTUM_MICROS)
+    await house.reserved("1")
+    house.board.handle(house.dialled())
+    house.board.handle(house.ask("2"))
+    house.board.world.tenure.is_held = False
+    house.board.drop()
+    await settled_down()
+    assert len(house.board) == 0
+    assert (await house.balance()).held_micros == QUANTUM_MICROS  # of the first, which the next owner goes on with
+
+
 async def test_a_second_ask_of_a_channel_may_use_what_its_first_did_not(house: House) -> None:
     """Credit for one quantum is credit for one call, also when the first number was busy."""
     await house.top_up(QUANTUM_MICROS)
