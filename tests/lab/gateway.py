@@ -94,6 +94,7 @@ class GatewayProcess:
     tenants: Mapping[str, str] = field(default_factory=dict)
     more: str = ""  # added to gateway.toml
     http_port: int = 0
+    archive: bool = False  # the journal goes to disk, as it does by default
 
     def __post_init__(self) -> None:
         self.config = self.folder / "config"
@@ -113,7 +114,7 @@ class GatewayProcess:
 [redis]
 url = "{self.redis_url}"
 [journal]
-archive = false
+archive = {str(self.archive).lower()}
 [http]
 port = {self.http_port}
 [[switch]]

@@ -103,9 +103,9 @@ class Callgate(Gate):
     name = "callgate"
     endpoint = TENANT
 
-    def __init__(self, asterisk: Asterisk, folder: Path) -> None:
+    def __init__(self, asterisk: Asterisk, folder: Path, *, archive: bool = False) -> None:
         tenant = tenant_toml(TENANT, quantum_seconds=QUANTUM_SECONDS, extend_lead_ms=EXTEND_LEAD_MS)
-        self._gateway = GatewayProcess(folder, asterisk, "embedded", {TENANT: tenant})
+        self._gateway = GatewayProcess(folder, asterisk, "embedded", {TENANT: tenant}, archive=archive)
         self.url = embedded_url(folder / ".callgate/redis")  # the default, from the config folder
         self._records_seen = 0
         self._server_pid = 0

@@ -5,7 +5,8 @@ minute on the real Asterisk; after each, when no call is open, what gateway and 
 threads, keys. The first round warms up and is where it begins.
 
 What may grow is said with each figure: of a closed call the ledger keeps one key for as long as ids are known
-(``[ledger] ids_kept_days``). Everything else ends where it began: else the exit code is 1.
+(``[ledger] ids_kept_days``); its journal leaves for the disk, but for the last seconds. Everything else ends where it
+began: else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def soak(root: Path, rounds: int, rate: int) -> list[str]:
     with (
         tempfile.TemporaryDirectory(prefix="callgate-soak-") as name,
         Rig(root, Path(name)) as rig,
-        Callgate(rig.asterisk, rig.folder) as gate,
+        Callgate(rig.asterisk, rig.folder, archive=True) as gate,
     ):
         for _ in range(rounds):
             sample = rig.run(gate, rate, ROUND_SECONDS)
