@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from gateway.core.effects import Look
 from gateway.core.facts import ChannelStatus
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.resync import Listing, find_leg
@@ -44,7 +45,7 @@ class LegAudit:
             if (status := listing.get(session.call.leg)) is not None:
                 session.keep_cap(status.hangup_at_ms)
             elif session.call.is_live:
-                await session.look(session.call.leg)
+                session.carry_out(Look(session.call.leg))
         for status in listing.values():
             await self._find_asker(status, listing)
         await board.unasked.find(listing)

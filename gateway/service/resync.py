@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from gateway.core.effects import Look
 from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
@@ -190,10 +191,14 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
     """Clear one doubt. Raises SwitchUnavailable, ListNotWhole."""
     switch = board.world.switch
     status = await switch.status(uniqueid)
+    live = board.calls.live(uniqueid)
     if status is None:
-        board.legs.gone(uniqueid)
+        if live is not None:
+            live.carry_out(Look(uniqueid))  # its Hangup, which carries the true time, may be on its way
+        else:
+            board.legs.gone(uniqueid)
         return
-    if (live := board.calls.live(uniqueid)) is not None:
+    if live is not None:
         live.keep_cap(status.hangup_at_ms)
     session = board.calls.asker(status.linkedid)
     if session is not None and status.uniqueid != session.call.caller:

@@ -153,10 +153,6 @@ class Session:
         if self.call.is_live:
             self.carry_out(set_cap_again(self.call, hangup_at_ms))
 
-    async def look(self, leg: str) -> None:
-        """Ask the PBX whether a leg lives; one that has outlived its cap is ended."""
-        await self._errands.look(leg, self.tell)
-
     def keep_cap(self, hangup_at_ms: int) -> None:
         """Set the cap of a live call anew where the PBX tells of another one, or of none (0)."""
         if not self.call.is_live or self.call.capped_at(hangup_at_ms) == self.call.wanted_seconds:

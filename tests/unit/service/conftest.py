@@ -8,6 +8,7 @@ import pytest
 
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.service import leg_errands
 
 from .house import House
 
@@ -21,6 +22,12 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     asyncio.run(server.start())
     yield server.url
     asyncio.run(server.stop())
+
+
+@pytest.fixture(autouse=True)
+def _a_hangup_is_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates are made at once; the tests that are about late ones set it again."""
+    monkeypatch.setattr(leg_errands, "HANGUP_LATEST_SECONDS", 0.15)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the audit finds, and what a moved channel sets off: caps that are missing, legs that are gone."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from gateway.core.call import State
 from gateway.core.facts import Moved
 from gateway.ports import ListNotWhole
-from gateway.service import resync
+from gateway.service import leg_errands, resync
 from gateway.service.leg_audit import LegAudit
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
@@ -55,6 +56,7 @@ async def test_a_leg_that_is_gone_is_settled_as_an_estimate_once_status_says_so(
 
     house.switch.before_status = comes_back
     await audit(house)
+    await settled_down(0.3)
     assert session.call.is_live
     house.switch.before_status = None
     del house.switch.living[LEG]
@@ -64,6 +66,27 @@ async def test_a_leg_that_is_gone_is_settled_as_an_estimate_once_status_says_so(
     account = await house.balance()
     assert (account.charges_micros, account.held_micros) == (9 * SECOND_MICROS, 0)
     assert [record.outcome for record in house.tally.records] == ["estimated"]
+
+
+@pytest.mark.parametrize("is_doubted", [False, True], ids=["found by the audit", "doubted"])
+async def test_a_leg_whose_hangup_comes_a_second_late_is_charged_what_it_talked(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, is_doubted: bool
+) -> None:
+    """A PBX that is starved of CPU says "no such channel" seconds before it tells of the end."""
+    monkeypatch.setattr(leg_errands, "HANGUP_LATEST_SECONDS", 5.0)
+    await house.top_up(QUANTUM_MICROS)
+    await house.answered()
+    del house.switch.living[LEG]
+    house.switch.clock_ms = ANSWERED_AT_MS + 9_000
+    if is_doubted:
+        house.doubt(LEG)
+    else:
+        await audit(house)
+    await asyncio.sleep(1.0)
+    house.hung_up(LEG, ANSWERED_AT_MS + 4_000)
+    await until(lambda: len(house.board) == 0)
+    assert (await house.balance()).charges_micros == 4 * SECOND_MICROS
+    assert [record.outcome for record in house.tally.records] == ["settled"]
 
 
 async def test_an_ask_that_waits_is_not_touched(house: House) -> None:
