@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.core.facts import ChannelStatus
+from gateway.core.unasked import was_allowed
 from gateway.core.verdict import wants_ledger
 from gateway.ports import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 
@@ -124,17 +125,14 @@ class GuardedSwitch:
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.
 
-        A call that is not paid for, so far as is known here, may be paid for by a new owner: it is ended when Redis has
-        said that there is none.
+        A call that is not paid for, so far as is known here, may be paid for by a new owner: Redis is waited for. Where
+        it stays silent the PBX is asked.
         """
         self._check()
         if self._certainty.is_contested:
-            self._has_word.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WORD_SECONDS):
-                    await self._has_word.wait()
+            await self._hear_redis()
             self._check()
-            if self._certainty.is_contested:
+            if self._certainty.is_contested and await self._may_be_paid(uniqueid):
                 raise self._not_said()
         return await self._switch.hang_up(uniqueid, cause_q850)
 
@@ -198,6 +196,27 @@ class GuardedSwitch:
         self._check_held()
         if not self._certainty.is_sure:
             raise self._not_said()
+
+    async def _hear_redis(self) -> None:
+        """Its word, or WORD_SECONDS."""
+        self._has_word.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORD_SECONDS):
+                await self._has_word.wait()
+
+    async def _may_be_paid(self, uniqueid: str) -> bool:
+        """Whether another gateway may pay for a leg: it has set a cap that is still to come, or allowed the dial.
+
+        What it allows carries the verdict until its first cap; what it extends or adopts has a cap.
+        """
+        if await self._is_capped_later(uniqueid, self.now_ms()):
+            return True
+        try:
+            listing = await self._switch.channels()
+        except ListNotWhole as error:
+            raise SwitchUnavailable(str(error)) from error
+        calls = {status.linkedid for status in listing if status.uniqueid == uniqueid}
+        return any(status.linkedid in calls and was_allowed(status) for status in listing)
 
     async def _is_capped_later(self, leg: str, cut_at_ms: int) -> bool:
         try:

@@ -357,6 +357,8 @@ class Session:
         age_seconds = asyncio.get_running_loop().time() - self._up_at
         is_overdue = switch.now_ms() > self.call.armed_until_ms and age_seconds > self.call.armed_seconds
         if self.call.is_live and is_overdue:
+            with contextlib.suppress(SwitchUnavailable):  # its cap may be lost: to set it needs no word of Redis
+                await switch.arm(leg, self.call.armed_until_ms)
             await self._end_leg(EndLeg(leg, NORMAL_CLEARING))
 
     # ---------------------------------------------------------------------------------------------- timers, the end
