@@ -42,6 +42,7 @@ class Certainty:
 
     until: float = float("inf")
     is_ledger_silent: bool = False
+    is_unheard: bool = False  # Redis has said nothing since the start
     has_company: bool = False  # other gateways lived, when they were last heard of
     clock: Callable[[], float] = time.monotonic
 
@@ -104,6 +105,20 @@ class GuardedSwitch:
             delay_seconds = max(0, left_ms - LAST_WORD_MS) / 1000
             waiting.timer = asyncio.get_running_loop().call_later(delay_seconds, self._send, waiting)
         return waiting.written
+
+    @property
+    def is_unheard(self) -> bool:
+        """It is not known whose switch this is, as Redis has said nothing since the start."""
+        return self._certainty.is_unheard
+
+    def write_unowned(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
+        """Send a verdict that holds for all gateways alike, as no books have a part in it, while it is unheard.
+
+        Raises VerdictLate, SwitchUnavailable.
+        """
+        if not self.is_unheard:
+            raise self._not_ours()
+        return self._switch.write_verdict(uniqueid, verdict, deadline_ms)
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.

@@ -54,7 +54,7 @@ class Ownership:
     ) -> None:
         self.name = name
         self.posts: dict[str, Post] = {}
-        self.certainty = Certainty(until=0.0, clock=clock)
+        self.certainty = Certainty(until=0.0, is_unheard=True, clock=clock)
         self.view = View()
         self.is_draining = False
         self._leases = leases
@@ -141,6 +141,7 @@ class Ownership:
         before = {name for name, lease in self.view.leases.items() if lease.is_mine}
         self.view, self._viewed_at = view, self._clock()
         certainty = self.certainty
+        certainty.is_unheard = False
         certainty.is_ledger_silent, certainty.has_company = False, bool(self.others)
         certainty.until = sent_at + self._ttl_ms / 1000
         for name, post in self.posts.items():

@@ -21,6 +21,7 @@ from gateway.service.recall import Recall
 from gateway.service.resync import Resync, answer_if_waiting
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
+from gateway.service.without_books import answer_without_books
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ LOOKS_AT_ONCE = 32
 RETRY_SECONDS = 0.25
 FINISH_SECONDS = 0.5
 FINISH_LOOK_SECONDS = 0.002
+MOST_ASKS = 1_000  # that are answered without books at a time
 
 
 class Line(Protocol):
@@ -70,6 +72,7 @@ class Post:
         self._clock = clock
         self._recall = Recall(clock, board.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
+        self._asks: set[asyncio.Task[None]] = set()  # of before Redis' first word
         board.world.tenure.is_held = False
 
     @property
@@ -99,6 +102,10 @@ class Post:
             or (self.role is Role.HANDING and not is_ask)
         ):
             self.board.handle(fact)
+        elif isinstance(fact, Ask) and self.guard.is_unheard and len(self._asks) < MOST_ASKS:
+            task = asyncio.get_running_loop().create_task(answer_without_books(self.board, self.guard, fact))
+            self._asks.add(task)
+            task.add_done_callback(self._asks.discard)
         elif isinstance(fact, LinkDown):
             self.board.link_lost_at_ms = self.board.world.switch.now_ms()
         elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
@@ -125,8 +132,9 @@ class Post:
 
     def stop(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, *self._asks):
+            if task is not None:
+                task.cancel()
 
     def _go(self, turn: Turn) -> None:
         before = self.role
