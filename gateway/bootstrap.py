@@ -30,7 +30,7 @@ from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.borrow import desk_of, ledger_at
 from gateway.logs import LogCDRSink
-from gateway.ports import Balance, CDRSink, FundsCame, LeaseGiven, LedgerUnavailable
+from gateway.ports import Balance, CDRSink, FundsCame, LeaseGiven, LedgerRejected, LedgerUnavailable
 from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
@@ -57,6 +57,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 5.0
 ERRAND_AGAIN_SECONDS = 1.0
+BOOKS_AGAIN_SECONDS = 0.5
 SERVER_LOOK_SECONDS = 1.0
 
 
@@ -72,6 +73,7 @@ class Gateway:
         self.api: ApiServer | None = None
         self._sink = sink or LogCDRSink()
         self._resync = Resync()
+        self._posts: list[Post] = []
         self._audits: list[LegAudit] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,10 +87,11 @@ class Gateway:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the ledger, take back the calls it knows, and connect to the switches.
+        """Open the ledger, connect to the switches, and take part in who owns them.
 
-        Raises LedgerUnavailable or LedgerRejected when the ledger cannot be used at the start, HttpServerError
-        when the port is taken, OSError when an embedded server cannot be started.
+        While the ledger cannot be asked, only what needs no books is answered; it is opened as soon as it can be.
+        Raises LedgerRejected when the ledger cannot be used, HttpServerError when the port is taken, OSError when an
+        embedded server cannot be started.
         """
         preload_number_types()
         try:
@@ -98,7 +101,7 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
-        self.ledger = await self._open_ledger()
+        self.ledger = await self._make_ledger()
         self.notices = self._notices()
         notifier = await self._open_notifier()
         self.deliverer = Deliveries(self.ledger, self.directory, notifier, self.watch, self.notices)
@@ -113,14 +116,19 @@ class Gateway:
         self.watch.registry.register(self.pressure)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
         self._watch_pressure()
-        await self.arrears.load()
-        await self.exposures.load(self.ledger, self.arrears)
         self.ownership = self._ownership()
-        take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
+        self.take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
         for switch_settings in self.settings.switches:
-            self._add_switch(switch_settings, take_back)
-        await take_back.tell_orphans(self.boards)
-        self._take_part()
+            self._add_switch(switch_settings, self.take_back)
+        try:
+            await self._open_books()
+        except LedgerUnavailable as error:
+            remedy = "start it, or mend redis.url in gateway.toml; it is tried again until it is there"
+            log.error("ledger.not_there", problem=str(error), remedy=remedy)
+        else:
+            self._take_part()
+        for switch in self.switches:
+            switch.start()
         self.http = HttpServer(
             render=self.watch.render,
             ready=self._ready,
@@ -146,8 +154,14 @@ class Gateway:
             await self.api.start()
             self._stack.push_async_callback(self.api.stop)
             log.info("api.started", url=self.api.url)
-        reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
+        if self._has_part:
+            self._run_errands()
+        else:
+            self._tasks.append(asyncio.create_task(self._open_books_later()))
+
+    def _run_errands(self) -> None:
+        reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         errands = [self.arrears.run, reaper.run, self.deliverer.run]
         errands += [audit.run for audit in self._audits]
         if self.notices is not None:
@@ -225,15 +239,15 @@ class Gateway:
             await board.drain(DRAIN_SECONDS)
             board.stop()
         await tasks.end(*self._tasks)
+        for post in self._posts:
+            post.stop()
         if self._has_part:
-            for post in self.ownership.posts.values():
-                post.stop()
             await self.ownership.leave()
         await self._stack.aclose()
 
     # ------------------------------------------------------------------------------------------------ the ledger
 
-    async def _open_ledger(self) -> RedisLedger:
+    async def _make_ledger(self) -> RedisLedger:
         redis = self.settings.redis
         url = redis.url
         if redis.is_embedded:
@@ -242,9 +256,29 @@ class Gateway:
             self._tasks.append(asyncio.create_task(self._keep_running(lambda: mind(server))))
         ledger = ledger_at(url, self.settings, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
-        await ledger.connect()
-        await in_slices([partial(open_account, ledger, tenant) for tenant in self.directory])
         return ledger
+
+    async def _open_books(self) -> None:
+        """All that comes before this gateway takes part. Raises LedgerUnavailable: it may be done again."""
+        await self.ledger.connect()
+        await in_slices([partial(open_account, self.ledger, tenant) for tenant in self.directory])
+        await self.arrears.load()
+        await self.exposures.load(self.ledger, self.arrears)
+        await self.take_back.tell_orphans(self.boards)
+
+    async def _open_books_later(self) -> None:
+        while not self._has_part:
+            await asyncio.sleep(BOOKS_AGAIN_SECONDS)
+            try:
+                await self._open_books()
+            except LedgerUnavailable as error:
+                log.debug("ledger.not_there", problem=str(error))
+            except (LedgerRejected, OSError) as error:
+                log.error("ledger.not_opened", problem=str(error))
+            else:
+                self._take_part()
+        self._run_errands()
+        log.warning("ledger.opened", meaning="what needs the books is gated from now on")
 
     def _observe_ledger(self, function: str, seconds: float, ok: bool) -> None:
         self.watch.ledger_called(function, seconds, is_error=not ok)
@@ -284,6 +318,7 @@ class Gateway:
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         post = Post(board, guard, switch, self._resync, take_back, self.ownership.wake)
         self.ownership.add(post)
+        self._posts.append(post)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self._audits.append(LegAudit(board, settings.audit_seconds))
@@ -308,8 +343,6 @@ class Gateway:
         self._has_part = True
         for errand in (self.ownership.run, self._follow_news):  # who gets a switch is told by news
             self._tasks.append(asyncio.create_task(self._keep_running(errand)))
-        for switch in self.switches:
-            switch.start()
 
     async def _ready(self) -> tuple[bool, dict[str, object]]:
         down = [switch for switch in self.switches if not switch.is_up]
@@ -320,6 +353,8 @@ class Gateway:
             await self.ledger.pipe.call_all("PING")
         except LedgerUnavailable as error:
             faults["ledger"] = str(error)
+        if not self._has_part:
+            faults.setdefault("ledger", "not opened yet")
         is_ready = "ledger" not in faults and any(switch.is_up for switch in self.switches)
         return is_ready, {"missing": faults}
 
