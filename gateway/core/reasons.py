@@ -7,6 +7,7 @@ want of credit. What each means to an admin stands in config/asterisk/REASONS.md
 
 from enum import StrEnum
 
+NORMAL_CLEARING = 16
 CALL_REJECTED = 21
 INVALID_NUMBER_FORMAT = 28
 NETWORK_OUT_OF_ORDER = 38

@@ -93,8 +93,10 @@ class GuardedSwitch:
         says that nobody else will answer, or until shortly before the deadline. One that comes after the other's
         verdict decides nothing.
         """
-        self._check_held()
         send = partial(self._switch.write_verdict, uniqueid, verdict, deadline_ms)
+        if self.is_unheard:  # what no books have a part in is the same at each gateway
+            return send()
+        self._check_held()
         left_ms = deadline_ms - self.now_ms()
         is_doubtful = self._certainty.has_company and wants_ledger(verdict)
         if left_ms <= 0 or (self._certainty.is_sure and not is_doubtful):
@@ -110,15 +112,6 @@ class GuardedSwitch:
     def is_unheard(self) -> bool:
         """It is not known whose switch this is, as Redis has said nothing since the start."""
         return self._certainty.is_unheard
-
-    def write_unowned(self, uniqueid: str, verdict: str, deadline_ms: int) -> "asyncio.Future[None]":
-        """Send a verdict that holds for all gateways alike, as no books have a part in it, while it is unheard.
-
-        Raises VerdictLate, SwitchUnavailable.
-        """
-        if not self.is_unheard:
-            raise self._not_ours()
-        return self._switch.write_verdict(uniqueid, verdict, deadline_ms)
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.

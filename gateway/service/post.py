@@ -16,12 +16,12 @@ from gateway.core.call import State
 from gateway.core.facts import Ask, Fact, LinkDown, LinkUp
 from gateway.core.ownership import Lease, Move, Role, Turn, advance
 from gateway.ports import LedgerUnavailable, ListNotWhole, SwitchUnavailable
+from gateway.service.chores import Chores
 from gateway.service.guard import GuardedSwitch
 from gateway.service.recall import Recall
 from gateway.service.resync import Resync, answer_if_waiting
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
-from gateway.service.without_books import answer_without_books
 
 log = structlog.get_logger(__name__)
 
@@ -70,9 +70,9 @@ class Post:
         self._take_back = take_back
         self._wake = wake
         self._clock = clock
-        self._recall = Recall(clock, board.deadline_ms / 1000 + RECALL_MORE_SECONDS)
+        self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
-        self._asks: set[asyncio.Task[None]] = set()  # of before Redis' first word
+        self._asks = Chores(board.world.watch)  # of before Redis' first word
         board.world.tenure.is_held = False
 
     @property
@@ -103,13 +103,17 @@ class Post:
         ):
             self.board.handle(fact)
         elif isinstance(fact, Ask) and self.guard.is_unheard and len(self._asks) < MOST_ASKS:
-            task = asyncio.get_running_loop().create_task(answer_without_books(self.board, self.guard, fact))
-            self._asks.add(task)
-            task.add_done_callback(self._asks.discard)
+            self._asks.spawn(self._hear_before_redis(fact))
         elif isinstance(fact, LinkDown):
             self.board.link_lost_at_ms = self.board.world.switch.now_ms()
         elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
             self.board.link_lost_at_ms = 0
+
+    async def _hear_before_redis(self, ask: Ask) -> None:
+        try:
+            await self.board.asks.heard_before_redis(ask)
+        except (SwitchUnavailable, ListNotWhole) as error:
+            log.warning("ask.unknown", uniqueid=ask.uniqueid, problem=str(error))
 
     # ------------------------------------------------------------------------------------------------- what Redis says
 
@@ -132,9 +136,9 @@ class Post:
 
     def stop(self) -> None:
         """End what is under way."""
-        for task in (self._task, *self._asks):
-            if task is not None:
-                task.cancel()
+        self._asks.stop()
+        if self._task is not None:
+            self._task.cancel()
 
     def _go(self, turn: Turn) -> None:
         before = self.role

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.facts import Ask, LinkUp
 from gateway.core.ownership import Role
-from gateway.service import without_books
+from gateway.service import asks
 from tests.unit.core import build
 
 from .house import ASKED_AT_MS, CALLER, QUANTUM_MICROS, House, until
@@ -20,7 +20,7 @@ FREE = "12125550142"
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have the first word, but not for long."""
-    monkeypatch.setattr(without_books, "OTHERS_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(asks, "OTHERS_FIRST_SECONDS", 0.02)
 
 
 @pytest.fixture
