@@ -22,8 +22,8 @@ from gateway.adapters.identity import kept_name
 from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.metrics.pressure import PressureCollector, Queue
 from gateway.adapters.payment_program import CommandPayments
-from gateway.adapters.pressure import PressureCollector, Queue
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.settle_queue import FileSettleQueue
