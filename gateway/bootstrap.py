@@ -22,6 +22,7 @@ from gateway.adapters.identity import kept_name
 from gateway.adapters.mail.postman import SmtpPostman, learn
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.metrics.ownership import OwnershipCollector
 from gateway.adapters.metrics.pressure import PressureCollector, Queue
 from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis.embedded import EmbeddedServer
@@ -117,6 +118,7 @@ class Gateway:
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
         self._watch_pressure()
         self.ownership = self._ownership()
+        self.watch.registry.register(OwnershipCollector(self.ownership))
         self.take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings, self.take_back)

@@ -87,6 +87,11 @@ class Ownership:
         return self.certainty.is_sure and lease is not None and lease.is_mine
 
     @property
+    def view_age_seconds(self) -> float:
+        """Since Redis last said whose the switches are; since the start, where it has not yet."""
+        return self._clock() - self._viewed_at
+
+    @property
     def others(self) -> list[Member]:
         """The other gateways that live, by what was last heard of them."""
         passed_ms = (self._clock() - self._viewed_at) * 1000

@@ -62,6 +62,7 @@ class Post:
         self.line = line
         self.role = Role.STANDBY
         self.lease = Lease(board.world.switch.name)
+        self.takeovers = 0  # times that Redis said so of it anew
         self.is_avoided = False
         self.is_given = False  # finished here; Redis has not been heard to know it
         self.free_since: float | None = None
@@ -128,6 +129,7 @@ class Post:
             self._go(Turn.LOST)
         elif lease.fence != self.board.world.tenure.fence:
             self.board.world.tenure.fence = lease.fence
+            self.takeovers += 1
             self._go(Turn.WON)
 
     def hand_over(self) -> None:
