@@ -74,7 +74,6 @@ class Gateway:
         self.api: ApiServer | None = None
         self._sink = sink or LogCDRSink()
         self._resync = Resync()
-        self._posts: list[Post] = []
         self._audits: list[LegAudit] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -244,9 +243,9 @@ class Gateway:
             await board.drain(DRAIN_SECONDS)
             board.stop()
         await tasks.end(*self._tasks)
-        for post in self._posts:
-            post.stop()
         if self._has_part:
+            for post in self.ownership.posts.values():
+                post.stop()
             await self.ownership.leave()
         await self._stack.aclose()
 
@@ -323,7 +322,7 @@ class Gateway:
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         post = Post(board, guard, switch, self._resync, self.take_back, self.ownership.wake)
         self.ownership.add(post)
-        self._posts.append(post)
+        self._stack.callback(post.stop)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self._audits.append(LegAudit(board, settings.audit_seconds))
