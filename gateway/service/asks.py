@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 # An adapter may hold facts back until it believes them, but not asks (adapters/ami/suspicion.py: some 12 ms).
 HELD_FACTS_SECONDS = 0.03
-# Before Redis' first word, whoever owns the switch may answer for so long.
+# While Redis does not say whose the switch is, its last owner has the first word for so long.
 OTHERS_FIRST_SECONDS = 0.3
 # Emergency numbers are short: no longer one is looked for among asks that would have to wait.
 MOST_EMERGENCY_DIGITS = 6
@@ -61,8 +61,8 @@ class Asks:
         tenant = directory.payer(ask)
         turns.put("" if tenant is None else tenant.tenant_id, ask)
 
-    async def heard_before_redis(self, ask: Ask) -> None:
-        """Redis has said nothing since this gateway's start: what needs no books is answered, unless another one did.
+    async def heard_for_nobody(self, ask: Ask) -> None:
+        """Redis does not say whose the switch is: what needs no books is answered, unless another gateway did so.
 
         All else is left: to Redis where it comes within the deadline, else to the dialplan, which knows what its admin
         wants of a gate that is silent. Nothing is lent: another gateway may go on with the switch, and lend.

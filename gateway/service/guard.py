@@ -94,7 +94,7 @@ class GuardedSwitch:
         verdict decides nothing.
         """
         send = partial(self._switch.write_verdict, uniqueid, verdict, deadline_ms)
-        if self.is_unheard:  # what no books have a part in is the same at each gateway
+        if self.is_nobodys:  # what no books have a part in is the same at each gateway
             return send()
         self._check_held()
         left_ms = deadline_ms - self.now_ms()
@@ -109,9 +109,9 @@ class GuardedSwitch:
         return waiting.written
 
     @property
-    def is_unheard(self) -> bool:
-        """It is not known whose switch this is, as Redis has said nothing since the start."""
-        return self._certainty.is_unheard
+    def is_nobodys(self) -> bool:
+        """It is not this gateway's, and whose it is nobody can tell: Redis is silent, or was since the start."""
+        return not self._tenure.is_held and (self._certainty.is_unheard or self._certainty.is_ledger_silent)
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.

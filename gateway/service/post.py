@@ -73,7 +73,7 @@ class Post:
         self._clock = clock
         self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
-        self._asks = Chores(board.world.watch)  # of before Redis' first word
+        self._asks = Chores(board.world.watch)  # of while it is nobody's
         board.world.tenure.is_held = False
 
     @property
@@ -103,16 +103,16 @@ class Post:
             or (self.role is Role.HANDING and not is_ask)
         ):
             self.board.handle(fact)
-        elif isinstance(fact, Ask) and self.guard.is_unheard and len(self._asks) < MOST_ASKS:
-            self._asks.spawn(self._hear_before_redis(fact))
+        elif isinstance(fact, Ask) and self.guard.is_nobodys and len(self._asks) < MOST_ASKS:
+            self._asks.spawn(self._hear_for_nobody(fact))
         elif isinstance(fact, LinkDown):
             self.board.link_lost_at_ms = self.board.world.switch.now_ms()
         elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
             self.board.link_lost_at_ms = 0
 
-    async def _hear_before_redis(self, ask: Ask) -> None:
+    async def _hear_for_nobody(self, ask: Ask) -> None:
         try:
-            await self.board.asks.heard_before_redis(ask)
+            await self.board.asks.heard_for_nobody(ask)
         except (SwitchUnavailable, ListNotWhole) as error:
             log.warning("ask.unknown", uniqueid=ask.uniqueid, problem=str(error))
 

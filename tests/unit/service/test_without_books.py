@@ -11,7 +11,10 @@ from gateway.service import asks
 from tests.unit.core import build
 
 from .house import ASKED_AT_MS, CALLER, QUANTUM_MICROS, House, until
-from .pair import Clock, FakeLeases, Site
+from .pair import Clock, FakeLeases, Pair, Site
+from .test_takeover import pair
+
+__all__ = ["pair"]
 
 pytestmark = pytest.mark.asyncio
 FREE = "12125550142"
@@ -71,4 +74,21 @@ async def test_redis_that_comes_in_time_answers_what_waits(site: Site) -> None:
     await site.owns()
     await until(lambda: len(site.house.switch.verdicts) == 1)
     assert site.house.switch.verdicts[0][1].startswith("777:allow:")
-    assert not site.guard.is_unheard
+    assert not site.guard.is_nobodys
+
+
+async def test_what_needs_no_books_is_answered_though_the_owner_dies_while_redis_is_silent(pair: Pair) -> None:
+    """By who listens: it may not take the switch, as Redis alone can tell that the owner is dead."""
+    pair.leases.cut_off = {"east", "west"}
+    for site in (pair.east, pair.west):
+        for _ in range(2):
+            await site.turn()
+    for gateway in (pair.east, pair.west):  # the owner has the first word, and the only one
+        ask(gateway, FREE)
+    await pair.verdicts(1)
+    pair.house.switch.lives(CALLER)  # the dialplan clears its ask with the verdict
+    await asyncio.sleep(0.05)
+    assert len(pair.house.switch.verdicts) == 1
+    pair.east.stop()
+    ask(pair.west, FREE, "2.1")
+    assert await pair.verdicts(2) == ["pass", "pass"]
