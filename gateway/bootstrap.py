@@ -20,6 +20,7 @@ from gateway.adapters.http.server import HttpServer
 from gateway.adapters.identity import kept_name
 from gateway.adapters.mail.postman import learn
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.metrics.ownership import OwnershipCollector
 from gateway.adapters.metrics.pressure import PressureCollector, Queue
 from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis.embedded import EmbeddedServer
@@ -28,7 +29,7 @@ from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.borrow import desk_of, ledger_at
 from gateway.logs import LogCDRSink
-from gateway.ports import Balance, CDRSink, FundsCame, LeaseGiven, LedgerUnavailable
+from gateway.ports import Balance, CDRSink, FundsCame, LeaseGiven, LedgerRejected, LedgerUnavailable
 from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
@@ -57,6 +58,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 5.0
 ERRAND_AGAIN_SECONDS = 1.0
+BOOKS_AGAIN_SECONDS = 0.5
 SERVER_LOOK_SECONDS = 1.0
 
 
@@ -85,10 +87,11 @@ class Gateway:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the ledger, take back the calls it knows, and connect to the switches.
+        """Open the ledger, connect to the switches, and take part in who owns them.
 
-        Raises LedgerUnavailable or LedgerRejected when the ledger cannot be used at the start, HttpServerError
-        when the port is taken, OSError when an embedded server cannot be started.
+        While the ledger cannot be asked, only what needs no books is answered; it is opened as soon as it can be.
+        Raises LedgerRejected when the ledger cannot be used, HttpServerError when the port is taken, OSError when an
+        embedded server cannot be started.
         """
         preload_number_types()
         try:
@@ -98,15 +101,28 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
-        await self._open_books()
-        await self._open_switches()
+        await self._make_books()
+        self._make_switches()
+        try:
+            await self._open_books()
+        except LedgerUnavailable as error:
+            remedy = "start it, or mend redis.url in gateway.toml; it is tried again until it is there"
+            log.error("ledger.not_there", problem=str(error), remedy=remedy)
+        else:
+            self._take_part()
+        for switch in self.switches:
+            switch.start()
         await self._open_doors()
-        self._start_errands()
+        settle_memory()
+        if self._has_part:
+            self._start_errands()
+        else:
+            self._tasks.append(asyncio.create_task(self._open_books_later()))
 
-    async def _open_books(self) -> None:
+    async def _make_books(self) -> None:
         """The ledger, and what waits to be told to it or by it."""
         queue_dir = self.settings.ledger.queue_dir
-        self.ledger = await self._open_ledger()
+        self.ledger = await self._make_ledger()
         self.notices = self._notices()
         notifier = await self._open_notifier()
         self.deliverer = Deliveries(self.ledger, self.directory, notifier, self.watch, self.notices)
@@ -118,18 +134,14 @@ class Gateway:
         self._stack.push_async_callback(lent.close)
         self.exposures = Exposures(lent, self.watch)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
+        self.take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
         self._watch_pressure()
-        await self.arrears.load()
-        await self.exposures.load(self.ledger, self.arrears)
 
-    async def _open_switches(self) -> None:
-        """Switches are heard; each is this gateway's when Redis says so."""
+    def _make_switches(self) -> None:
         self.ownership = self._ownership()
-        take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
+        self.watch.registry.register(OwnershipCollector(self.ownership))
         for settings in self.settings.switches:
-            self._add_switch(settings, take_back)
-        await take_back.tell_orphans(self.boards)
-        self._take_part()
+            self._add_switch(settings)
 
     async def _open_doors(self) -> None:
         """For Prometheus and supervisors, for commands of this machine, for the API."""
@@ -152,7 +164,6 @@ class Gateway:
     def _start_errands(self) -> None:
         """What goes on as long as the gateway does."""
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
-        settle_memory()
         errands = [self.arrears.run, reaper.run, self.deliverer.run, *(audit.run for audit in self._audits)]
         if self.notices is not None:
             errands.append(self.notices.run)
@@ -240,7 +251,7 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------------ the ledger
 
-    async def _open_ledger(self) -> RedisLedger:
+    async def _make_ledger(self) -> RedisLedger:
         redis = self.settings.redis
         url = redis.url
         if redis.is_embedded:
@@ -249,9 +260,29 @@ class Gateway:
             self._run(lambda: mind(server))
         ledger = ledger_at(url, self.settings, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
-        await ledger.connect()
-        await in_slices([partial(open_account, ledger, tenant) for tenant in self.directory])
         return ledger
+
+    async def _open_books(self) -> None:
+        """All that comes before this gateway takes part. Raises LedgerUnavailable: it may be done again."""
+        await self.ledger.connect()
+        await in_slices([partial(open_account, self.ledger, tenant) for tenant in self.directory])
+        await self.arrears.load()
+        await self.exposures.load(self.ledger, self.arrears)
+        await self.take_back.tell_orphans(self.boards)
+
+    async def _open_books_later(self) -> None:
+        while not self._has_part:
+            await asyncio.sleep(BOOKS_AGAIN_SECONDS)
+            try:
+                await self._open_books()
+            except LedgerUnavailable as error:
+                log.debug("ledger.not_there", problem=str(error))
+            except (LedgerRejected, OSError) as error:
+                log.error("ledger.not_opened", problem=str(error))
+            else:
+                self._take_part()
+        self._start_errands()
+        log.warning("ledger.opened", meaning="what needs the books is gated from now on")
 
     def _observe_ledger(self, function: str, seconds: float, ok: bool) -> None:
         self.watch.ledger_called(function, seconds, is_error=not ok)
@@ -279,7 +310,7 @@ class Gateway:
         name = mine.name or kept_name(self.settings.ledger.queue_dir)
         return Ownership(self.ledger, name, mine.lease_ms, self.watch, archives=self.settings.journal.is_archived)
 
-    def _add_switch(self, settings: SwitchSettings, take_back: TakeBack) -> None:
+    def _add_switch(self, settings: SwitchSettings) -> None:
         # The switch tells its post, and the post's board acts through the switch: the closure ties the knot.
         ami, deadline_ms = make.ami_settings(settings), self.settings.verdict_deadline_ms
         switch = AmiSwitch(ami, lambda fact: post.handle(fact))  # noqa: PLW0108 - it is not bound yet
@@ -289,8 +320,9 @@ class Gateway:
             self.ledger, self.queue, guard, self.watch, self._sink, self.deliverer.wake, self.exposures, tenure
         )
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
-        post = Post(board, guard, switch, self._resync, take_back, self.ownership.wake)
+        post = Post(board, guard, switch, self._resync, self.take_back, self.ownership.wake)
         self.ownership.add(post)
+        self._stack.callback(post.stop)
         self.switches.append(switch)
         self.boards[settings.name] = board
         self._audits.append(LegAudit(board, settings.audit_seconds))
@@ -317,8 +349,6 @@ class Gateway:
         self._has_part = True
         for errand in (self.ownership.run, self._follow_news):  # who gets a switch is told by news
             self._run(errand)
-        for switch in self.switches:
-            switch.start()
 
     async def _ready(self) -> tuple[bool, dict[str, object]]:
         down = [switch for switch in self.switches if not switch.is_up]
@@ -329,6 +359,8 @@ class Gateway:
             await self.ledger.pipe.call_all("PING")
         except LedgerUnavailable as error:
             faults["ledger"] = str(error)
+        if not self._has_part:
+            faults.setdefault("ledger", "not opened yet")
         is_ready = "ledger" not in faults and any(switch.is_up for switch in self.switches)
         return is_ready, {"missing": faults}
 

@@ -155,12 +155,8 @@ class Call:
 
     @property
     def lead_ms(self) -> int:
-        """How long before the cap more is asked for: the tenant's wish, but at most half a quantum.
-
-        Where callers are warned of the cut it is no less than the warning's: else it is not known in time.
-        """
-        tenant = self.terms.tenant
-        return min(max(tenant.extend_lead_ms, tenant.warning_seconds * 1000), tenant.quantum_seconds * 500)
+        """How long before the cap more is asked for."""
+        return self.terms.tenant.lead_ms
 
     @property
     def exposed(self) -> tuple[int, int]:

@@ -30,6 +30,7 @@ UTC = ZoneInfo("UTC")
 QUANTUM_SECONDS = 60
 EXTEND_LEAD_MS = 5_000
 DIAL_TIMEOUT_SECONDS = 120
+HALF_A_QUANTUM_MS = 500  # of each of its seconds: more is asked for no sooner before the cap
 WARNING_SECONDS = 10
 NO_CREDIT_STATUS = 403
 CREDIT_MONTHS = 12
@@ -105,6 +106,14 @@ class Tenant:
     webhook_url: str = ""
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)  # all current ones: each event is signed by each
     notices: Subscription = NO_SUBSCRIPTION  # by e-mail
+
+    @property
+    def lead_ms(self) -> int:
+        """How long before a cap more is asked for: as the config says, but at most half a quantum.
+
+        Where callers are warned of the cut it is no less than the warning's: else it is not known in time.
+        """
+        return min(max(self.extend_lead_ms, self.warning_seconds * 1000), self.quantum_seconds * HALF_A_QUANTUM_MS)
 
 
 def dial_number(tenant: Tenant, destination: Destination) -> str:

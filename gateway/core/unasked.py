@@ -91,10 +91,10 @@ def went_through_the_gate(caller: ChannelStatus, number: str) -> bool:
     return reason in _WORDS_OF_THE_GATE and bool(number) and dial == number
 
 
-def was_allowed(caller: ChannelStatus, number: str) -> bool:
-    """Whether a gateway allowed a caller to dial that number: the leg has the cap that this verdict gave it."""
+def was_allowed(caller: ChannelStatus, number: str | None = None) -> bool:
+    """Whether a gateway allowed a caller to dial that number, or any: the leg has the cap that this verdict gave it."""
     _, word, dial = (*caller.variables.get("CALLGATE_VERDICT", "").split(":"), "", "")[:3]
-    return word == "allow" and bool(number) and dial == number
+    return word == "allow" and (number is None or (bool(number) and dial == number))
 
 
 def _as_dialled(tenant: Tenant, number: str) -> str:

@@ -1,5 +1,6 @@
 """What the AMI actions of callgate do to a simulated PBX; replies as in Asterisk 22 (``main/manager.c``)."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -107,13 +108,15 @@ def _status(pbx: Pbx, write: Write, action_id: str, name: str, headers: Headers)
         write(ami_text.error(action_id, "No such channel"))
         return
     listed = [channel] if channel else pbx.channels()
-    names = [variable for variable in headers.get("variables", "").split(",") if variable]
+    names = _NAMES.findall(headers.get("variables", ""))
     now, epoch = pbx.loop_time(), pbx.now() - pbx.loop_time()
     write(ami_text.reply(action_id, "Success", "EventList: start", "Message: Channel status will follow"))
     for item in listed:
         write(ami_text.status_item(item, action_id, epoch, now, names))
     write(ami_text.status_complete(action_id, len(listed)))
 
+
+_NAMES = re.compile(r"[^,(]+(?:\([^)]*\))?")  # CDR(answer,u) is one
 
 _HANDLERS: dict[str, Callable[[Pbx, Write, str, Channel, Headers], None]] = {
     "setvar": _set_variable,

@@ -15,7 +15,7 @@ class LedgerRejected(Exception):  # noqa: N818
 
     Codes: ``unknown_call``, ``unknown_account``, ``unknown_topup``, ``unknown_recharge``, ``stale_step``,
     ``exceeds_grant``, ``wrong_currency``, ``id_reused``, ``too_old``, ``bad_amount``, ``bad_id``, ``account_closed``,
-    ``bad_state``, ``fenced``, ``no_functions``, ``version``.
+    ``bad_state``, ``settled``, ``fenced``, ``no_functions``, ``version``.
     """
 
     def __init__(self, code: str, sentence: str) -> None:

@@ -168,7 +168,7 @@ class Ledger(Protocol):
     ) -> Awaitable[Settled]:
         """Charge the call ``charge_micros`` in all, free the rest, close it. Replaces an estimate by an adjustment.
 
-        Rejected: ``unknown_call``, ``exceeds_grant``, ``bad_state``.
+        Rejected: ``settled`` (by another step), ``unknown_call``, ``exceeds_grant``, ``bad_state``.
         """
         ...
 

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 # An adapter may hold facts back until it believes them, but not asks (adapters/ami/suspicion.py: some 12 ms).
 HELD_FACTS_SECONDS = 0.03
+# While Redis does not say whose the switch is, its last owner has the first word for so long.
+OTHERS_FIRST_SECONDS = 0.3
 # Emergency numbers are short: no longer one is looked for among asks that would have to wait.
 MOST_EMERGENCY_DIGITS = 6
 
@@ -58,6 +60,22 @@ class Asks:
             return
         tenant = directory.payer(ask)
         turns.put("" if tenant is None else tenant.tenant_id, ask)
+
+    async def heard_for_nobody(self, ask: Ask) -> None:
+        """Redis does not say whose the switch is: what needs no books is answered, unless another gateway did so.
+
+        All else is left: to Redis where it comes within the deadline, else to the dialplan, which knows what its admin
+        wants of a gate that is silent. Nothing is lent: another gateway may go on with the switch, and lend.
+        Raises SwitchUnavailable, ListNotWhole.
+        """
+        heard_at, deadline_ms = time.perf_counter(), ask.at_ms + self.deadline_ms
+        decision = decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
+        if isinstance(decision, Terms):
+            return
+        await asyncio.sleep(OTHERS_FIRST_SECONDS)
+        status = await self._world.switch.status(ask.uniqueid)
+        if status is not None and status.variables.get("CALLGATE_ASK", "").startswith(f"{ask.nonce}:"):
+            self._answer_at_once(ask, decision, deadline_ms, heard_at)
 
     def silenced(self, fact: AskSilenced) -> None:
         """The dialplan waits no more."""

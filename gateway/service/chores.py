@@ -21,6 +21,10 @@ class Chores:
         self._call_id = call_id
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
+
     def spawn(self, errand: Coroutine[Any, Any, None]) -> None:
         """Begin one."""
         task = asyncio.create_task(errand)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.guards import pause_meant
-from gateway.core.ownership import View
+from gateway.core.ownership import SWITCH, View
 from gateway.core.quote import Quote, quote
 from gateway.core.reasons import CALL_REJECTED, NORMAL_CLEARING
 from gateway.core.tenant import Tenant
@@ -189,6 +189,20 @@ class Desk:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""
         session = self._session(call_id)
         return session.key.tenant if session else None
+
+    async def check_is_here(self, call_id: str) -> None:
+        """Errors: ``other_gateway`` names the one that has the call's switch; ``switch_unavailable``: none has it now.
+
+        Raises LedgerUnavailable.
+        """
+        switch = call_id.partition("/")[0]
+        board = self._boards.get(switch)
+        if board is None or board.world.tenure.is_held:
+            return
+        lease = (await self.owners()).leases.get(SWITCH + switch)
+        if lease is None or lease.is_free:
+            raise DeskError("switch_unavailable", f"No gateway has switch {switch} just now; try again in a second.")
+        raise DeskError("other_gateway", f"Gateway {lease.owner} has switch {switch}; ask the API of that one.")
 
     async def cut(self, call_id: str) -> None:
         """End a call. It settles as any call that ends, when the PBX says that it has.

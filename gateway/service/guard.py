@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.core.facts import ChannelStatus
+from gateway.core.unasked import was_allowed
 from gateway.core.verdict import wants_ledger
 from gateway.ports import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
 
@@ -41,6 +42,7 @@ class Certainty:
 
     until: float = float("inf")
     is_ledger_silent: bool = False
+    is_unheard: bool = False  # Redis has said nothing since the start
     has_company: bool = False  # other gateways lived, when they were last heard of
     clock: Callable[[], float] = time.monotonic
 
@@ -91,8 +93,10 @@ class GuardedSwitch:
         says that nobody else will answer, or until shortly before the deadline. One that comes after the other's
         verdict decides nothing.
         """
-        self._check_held()
         send = partial(self._switch.write_verdict, uniqueid, verdict, deadline_ms)
+        if self.is_nobodys:  # what no books have a part in is the same at each gateway
+            return send()
+        self._check_held()
         left_ms = deadline_ms - self.now_ms()
         is_doubtful = self._certainty.has_company and wants_ledger(verdict)
         if left_ms <= 0 or (self._certainty.is_sure and not is_doubtful):
@@ -103,6 +107,11 @@ class GuardedSwitch:
             delay_seconds = max(0, left_ms - LAST_WORD_MS) / 1000
             waiting.timer = asyncio.get_running_loop().call_later(delay_seconds, self._send, waiting)
         return waiting.written
+
+    @property
+    def is_nobodys(self) -> bool:
+        """It is not this gateway's, and whose it is nobody can tell: Redis is silent, or was since the start."""
+        return not self._tenure.is_held and (self._certainty.is_unheard or self._certainty.is_ledger_silent)
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.
@@ -124,17 +133,14 @@ class GuardedSwitch:
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.
 
-        A call that is not paid for, so far as is known here, may be paid for by a new owner: it is ended when Redis has
-        said that there is none.
+        A call that is not paid for, so far as is known here, may be paid for by a new owner: Redis is waited for. Where
+        it stays silent the PBX is asked.
         """
         self._check()
         if self._certainty.is_contested:
-            self._has_word.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WORD_SECONDS):
-                    await self._has_word.wait()
+            await self._hear_redis()
             self._check()
-            if self._certainty.is_contested:
+            if self._certainty.is_contested and await self._may_be_paid(uniqueid):
                 raise self._not_said()
         return await self._switch.hang_up(uniqueid, cause_q850)
 
@@ -198,6 +204,27 @@ class GuardedSwitch:
         self._check_held()
         if not self._certainty.is_sure:
             raise self._not_said()
+
+    async def _hear_redis(self) -> None:
+        """Its word, or WORD_SECONDS."""
+        self._has_word.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORD_SECONDS):
+                await self._has_word.wait()
+
+    async def _may_be_paid(self, uniqueid: str) -> bool:
+        """Whether another gateway may pay for a leg: it has set a cap that is still to come, or allowed the dial.
+
+        What it allows carries the verdict until its first cap; what it extends or adopts has a cap.
+        """
+        if await self._is_capped_later(uniqueid, self.now_ms()):
+            return True
+        try:
+            listing = await self._switch.channels()
+        except ListNotWhole as error:
+            raise SwitchUnavailable(str(error)) from error
+        calls = {status.linkedid for status in listing if status.uniqueid == uniqueid}
+        return any(status.linkedid in calls and was_allowed(status) for status in listing)
 
     async def _is_capped_later(self, leg: str, cut_at_ms: int) -> bool:
         try:

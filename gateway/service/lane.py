@@ -38,6 +38,7 @@ UNHEARD_RELEASE_TRIES = 5
 SERVER_FAULTS = frozenset({"no_functions", "version"})
 # The books know less of the call than what they granted.
 LOST_WRITES = frozenset({"unknown_call", "exceeds_grant", "bad_state"})
+SETTLED = "settled"  # by another gateway that had the call, too
 FENCED = "fenced"  # another gateway has taken the call over
 
 
@@ -54,6 +55,10 @@ class Listener(Protocol):
 
     def given_up(self, step: LedgerStep) -> None:
         """A step that the ledger will not take."""
+        ...
+
+    def settled_elsewhere(self) -> None:
+        """The call was settled by another gateway, which writes its record."""
         ...
 
     def registration(self) -> Register | None:
@@ -80,6 +85,8 @@ class _Nobody:
     def unheard(self, *, was_rejected: bool = False) -> None: ...
 
     def given_up(self, step: LedgerStep) -> None: ...
+
+    def settled_elsewhere(self) -> None: ...
 
     def registration(self) -> Register | None: ...
 
@@ -285,14 +292,19 @@ class Lane:
                 self._listener = _NOBODY
 
     def _take(self, answer: Answer | None) -> None:
-        step = self._steps.popleft()
-        self._tries = 0
-        if self._kept is not None and isinstance(step, Settle):
-            self._queue.done(self._kept)
+        step = self._pop()
         if isinstance(step, Register):
             self._listener.registered(step)
         elif answer is not None:
             self._listener.heard(answer)
+
+    def _pop(self) -> LedgerStep:
+        """The head is in the books."""
+        step = self._steps.popleft()
+        self._tries = 0
+        if self._kept is not None and isinstance(step, Settle):
+            self._queue.done(self._kept)
+        return step
 
     def _fail(self, error: BaseException) -> None:
         """Whatever it is, the step must not vanish with it."""
@@ -302,6 +314,11 @@ class Lane:
             self._watch.fault(FENCED)
             log.warning("ledger.fenced", call=self._key.call_id, step=type(step).__name__)
             self.leave()
+            return
+        if isinstance(step, Settle) and isinstance(error, LedgerRejected) and error.code == SETTLED:
+            log.warning("call.settled_elsewhere", call=self._key.call_id, seconds=step.seconds)
+            self._pop()
+            self._listener.settled_elsewhere()
             return
         if self._tries == 1:
             self._complain(step, error)

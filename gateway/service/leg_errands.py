@@ -73,6 +73,8 @@ class LegErrands(Chores):
         age_seconds = asyncio.get_running_loop().time() - self._up_at
         is_overdue = switch.now_ms() > call.armed_until_ms and age_seconds > call.armed_seconds
         if call.is_live and is_overdue:
+            with contextlib.suppress(SwitchUnavailable):  # its cap may be lost: to set it needs no word of Redis
+                await switch.arm(leg, call.armed_until_ms)
             await self._end(leg, NORMAL_CLEARING)
 
     async def _is_hangup_lost(self) -> bool:

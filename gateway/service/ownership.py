@@ -54,7 +54,7 @@ class Ownership:
     ) -> None:
         self.name = name
         self.posts: dict[str, Post] = {}
-        self.certainty = Certainty(until=0.0, clock=clock)
+        self.certainty = Certainty(until=0.0, is_unheard=True, clock=clock)
         self.view = View()
         self.is_draining = False
         self._leases = leases
@@ -85,6 +85,11 @@ class Ownership:
         """It is this gateway that writes the journal to disk."""
         lease = self.view.leases.get(ARCHIVE)
         return self.certainty.is_sure and lease is not None and lease.is_mine
+
+    @property
+    def view_age_seconds(self) -> float:
+        """Since Redis last said whose the switches are; since the start, where it has not yet."""
+        return self._clock() - self._viewed_at
 
     @property
     def others(self) -> list[Member]:
@@ -141,6 +146,7 @@ class Ownership:
         before = {name for name, lease in self.view.leases.items() if lease.is_mine}
         self.view, self._viewed_at = view, self._clock()
         certainty = self.certainty
+        certainty.is_unheard = False
         certainty.is_ledger_silent, certainty.has_company = False, bool(self.others)
         certainty.until = sent_at + self._ttl_ms / 1000
         for name, post in self.posts.items():

@@ -16,6 +16,7 @@ from gateway.core.call import State
 from gateway.core.facts import Ask, Fact, LinkDown, LinkUp
 from gateway.core.ownership import Lease, Move, Role, Turn, advance
 from gateway.ports import LedgerUnavailable, ListNotWhole, SwitchUnavailable
+from gateway.service.chores import Chores
 from gateway.service.guard import GuardedSwitch
 from gateway.service.recall import Recall
 from gateway.service.resync import Resync, answer_if_waiting
@@ -30,6 +31,7 @@ LOOKS_AT_ONCE = 32
 RETRY_SECONDS = 0.25
 FINISH_SECONDS = 0.5
 FINISH_LOOK_SECONDS = 0.002
+MOST_ASKS = 1_000  # that are answered without books at a time
 
 
 class Line(Protocol):
@@ -60,6 +62,7 @@ class Post:
         self.line = line
         self.role = Role.STANDBY
         self.lease = Lease(board.world.switch.name)
+        self.takeovers = 0  # times that Redis said so of it anew
         self.is_avoided = False
         self.is_given = False  # finished here; Redis has not been heard to know it
         self.free_since: float | None = None
@@ -70,6 +73,7 @@ class Post:
         self._clock = clock
         self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
+        self._asks = Chores(board.world.watch)  # of while it is nobody's
         board.world.tenure.is_held = False
 
     @property
@@ -99,10 +103,18 @@ class Post:
             or (self.role is Role.HANDING and not is_ask)
         ):
             self.board.handle(fact)
+        elif isinstance(fact, Ask) and self.guard.is_nobodys and len(self._asks) < MOST_ASKS:
+            self._asks.spawn(self._hear_for_nobody(fact))
         elif isinstance(fact, LinkDown):
             self.board.link_lost_at_ms = self.board.world.switch.now_ms()
         elif isinstance(fact, LinkUp) and not fact.restarted:  # else whoever takes the switch ends its calls there
             self.board.link_lost_at_ms = 0
+
+    async def _hear_for_nobody(self, ask: Ask) -> None:
+        try:
+            await self.board.asks.heard_for_nobody(ask)
+        except (SwitchUnavailable, ListNotWhole) as error:
+            log.warning("ask.unknown", uniqueid=ask.uniqueid, problem=str(error))
 
     # ------------------------------------------------------------------------------------------------- what Redis says
 
@@ -117,6 +129,7 @@ class Post:
             self._go(Turn.LOST)
         elif lease.fence != self.board.world.tenure.fence:
             self.board.world.tenure.fence = lease.fence
+            self.takeovers += 1
             self._go(Turn.WON)
 
     def hand_over(self) -> None:
@@ -125,6 +138,7 @@ class Post:
 
     def stop(self) -> None:
         """End what is under way."""
+        self._asks.stop()
         if self._task is not None:
             self._task.cancel()
 

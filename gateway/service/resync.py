@@ -15,6 +15,7 @@ import structlog
 from gateway.core.effects import Look
 from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
+from gateway.core.reasons import CALL_REJECTED
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.calls import UNANSWERED
 from gateway.service.leg_errands import HANGUP_ON_ITS_WAY_SECONDS
@@ -104,6 +105,8 @@ class Resync:
                     await asyncio.sleep(RETRY_SECONDS / 10)
                 else:
                     log.warning("switch.doubt_stays", uniqueid=uniqueid, problem=str(error))
+                    if isinstance(error, ListNotWhole):
+                        await _end_unreadable(board, uniqueid)
             else:
                 waiting.pop(uniqueid, None)
 
@@ -206,6 +209,20 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
     if status.is_up:
         board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or switch.now_ms()))
     answer_if_waiting(board, status)
+
+
+async def _end_unreadable(board: Switchboard, uniqueid: str) -> None:
+    """A channel that forges its own Status: where its call is not answered yet, nobody would hear of the answer.
+
+    The call would be free to the end of its first grant, again and again. No channel can spoil another's Status.
+    """
+    for session in board:
+        call = session.call
+        if call.state in UNANSWERED and uniqueid in {call.caller, *(dialled.leg for dialled in call.legs)}:
+            board.world.watch.fault("call_unreadable")
+            log.warning("call.unreadable_ended", call=session.key.call_id, uniqueid=uniqueid)
+            with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at all calls
+                await board.world.switch.hang_up(call.caller, CALL_REJECTED)
 
 
 def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None, status: ChannelStatus) -> None:

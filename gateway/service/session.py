@@ -211,6 +211,10 @@ class Session:
         else:
             self._close(Close(self.call.record("rejected", 0, 0)))
 
+    def settled_elsewhere(self) -> None:
+        """Another gateway that had the call has settled it, and written its record."""
+        self._forget()
+
     def registration(self) -> Register | None:
         """What the ledger must hold for an answered call."""
         return registration(self.call, self._world.switch.now_ms()) if self.call.answered_at_ms else None

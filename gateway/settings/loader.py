@@ -25,6 +25,7 @@ from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.restraints import PrefixLists
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
+from gateway.settings.takeover import check_deadline, check_lead, takeover_ms
 from gateway.settings.tariffs import Known, Tariffs
 from gateway.settings.tenant_file import TenantFile
 from gateway.settings.tenants import tenant_of
@@ -185,7 +186,13 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
     _check_gateway(document)
     plans = _plans(reading, content.paths, content.rating, tariffs_before)
     sources, tenants = _tenants(
-        reading, content.paths.tenants, plans, content.webhook, is_guess=False, has_mail=content.mail is not None
+        reading,
+        content.paths.tenants,
+        plans,
+        content.webhook,
+        is_guess=False,
+        has_mail=content.mail is not None,
+        longest_takeover_ms=takeover_ms(content),
     )
     _check_unasked(document, frozenset(tenants))
     return Settings(
@@ -230,6 +237,7 @@ def _check_gateway(document: Document[GatewayFile]) -> None:
     if content.verdict.deadline_ms > LATEST_USUAL_DEADLINE_MS:
         what = "the dialplan waits 3 s for a verdict unless CALLGATE_WAIT says otherwise, and this comes close"
         document.warn(("verdict", "deadline_ms"), what, "write 2000, or raise CALLGATE_WAIT on every switch")
+    check_deadline(document)
     if not content.switch:
         document.warn((), "there is no [[switch]]: nothing will be gated", "add one for each Asterisk")
     if content.redis.url == EMBEDDED and content.ledger.replicas:
@@ -299,6 +307,7 @@ def _tenants(
     *,
     is_guess: bool,
     has_mail: bool = True,
+    longest_takeover_ms: int = 0,
 ) -> tuple[dict[str, Source], dict[str, Tenant]]:
     """The tenants' files that can be read, and all tenants that are right.
 
@@ -333,6 +342,7 @@ def _tenants(
                 what = "there is no [mail] in gateway.toml: nobody will be told"
                 document.warn(("notices",), what, "add [mail] with host and sender")
             if tenant is not None:
+                check_lead(document, tenant, longest_takeover_ms)
                 tenants[tenant.tenant_id] = tenant
     return sources, tenants
 

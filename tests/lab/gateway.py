@@ -134,8 +134,12 @@ secret = "{self.asterisk.secret}"
         """Start it and, unless told otherwise, wait until it is ready to gate calls."""
         self._process = process.spawn([str(CALLGATE), "serve", "--config", str(self.config)], self.log)
         if is_ready:
-            process.wait_for(self._is_ready, 15, "readiness of callgate")
+            self.wait_ready()
         return self
+
+    def wait_ready(self) -> None:
+        """Until it gates calls."""
+        process.wait_for(self._is_ready, 15, "readiness of callgate")
 
     def _is_ready(self) -> bool:
         assert self._process is not None

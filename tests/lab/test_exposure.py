@@ -15,7 +15,7 @@ from tests.lab.asterisk import Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
 from tests.lab.gateway import MICROS, Books, GatewayProcess, tenant_toml
 from tests.lab.process import wait_for
-from tests.lab.test_gate import LONDON, books, check_cut, leg_times
+from tests.lab.test_gate import DOMESTIC, LONDON, books, check_cut, leg_times
 
 pytestmark = pytest.mark.lab
 __all__ = ["books"]  # a fixture
@@ -99,3 +99,22 @@ def test_a_gateway_killed_without_redis_gives_nothing_away(
     assert (record["billsec"], record["charged"], record["outcome"]) == (4, "0.40", "estimated")
     assert gate.balance("acme")["balance_micros"] == int(-0.4 * MICROS)
     assert kept.read_text() == ""
+
+
+def test_a_gateway_started_without_redis_passes_what_is_free_and_gates_when_it_is_there(
+    gate: GatewayProcess, books: Books, carrier: MakeCarrier, phone: MakePhone
+) -> None:
+    """Unmetered calls go out, the dialplan refuses the rest; no second start is needed."""
+    carrier(talk_ms=600)
+    gate.top_up("acme", "5.00")
+    books.stop()
+    gate.kill()
+    seen = len(gate.log.read_text())
+    gate.start(is_ready=False)
+    wait_for(lambda: gate.log.read_text()[seen:].count("ami.up") == 2, 15, "the links to the PBX")
+    assert one(phone(DOMESTIC).wait()).status == 200
+    assert one(phone(LONDON).wait(10)).status == 500
+    books.start()
+    gate.wait_ready()
+    assert one(phone(LONDON).wait()).status == 200
+    assert one(gate.closed(timeout_seconds=10))["charged"] == "0.10"

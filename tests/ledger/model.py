@@ -64,6 +64,16 @@ class ModelCall:
         return self.charged + self.held
 
 
+def unsettled(call: ModelCall, step: int, *, is_estimate: bool) -> str:
+    """Why a call that is not estimated cannot be settled by that step; empty: it can."""
+    if call.state == "settled":
+        return "settled"
+    if step <= call.step:
+        return "stale_step"
+    is_open = call.state == "answered" or (call.state == "in_doubt" and not is_estimate)
+    return "" if is_open else "bad_state"
+
+
 @dataclass
 class TopUp:
     """One id of a top-up."""
@@ -436,10 +446,8 @@ class Model(Books):
         if call.last == (kind, step) or (is_estimate and call.state == "estimated"):
             return call.told
         replaces = call.state == "estimated"
-        if not replaces and step <= call.step:
-            return "stale_step"
-        if not replaces and call.state != "answered" and not (call.state == "in_doubt" and not is_estimate):
-            return "bad_state"
+        if not replaces and (code := unsettled(call, step, is_estimate=is_estimate)):
+            return code
         most, most_included = (call.most, call.most_included) if replaces else (call.paid, call.included)
         if charge > most or used > most_included:
             return "exceeds_grant"

@@ -29,9 +29,8 @@ LEDGER_FUNCTIONS: Final = (
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
 )  # fmt: skip
 FAULT_PLACES: Final = (
-    "doubt", "estimate", "event_given_up", "fenced", "leg_past_cap", "metrics", "ownership", "registered_again",
-    "undefined_transition",
-    "unpaid_leg", "webhook_gone",
+    "call_unreadable", "doubt", "estimate", "event_given_up", "fenced", "leg_past_cap", "metrics", "ownership",
+    "registered_again", "undefined_transition", "unpaid_leg", "webhook_gone",
 )  # fmt: skip
 
 

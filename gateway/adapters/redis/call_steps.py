@@ -163,8 +163,8 @@ class CallSteps(Server):
         """Charge the call ``charge_micros`` in all, free the rest, close it; an estimate is adjusted.
 
         ``included_seconds``: so many of those taken from the pool were used. Rejected: ``unknown_call``,
-        ``stale_step``, ``exceeds_grant``, ``bad_state`` (never answered, or closed). Less than was committed is
-        given back by an adjustment: the leg had ended before it was heard.
+        ``stale_step``, ``exceeds_grant``, ``settled`` (by another step), ``bad_state`` (never answered, or released).
+        Less than was committed is given back by an adjustment: the leg had ended before it was heard.
         """
         keys = wire.settle_keys(wire.checked_call(key), short_call)
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.adapters.http.api import handlers
+from gateway.core.ownership import Member, Want, Wish
 from gateway.core.reasons import Reason
 from gateway.ports import Refusal
 from tests.unit.service.house import CALLER, LEG, until
@@ -224,6 +225,22 @@ async def test_what_a_switch_says_to_a_cut(api: Caller, office: Office) -> None:
     office.house.switch.is_down = False
     office.house.switch.living.clear()
     assert (await api("POST", path))[1]["code"] == "call_ended"
+
+
+async def test_a_cut_at_another_gateway_names_the_one_that_has_the_switch(api: Caller, office: Office) -> None:
+    """An admin who asks the wrong one of two is not told that the call is not there."""
+    tenure = office.house.board.world.tenure
+    tenure.is_held = False
+    path = "/v1/calls/pbx1/900.1/9/cut"
+    assert (await api("POST", path))[1]["code"] == "switch_unavailable"  # nobody has it
+    west = Member("west", hears=frozenset({"switch:pbx1"}))
+    await office.ledger.lease_turn(west, "1", 60_000, [Want("switch:pbx1", Wish.OWN)], is_first=True)
+    status, told = await api("POST", path)
+    assert (status, told["code"]) == (409, "other_gateway")
+    assert told["detail"] == "Gateway west has switch pbx1; ask the API of that one."
+    tenure.is_held = True
+    assert (await api("POST", path))[1]["code"] == "unknown_call"
+    await office.ledger.lease_turn(west, "1", 0, (), is_first=False)
 
 
 # ----------------------------------------------------------------------------------------- restrictions, refusals

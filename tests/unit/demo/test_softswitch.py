@@ -305,7 +305,7 @@ async def test_a_status_list_is_whole_and_counted(switch: SoftSwitch, events: Ra
         await answered(events, actions, "allow:18005550100:60000:ok:0")
     switch.place_call("acme", "18005550199", "3315550100")
     waiting = await events.event("UserEvent")
-    items, complete = await actions.listing("Variables: CALLGATE_ASK,TIMEOUT(absolute)")
+    items, complete = await actions.listing("Variables: CALLGATE_ASK,CDR(answer,u),TIMEOUT(absolute)")
     assert (header(complete, "EventList"), header(complete, "ListItems")) == ("Complete", "5")
     assert len(items) == 5
     assert names(items[0])[:16] == ["Event", "Privilege", *SNAPSHOT]
@@ -314,6 +314,7 @@ async def test_a_status_list_is_whole_and_counted(switch: SoftSwitch, events: Ra
     assert [header(item, "Channel").split("-")[0] for item in capped] == ["PJSIP/trunk"] * 2
     (asks,) = [item for item in items if header(item, "Uniqueid") == header(waiting, "Uniqueid")]
     assert ("Variable", f"CALLGATE_ASK={header(waiting, 'Nonce')}:18005550199:acme:3315550100") in asks
+    assert ("Variable", "CDR(answer,u)=(null)") in asks  # a comma within brackets parts nothing
 
 
 async def test_a_manager_ends_a_leg(switch: SoftSwitch, events: RawAmi, actions: RawAmi) -> None:

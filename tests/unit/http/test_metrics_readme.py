@@ -7,8 +7,10 @@ from typing import Any
 from prometheus_client import Metric
 
 from gateway.adapters.metrics import PrometheusWatch, table
+from gateway.adapters.metrics.ownership import OwnershipCollector
 from gateway.adapters.metrics.pressure import PressureCollector
 from gateway.service.exposure import Exposures
+from gateway.service.ownership import Ownership
 
 README = Path(table.__file__).parent / "README.md"
 
@@ -23,6 +25,7 @@ def test_every_metric_has_a_row() -> None:
     watch = PrometheusWatch()
     store: Any = None
     watch.registry.register(PressureCollector(Exposures(store, watch), watch.label_of))
+    watch.registry.register(OwnershipCollector(Ownership(store, "east", 600, watch)))
     shown = {name_of(metric) for metric in watch.registry.collect()}
     rows = re.findall(r"^\| `(callgate_\w+)` \|", README.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(name for name in shown if name.startswith("callgate_"))

@@ -94,6 +94,7 @@ class Site:
 
     def __init__(self, house: House, leases: FakeLeases, clock: Clock, name: str) -> None:
         self.house = house
+        self.leases = leases
         self.tally = Tally()
         self.drawer = Drawer()
         self.line = Line()

@@ -4,9 +4,10 @@ import pytest
 
 from gateway.core.call import State
 from gateway.core.facts import AskSilenced, LegAnswered
-from gateway.ports import CallKey, ListNotWhole
+from gateway.ports import CallKey, ListNotWhole, SwitchUnavailable
 from gateway.service import memo
 from gateway.service.reap import FORGOTTEN_MS, Reaper
+from gateway.service.resync import DOUBT_TRIES
 from rating import Ladder
 from tests.unit.core import build
 
@@ -82,6 +83,44 @@ async def test_a_doubt_that_could_not_be_cleared_is_asked_about_again(house: Hou
     house.doubt(CALLER)
     await until(lambda: len(house.board) == 0, 2.5)
     assert (await house.balance()).held_micros == 0
+
+
+async def test_a_call_whose_channels_cannot_be_read_is_ended_before_it_can_be_talked_free(house: House) -> None:
+    """Its dial was dropped as forged, and so is each Status of it: nobody would hear of its answer."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved()
+    house.switch.lives(LEG)
+    house.switch.status_faults = [ListNotWhole("forged")] * 2 * DOUBT_TRIES
+    house.doubt(LEG, CALLER)
+    await until(lambda: house.switch.hangups == [(CALLER, 21)])
+    house.hung_up(CALLER, house.switch.clock_ms)
+    await until(lambda: len(house.board) == 0)
+
+
+async def test_a_leg_whose_answer_cannot_be_read_ends_with_its_caller(house: House) -> None:
+    """Whoever is called may forge as well, once it rings there."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.reserved()
+    house.board.handle(house.dialled())
+    house.switch.lives(LEG, is_up=True)
+    house.switch.status_faults = [ListNotWhole("forged")] * DOUBT_TRIES
+    house.doubt(LEG)
+    await until(lambda: house.switch.hangups == [(CALLER, 21)])
+
+
+@pytest.mark.parametrize("fault", [ListNotWhole("forged"), SwitchUnavailable("no answer")])
+async def test_a_doubt_that_stays_ends_no_call_that_is_charged_and_none_for_a_link_that_fails(
+    house: House, fault: Exception
+) -> None:
+    """Its end is heard, or looked up, and charged; and a PBX that does not answer says nothing of a call."""
+    await house.top_up(5 * QUANTUM_MICROS)
+    live = isinstance(fault, ListNotWhole)
+    await (house.answered() if live else house.reserved())
+    house.switch.status_faults = [fault] * 2 * DOUBT_TRIES
+    house.doubt(CALLER, LEG)
+    await until(lambda: not house.switch.status_faults)
+    await settled_down()
+    assert house.switch.ended == []
 
 
 async def test_an_ask_of_a_listing_that_is_out_of_date_holds_nothing(house: House) -> None:

@@ -253,6 +253,26 @@ async def test_what_a_former_owner_heard_is_booked_by_it(pair: Pair) -> None:
     assert (account.charges_micros, account.held_micros) == (21 * SECOND_MICROS, 0)
 
 
+async def test_a_call_that_both_owners_settle_has_one_record(pair: Pair) -> None:
+    """The former one had asked for more, unheard: its step is another, and the books take the first of the two."""
+    house, east, west = pair.house, pair.east, pair.west
+    await answered(pair)
+    house.books.down = {"extend", "settle"}
+    (session,) = east.board
+    await house.quota_low(session, ANSWERED_AT_MS + 55_000)
+    house.switch.living.clear()
+    pair.tell(ChannelEnded(LEG, 16, ANSWERED_AT_MS + 56_000))
+    pair.clock.now += 0.7
+    await west.owns()
+    await east.turn()
+    house.books.down = set()
+    await until(lambda: len(west.board) == 0)
+    await until(lambda: not any(one.has_to_book for one in east.board._leaving))
+    assert [record.outcome for record in (*east.tally.records, *west.tally.records)] == ["settled"]
+    assert (east.drawer.entries, west.drawer.entries) == ({}, {})
+    assert (await house.balance()).charges_micros == 56 * SECOND_MICROS
+
+
 async def test_an_owner_that_missed_a_whole_tenure_goes_on_from_the_books(pair: Pair) -> None:
     """Another had the switch, extended a call, and died, all while this one was stopped."""
     house, east, west = pair.house, pair.east, pair.west

@@ -377,6 +377,35 @@ def test_warnings(folder: Folder, name: str, old: str, new: str, key: str) -> No
     assert load(folder.root, folder.environ).warnings == (problem,)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "lease_ms", "key", "remedy"),
+    [
+        ("gateway.toml", "[redis]", "[verdict]\ndeadline_ms = 1000\n[redis]", 600, "verdict.deadline_ms", "1200"),
+        (
+            ACME,
+            "[numbers]",
+            "[quota]\nextend_lead_ms = 1000\n[warning]\nseconds = 0\n[numbers]",
+            600,
+            "quota.extend_lead_ms",
+            "1200",
+        ),
+        (ACME, "[numbers]", "[quota]\nquantum_seconds = 2\n[numbers]", 600, "quota.quantum_seconds", "= 3 "),
+        (ACME, "[numbers]", "[quota]\nquantum_seconds = 3\n[numbers]", 1000, "quota.quantum_seconds", "= 4 "),
+    ],
+)
+def test_a_takeover_that_would_come_too_late_is_told(
+    folder: Folder, name: str, old: str, new: str, lease_ms: int, key: str, remedy: str
+) -> None:
+    """Twice a lease must fit before the end of a quota, and before a verdict's deadline; alone there is none."""
+    folder.change(name, old, new)
+    folder.change("gateway.toml", "[[switch]]", f"[gateway]\nlease_ms = {lease_ms}\n[[switch]]")
+    assert folder.check() == []
+    folder.change("gateway.toml", '"embedded"', '"redis://127.0.0.1/0"')
+    problem = folder.problem()
+    assert (problem.is_warning, problem.key) == (True, key)
+    assert remedy in problem.remedy
+
+
 def test_no_tenant_is_a_warning(tmp_path: Path) -> None:
     """A config without tenants can be taken, and says that every metered call will be refused."""
     folder = Folder(tmp_path)

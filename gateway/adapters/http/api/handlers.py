@@ -188,6 +188,7 @@ async def list_calls_of_tenant(visit: Visit) -> Answer:
 
 async def cut(visit: Visit) -> Answer:
     """End a call of a tenant that the token sees; another's is not there."""
+    await visit.desk.check_is_here(visit.call_id)
     payer = visit.desk.payer_of(visit.call_id)
     if payer is None or not visit.token.sees(payer):
         raise ApiProblem("unknown_call", "No such call runs at this gateway.")

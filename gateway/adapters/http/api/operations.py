@@ -132,7 +132,8 @@ OPERATIONS: Final = (
     ),
     Operation(
         "cut_call", "POST", f"{CALL}/cut", _operate, "End a call that runs at this gateway",
-        handlers.cut, answers.CutFacts, ("unknown_call", "call_ended", "switch_unavailable"),
+        handlers.cut, answers.CutFacts,
+        ("unknown_call", "call_ended", "other_gateway", "switch_unavailable", "ledger_unavailable", "not_available"),
     ),
     Operation(
         "list_restrictions", READ, f"{TENANT}/restrictions", _read, "Quarantines and pauses in force",

@@ -47,6 +47,7 @@ KINDS: Final = {
     "call_ended": Kind(409, "The call has ended"),
     "config_refused": Kind(409, "The config is not right: the old one is in force"),
     "id_reused": Kind(409, "The id was booked before with another amount"),
+    "other_gateway": Kind(409, "Another gateway has the switch"),
     "too_old": Kind(409, "The id is too old to be told from a new one"),
     "unknown_account": Kind(409, "The tenant has no account yet"),
     "wrong_currency": Kind(409, "Not the account's currency"),

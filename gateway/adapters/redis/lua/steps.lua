@@ -234,6 +234,7 @@ local function settle(keys, args)
   local is_estimate, kept_ms = args[6] == '1', whole(args[7], 1)
   local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. text(step)
   if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
+  if call.state == 'settled' then reject('settled', 'another step has settled the call before') end
   may_settle(call, step, is_estimate)
   local most, most_included = call.charged + call.held + call.cap, math.max(call.included, call.included_cap)
   if total > most or included > most_included then

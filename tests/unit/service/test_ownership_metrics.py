@@ -1,0 +1,36 @@
+"""What an operator sees of who owns a switch."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.adapters.metrics.ownership import OwnershipCollector
+
+from .pair import Pair, Site
+from .test_takeover import pair
+
+__all__ = ["pair"]
+pytestmark = pytest.mark.asyncio
+
+
+def shown(site: Site) -> dict[str, float | None]:
+    """By the last word of each name."""
+    registry = CollectorRegistry()
+    registry.register(OwnershipCollector(site.ownership))
+    of_switch = {"owned": "owned", "fence": "fence", "takeovers": "takeovers_total"}
+    found = {
+        word: registry.get_sample_value(f"callgate_switch_{name}", {"switch": "pbx1"})
+        for word, name in of_switch.items()
+    }
+    age = registry.get_sample_value("callgate_lease_age_seconds")
+    return found | {"age": age, "gateways": registry.get_sample_value("callgate_gateways")}
+
+
+async def test_a_takeover_shows_at_both_gateways(pair: Pair) -> None:
+    """Who has the switch, under which fence, how often it got it, and how old Redis' word is."""
+    await pair.west.turn()
+    assert shown(pair.east) == {"owned": 1, "fence": 1, "takeovers": 1, "age": 0, "gateways": 2}
+    assert shown(pair.west) == {"owned": 0, "fence": 0, "takeovers": 0, "age": 0, "gateways": 2}
+    await pair.east_dies()
+    assert shown(pair.west) == {"owned": 1, "fence": 2, "takeovers": 1, "age": 0, "gateways": 1}
+    assert shown(pair.east)["owned"] == 0  # it is not sure any more
+    assert shown(pair.east)["age"] == pytest.approx(0.7)
