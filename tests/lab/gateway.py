@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ TARIFF = """prefix,destination,connect_fee,rate_per_minute,initial_increment,inc
 class Books:
     """A Valkey of the test's own, on a unix socket, its data kept in a folder between starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
+        """``prefix``: words before the server's command, as `env` has them."""
+        self._prefix = prefix
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
         # Deep folders of pytest are too long for a socket's path.
@@ -52,7 +54,7 @@ class Books:
         """Start it and wait until it answers."""
         self._process = process.spawn(
             [
-                server_program(), "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder),
+                *self._prefix, server_program(), "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder),
                 "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
             ],
             self._folder / "server.log",
@@ -94,6 +96,8 @@ class GatewayProcess:
     tenants: Mapping[str, str] = field(default_factory=dict)
     more: str = ""  # added to gateway.toml
     http_port: int = 0
+    ami_port: int = 0  # 0: Asterisk's own; else that of a proxy before it
+    prefix: Sequence[str] = ()  # words before its command, as `env` has them
 
     def __post_init__(self) -> None:
         self.config = self.folder / "config"
@@ -118,7 +122,7 @@ archive = false
 port = {self.http_port}
 [[switch]]
 name = "pbx1"
-port = {self.asterisk.ami_port}
+port = {self.ami_port or self.asterisk.ami_port}
 secret = "{self.asterisk.secret}"
 {self.more}
 """
@@ -131,7 +135,7 @@ secret = "{self.asterisk.secret}"
 
     def start(self, *, is_ready: bool = True) -> GatewayProcess:
         """Start it and, unless told otherwise, wait until it is ready to gate calls."""
-        self._process = process.spawn([str(CALLGATE), "serve", "--config", str(self.config)], self.log)
+        self._process = process.spawn([*self.prefix, str(CALLGATE), "serve", "--config", str(self.config)], self.log)
         if is_ready:
             process.wait_for(self._is_ready, 15, "readiness of callgate")
         return self

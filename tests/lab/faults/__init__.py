@@ -1,0 +1,1 @@
+"""Faults played against live calls on the real Asterisk."""
