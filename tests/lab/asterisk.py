@@ -49,6 +49,13 @@ PHONES = {
     "open": "127.0.1.9",
     "sloppy": "127.0.1.10",
     "plain": "127.0.1.11",
+    # One for each phase that a fault can meet a call in (tests/lab/faults).
+    "asking": "127.0.1.21",
+    "ringing": "127.0.1.22",
+    "answered": "127.0.1.23",
+    "extending": "127.0.1.24",
+    "final": "127.0.1.25",
+    "hanging-up": "127.0.1.26",
 }
 CARRIER_ADDRESS = "127.0.2.1"
 

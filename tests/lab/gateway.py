@@ -68,6 +68,26 @@ class Books:
         except redis.RedisError:
             return False
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(5)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """SIGTERM: it ends in order."""
         if self._process is not None:
@@ -281,3 +301,17 @@ def check_billsec(asterisk: Asterisk, closed: Iterable[Mapping[str, Any]]) -> No
         cdr = cdrs[record["call_id"].split("/")[1]]
         assert abs(cdr.billsec - record["billsec"]) <= CDR_TOLERANCE_SECONDS, (cdr, record)
     print(f"{len(answered)} calls agree")
+
+
+def check_journal(books: Books, tenant: str = "acme", *, may_owe: bool = False) -> None:
+    """The journal adds up to the account, at every entry; only where it may owe is more held than there is."""
+    entries = books.journal(tenant)
+    balance = held = 0
+    for entry in entries:
+        balance += int(entry["credit"]) + int(entry["held"]) + int(entry["debt"])
+        held += int(entry["held"])
+        assert (balance, held) == (int(entry["balance"]), int(entry["held_after"])), entry
+        assert held >= 0, entry
+        assert may_owe or held <= balance, entry
+    account: Any = books.client.hgetall(f"cg:{{{tenant}}}:account")
+    assert (balance, held) == (int(account["balance"]), int(account["held"]))

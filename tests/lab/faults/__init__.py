@@ -1,1 +1,1 @@
-"""Faults played against live calls on the real Asterisk."""
+"""The table of faults and phases: six calls at once, each in another phase, meet one fault on the real Asterisk."""

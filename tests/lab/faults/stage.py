@@ -1,0 +1,118 @@
+"""What a scene is played on: Asterisk, the books, one gateway or two, and a tenant for each phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from tests.lab.ami_probe import Message
+from tests.lab.asterisk import Asterisk
+from tests.lab.faults.outcomes import Phase
+from tests.lab.gateway import Books, GatewayProcess, tenant_toml
+from tests.lab.process import wait_for
+
+QUANTUM_SECONDS = 6
+LEAD_SECONDS = 3
+FUNDS = "100.00"
+LAST_FUNDS = "0.60"  # of the call in its final phase: one quantum, and nothing more
+NAMES = ("east", "west")
+
+
+@dataclass
+class Stage:
+    """The parts. A fault may replace what it needs before they are started (`Fault.prepare`)."""
+
+    asterisk: Asterisk
+    folder: Path
+    gateway_count: int = 1
+    more: str = ""  # added to each gateway.toml
+    tenant_options: Mapping[str, Any] = field(default_factory=dict)  # of tenant_toml
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.books = Books(self.folder / "books")
+        self.ami_port = self.asterisk.ami_port
+        self.gateways: list[GatewayProcess] = []
+        self.mark = self.asterisk.probe.mark()
+        self.told: list[Message] = []  # by an Asterisk of before
+
+    # -- life
+
+    def start(self) -> None:
+        """Start the books and the gateways, the first as the owner of the switch, and give each tenant money."""
+        self.master.unlink(missing_ok=True)  # cdr_csv opens it for each record
+        self.books.start()
+        options = {"quantum_seconds": QUANTUM_SECONDS, "extend_lead_ms": LEAD_SECONDS * 1000} | dict(
+            self.tenant_options
+        )
+        tenants = {str(phase): tenant_toml(str(phase), **options) for phase in Phase}
+        for name in NAMES[: self.gateway_count]:
+            folder = self.folder / name
+            folder.mkdir()
+            more = f'[gateway]\nname = "{name}"\n{self.more}'
+            gateway = GatewayProcess(folder, self.asterisk, self.books.url, tenants, more, ami_port=self.ami_port)
+            self.gateways.append(gateway.start())
+            wait_for(lambda: self.gateways[0].lines("switch.taken"), 10, "the first gateway to own the switch")
+        for phase in Phase:
+            code, told = self.callgate("topup", str(phase), LAST_FUNDS if phase is Phase.FINAL else FUNDS)
+            assert code == 0, told
+
+    def close(self) -> None:
+        """End what still runs."""
+        for gateway in self.gateways:
+            gateway.stop()
+        self.books.close()
+
+    def restart_asterisk(self) -> None:
+        """Start it again after a kill; what the one before told is kept."""
+        self.told += self.asterisk.probe.messages[self.mark :]
+        self.mark = 0
+        self.asterisk.restart()
+
+    @property
+    def owner(self) -> GatewayProcess:
+        """The gateway that owned the switch when all was well."""
+        return self.gateways[0]
+
+    # -- looking in
+
+    @property
+    def master(self) -> Path:
+        """Asterisk's own call records, of this stage alone."""
+        return self.asterisk.dir / "log/cdr-csv/Master.csv"
+
+    def callgate(self, *arguments: str) -> tuple[int, str]:
+        """A command of the command line: its exit code and what it said."""
+        done = CliRunner().invoke(app, [*arguments, "--config", str(self.owner.config)])
+        return done.exit_code, done.output
+
+    def events(self, *names: str) -> list[Message]:
+        """All that the PBX told of these kinds, in the order in which it did."""
+        return [each for each in (*self.told, *self.asterisk.probe.messages[self.mark :]) if each.event in names]
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """What all gateways logged of one kind."""
+        return [line for gateway in self.gateways for line in gateway.lines(event)]
+
+    def wait_nothing_held(self, timeout_seconds: float) -> float:
+        """Wait until no tenant's money is held any more; returns when that was (epoch seconds).
+
+        :raises TimeoutError: with what is still held.
+        """
+        held = lambda: {str(each): self.account(each)["held"] for each in Phase}  # noqa: E731
+        try:
+            wait_for(lambda: set(held().values()) == {"0"}, timeout_seconds, "nothing held")
+        except TimeoutError:
+            raise TimeoutError(f"still held after {timeout_seconds} s: {held()}") from None
+        return time.time()
+
+    def account(self, phase: Phase) -> dict[str, str]:
+        """A tenant's account as the ledger has it."""
+        account: Any = self.books.client.hgetall(f"cg:{{{phase}}}:account")
+        return dict(account)
