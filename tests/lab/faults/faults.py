@@ -39,6 +39,9 @@ class Fault:
     def prepare(self, stage: Stage) -> None:
         """Change the stage before anything on it is started."""
 
+    def place(self, stage: Stage) -> None:
+        """Lay it for what comes next, where it is to strike in the midst of that: the last call has not asked yet."""
+
     def begin(self, stage: Stage) -> None:
         """Make it so. All six calls are in their phase, and the ledger stands still: see `Scene`."""
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from tests.lab.faults.outcomes import Either, Fate, Money, Outcome, Phase
+from tests.lab.faults.outcomes import Either, Fate, Money, OneOf, Outcome, Phase
 from tests.lab.faults.scene import HELD_SECONDS, NUMBERS, Scene
 from tests.lab.faults.stage import LEAD_SECONDS, QUANTUM_SECONDS, Stage
 from tests.lab.gateway import CDR_TOLERANCE_SECONDS, check_journal
@@ -175,6 +175,8 @@ class Judge:
     def expected(self, phase: Phase) -> tuple[Outcome, ...]:
         """What may become of it: mostly one outcome."""
         cell = self.scene.fault.expected[phase]
+        if isinstance(cell, OneOf):
+            return cell.outcomes
         if not isinstance(cell, Either):
             return (cell,)
         left_seconds = self._deadline(phase) - self.scene.back_at

@@ -59,4 +59,11 @@ class Either:
     late: Outcome
 
 
-Expected = Outcome | Either
+@dataclass(frozen=True)
+class OneOf:
+    """Any of these outcomes: which it is hangs on an instant that the fault does not fix (when a ping was due)."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+Expected = Outcome | Either | OneOf

@@ -88,6 +88,7 @@ class Scene:
         self._wait_until(self.alarm_at - HELD_SECONDS)
         stage.books.freeze()
         self._wait_until(self.alarm_at - ASKS_BEFORE_SECONDS)
+        self.fault.place(stage)
         self._dial(Phase.ASKING, talk_seconds=ASKED_TALKS_SECONDS)
         wait_for(lambda: self.ask(Phase.ASKING), 5, "the ask")
         self._wait_until(max(self.alarm_at, time.time()) + 0.05)  # what was sent on either has reached the ledger

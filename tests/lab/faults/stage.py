@@ -39,6 +39,7 @@ class Stage:
         self.books = Books(self.folder / "books")
         self.ami_port = self.asterisk.ami_port
         self.gateways: list[GatewayProcess] = []
+        self.tool: Any = None  # what the fault has put between or under the parts
         self.mark = self.asterisk.probe.mark()
         self.told: list[Message] = []  # by an Asterisk of before
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.asterisk import Asterisk
-from tests.lab.faults.faults import FAULTS, Fault
+from tests.lab.faults.every import EVERY_FAULT
+from tests.lab.faults.faults import Fault
 from tests.lab.faults.play import play
 
 pytestmark = pytest.mark.lab
@@ -29,13 +30,13 @@ def marked(fault: Fault) -> object:
     return pytest.param(fault, id=fault.name, marks=() if fault.is_in_ci else (pytest.mark.full,))
 
 
-@pytest.mark.parametrize("fault", [marked(each) for each in FAULTS if not each.kills_asterisk])
+@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if not each.kills_asterisk])
 def test_a_fault_does_what_the_table_says(asterisk: Asterisk, tmp_path: Path, fault: Fault) -> None:
     """Six calls in six phases."""
     play(fault, asterisk, tmp_path)
 
 
-@pytest.mark.parametrize("fault", [marked(each) for each in FAULTS if each.kills_asterisk])
+@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if each.kills_asterisk])
 def test_a_fault_of_asterisk_itself(lab_root: Path, tmp_path: Path, fault: Fault) -> None:
     """On one of its own."""
     with Asterisk(lab_root) as asterisk:
