@@ -175,6 +175,23 @@ NO_SWITCH: Mapping[Phase, Expected] = {
     Phase.HANGING_UP: Outcome(Fate.LOST, Money.ESTIMATE),
 }
 
+# A PBX that stands still ends no call and passes no sound on. What it does first when it goes on, nobody decides: cut
+# the calls whose cap has passed, or hear what it was told meanwhile by callgate, or by the phones.
+AWAKE_LATE = LONG_SECONDS + 1
+_AT_WAKING = tuple(
+    Outcome(fate, money, late_seconds=AWAKE_LATE)
+    for fate in (Fate.CUT, Fate.CONNECTED)
+    for money in (Money.EXACT, Money.ESTIMATE)
+)
+SWITCH_ASLEEP: Mapping[Phase, Expected] = {
+    Phase.ASKING: (GOES_ON, Outcome(Fate.REFUSED, Money.NOTHING, NO_LEDGER, why="by the dialplan")),
+    Phase.RINGING: GOES_ON,
+    Phase.ANSWERED: _AT_WAKING,
+    Phase.EXTENDING: _AT_WAKING,
+    Phase.FINAL: Outcome(Fate.CUT, Money.GRANT, late_seconds=AWAKE_LATE),
+    Phase.HANGING_UP: GOES_ON,
+}
+
 FAULTS: tuple[Fault, ...] = (
     Kill("callgate-killed", "callgate is killed, and started again after 1 s", RESTART_SECONDS, NO_GATEWAY,
          Part.CALLGATE, is_in_ci=True),
@@ -193,7 +210,7 @@ FAULTS: tuple[Fault, ...] = (
     Kill("asterisk-killed", "Asterisk is killed, and started again after 1 s", RESTART_SECONDS, NO_SWITCH,
          Part.ASTERISK, kills_asterisk=True, is_in_ci=True),
     Stop("asterisk-stopped", "Asterisk is stopped for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN, Part.ASTERISK),
-    Stop("asterisk-asleep", "Asterisk is stopped until after all grants", LONG_SECONDS, NOTHING_IS_SEEN, Part.ASTERISK),
+    Stop("asterisk-asleep", "Asterisk is stopped until after all grants", LONG_SECONDS, SWITCH_ASLEEP, Part.ASTERISK),
     Kill("owner-killed", "of two gateways the owner is killed, and not started until after all grants", LONG_SECONDS,
          NOTHING_IS_SEEN, Part.CALLGATE, gateways=2),
     Stop("owner-asleep", "of two gateways the owner is stopped until after all grants", LONG_SECONDS,

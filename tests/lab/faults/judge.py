@@ -9,14 +9,14 @@ import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from tests.lab.faults.outcomes import Either, Fate, Money, OneOf, Outcome, Phase
+from tests.lab.faults.outcomes import Either, Fate, Money, Outcome, Phase
 from tests.lab.faults.scene import HELD_SECONDS, NUMBERS, Scene
 from tests.lab.faults.stage import LEAD_SECONDS, QUANTUM_SECONDS, Stage
 from tests.lab.gateway import CDR_TOLERANCE_SECONDS, check_journal
 from tests.lab.sipp import SipCall
 
 SECOND_MICROS = 100_000  # by the tariff of tests/lab/gateway.py
-CUT_EARLY_SECONDS, CUT_LATE_SECONDS = 0.1, 1.0
+CUT_EARLY_SECONDS = 0.1
 VERDICT_SECONDS = 2.0
 # What failed is back this close to a deadline: either outcome is right.
 BORDER_SECONDS = 0.5
@@ -131,7 +131,7 @@ class Judge:
             charged / SECOND_MICROS, talked, granted_seconds,
             any(each["type"] == "estimate" for each in charges), up is not None,
             verdict_seconds=self._verdict_seconds(phase),
-            cut_seconds=talked - self._armed_seconds(talked) if talked and fate is Fate.CUT else None,
+            cut_seconds=talked - self._cap_seconds(talked) if talked and fate is Fate.CUT else None,
             extended_seconds=self._extended_seconds(phase),
             booked_seconds=float(charges[-1]["at"]) - ended.at if charges and ended else None,
         )  # fmt: skip
@@ -152,9 +152,9 @@ class Judge:
             most_micros = max(most_micros, spent_micros + int(each["held_after"]))
         return most_micros / SECOND_MICROS
 
-    def _armed_seconds(self, talked: float) -> int:
-        """The cap that cut it: a whole number of quanta, as the money was."""
-        return max(1, round(talked / QUANTUM_SECONDS)) * QUANTUM_SECONDS
+    def _cap_seconds(self, talked: float) -> int:
+        """The cap that cut it: whole quanta, as the money was."""
+        return max(1, int((talked + CUT_EARLY_SECONDS) / QUANTUM_SECONDS)) * QUANTUM_SECONDS
 
     def _verdict_seconds(self, phase: Phase) -> float | None:
         ask, dialled, call = self.scene.ask(phase), self.scene.dialled(phase), self.call(phase)
@@ -165,7 +165,7 @@ class Judge:
         return call.final.at - ask.at if call.final is not None else None
 
     def _extended_seconds(self, phase: Phase) -> float | None:
-        if phase is Phase.FINAL:
+        if self._fate(phase) is not Fate.CONNECTED or phase in {Phase.ASKING, Phase.FINAL, Phase.HANGING_UP}:
             return None
         after = [float(each["at"]) for each in self.journal[phase] if each["type"] == "extend"]
         return next((at - self.scene.began_at for at in after if at > self.scene.began_at), None)
@@ -175,10 +175,8 @@ class Judge:
     def expected(self, phase: Phase) -> tuple[Outcome, ...]:
         """What may become of it: mostly one outcome."""
         cell = self.scene.fault.expected[phase]
-        if isinstance(cell, OneOf):
-            return cell.outcomes
         if not isinstance(cell, Either):
-            return (cell,)
+            return cell if isinstance(cell, tuple) else (cell,)
         left_seconds = self._deadline(phase) - self.scene.back_at
         if abs(left_seconds) < BORDER_SECONDS:
             return cell.in_time, cell.late
@@ -202,63 +200,61 @@ class Judge:
             yield f"{seen.phase}: {seen}; expected {outcome}"
         if outcome.within_seconds and (seen.verdict_seconds is None or seen.verdict_seconds > outcome.within_seconds):
             yield f"{seen.phase}: its verdict took {seen.verdict_seconds} s"
-        if seen.cut_seconds is not None and not -CUT_EARLY_SECONDS <= seen.cut_seconds <= CUT_LATE_SECONDS:
+        if seen.cut_seconds is not None and not -CUT_EARLY_SECONDS <= seen.cut_seconds <= outcome.late_seconds:
             yield f"{seen.phase}: cut {seen.cut_seconds:+.2f} s beside its grant"
         if problem := self._money_differs(seen, outcome.money):
             yield f"{seen.phase}: {problem}; {seen}"
 
     def _money_differs(self, seen: Seen, money: Money) -> str:
-        charged, least = seen.charged_seconds, self._talked_at_least(seen)
+        charged = seen.charged_seconds
         if seen.is_estimate is not (money is Money.ESTIMATE):
             return "it is no estimate" if money is Money.ESTIMATE else "it is an estimate"
-        match money:
-            case Money.NOTHING:
-                return "it was charged, or answered" if charged or seen.is_answered else ""
-            case Money.UNSEEN:
-                return "it was charged" if charged else ""
-            case Money.EXACT:
-                return "not the carrier's seconds" if abs(charged - least) > CDR_TOLERANCE_SECONDS else ""
-            case Money.ESTIMATE:
-                is_within = least - CDR_TOLERANCE_SECONDS <= charged <= seen.granted_seconds
-                return "" if is_within else f"no less than {least:.2f} and no more than {seen.granted_seconds} s"
+        is_right = {
+            Money.NOTHING: not charged and not seen.is_answered,
+            Money.EXACT: self._is_exact(seen),
+            Money.ESTIMATE: 0 < charged <= seen.granted_seconds
+            and (seen.fate is not Fate.LOST or self._is_exact(seen)),
+            Money.GRANT: charged == seen.granted_seconds,
+            Money.UNSEEN: not charged and seen.is_answered,
+        }[money]
+        return "" if is_right else f"not {money}, of {seen.granted_seconds:g} s that were granted"
 
-    def _talked_at_least(self, seen: Seen) -> float:
+    def _is_exact(self, seen: Seen) -> bool:
+        """Of a call that died with its PBX: until then."""
         up = self.scene.up(seen.phase)
-        if seen.talked_seconds is not None:
-            return seen.talked_seconds
-        return self.scene.began_at - up.at if up else 0.0
+        lived_seconds = self.scene.began_at - up.at if up else 0.0
+        talked_seconds = lived_seconds if seen.talked_seconds is None else seen.talked_seconds
+        return abs(seen.charged_seconds - talked_seconds) <= CDR_TOLERANCE_SECONDS
 
     # -- the books
 
-    def check_books(self) -> None:
+    def check_books(self, cells: list[Seen]) -> None:
         """The journal adds up, `callgate audit` is clean, Asterisk's records agree, and estimates come to the truth."""
         for phase in Phase:
             check_journal(self.stage.books, str(phase))
         self._audit()
         if not self.scene.fault.kills_asterisk:  # who is killed writes no records
-            self._check_records()
+            self._reconcile(cells)
             self._audit()
 
     def _audit(self) -> None:
         code, told = self.stage.callgate("audit")
         assert code == 0, told
 
-    def _check_records(self) -> None:
-        """Each metered call agrees with its CDR; what is none of ours, or was charged nothing, is named."""
-        master = self.stage.master
-        _, told = self.stage.callgate("reconcile", "--cdr", str(master), "--apply", "--json", "--trunk", "PJSIP/trunk-")
-        report = json.loads(told)
-        named = {each["tenant"]: each["finding"] for each in report["findings"] if not each.get("is_applied")}
-        unseen = {str(seen.phase) for phase in Phase if (seen := self.seen(phase)) and self._is_unseen(seen)}
-        print("reconcile:", report["counts"], named)
-        assert set(named) == unseen, told
+    def _reconcile(self, cells: list[Seen]) -> None:
+        """Each answered call agrees with its record or is named; an estimate comes to what was talked."""
+        words = ("--cdr", str(self.stage.master), "--apply", "--json", "--trunk", "PJSIP/trunk-")
+        _, told = self.stage.callgate("reconcile", *words)
+        named = {each["tenant"]: each["finding"] for each in json.loads(told)["findings"]}
+        unlike = {tenant for tenant, finding in named.items() if finding != "corrected"}
+        assert unlike == {str(seen.phase) for seen in cells if self._is_to_be_named(seen)}, told
+        self.journal = {phase: self.stage.books.journal(phase) for phase in Phase}
+        corrected = [self.seen(seen.phase) for seen in cells if seen.is_estimate]
+        print("  reconcile:", named, {str(seen.phase): seen.charged_seconds for seen in corrected})
+        assert all(self._is_exact(seen) for seen in corrected), corrected
 
-    def _is_unseen(self, seen: Seen) -> bool:
-        return any(outcome.money is Money.UNSEEN for outcome in self.expected(seen.phase)) and seen.is_answered
-
-
-def _unless(is_met: object, detail: str = "") -> str:
-    return "" if is_met else (detail or "missed")
+    def _is_to_be_named(self, seen: Seen) -> bool:
+        return seen.is_answered and not seen.is_estimate and not self._is_exact(seen)
 
 
-__all__ = ["NUMBERS", "Judge", "Seen"]
+__all__ = ["NUMBERS", "Judge", "Missed", "Seen"]

@@ -23,47 +23,55 @@ class Fate(StrEnum):
     REFUSED = "refused"  # a final status before any carrier rang
     CONNECTED = "connected"  # and talked until the caller hung up
     CUT = "cut"  # by the PBX, at the end of its grant
-    LOST = "lost"  # nobody told the phone anything any more
+    LOST = "lost"  # with its PBX: nobody tells the phone anything any more
 
 
 class Money(StrEnum):
-    """What is charged for it."""
+    """What is charged for it, and held for it afterwards: nothing is, in any case."""
 
     NOTHING = "nothing"
-    EXACT = "exact"  # the carrier's seconds by the tariff, within one second; no estimate
-    ESTIMATE = "estimate"  # marked as such: no less than was talked, no more than was granted
-    UNSEEN = "unseen"  # talked and charged nothing: `callgate reconcile` names it
+    EXACT = "exact"
+    ESTIMATE = "estimate"
+    GRANT = "grant"
+    UNSEEN = "unseen"
+
+
+MEANING = {
+    Money.NOTHING: "nothing is charged, and no carrier was answered",
+    Money.EXACT: "the carrier's seconds by the tariff, within one second",
+    Money.ESTIMATE: "an estimate, marked as such, of at most what was granted: `callgate reconcile --apply` makes it "
+    "exact; where Asterisk died and wrote no record, it is the talk until its death, within one second",
+    Money.GRANT: "all that was granted and not more, though the carrier counted on: `callgate reconcile` names it",
+    Money.UNSEEN: "nothing is charged though a carrier was answered: `callgate reconcile` names it",
+}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One cell of the table."""
+    """What may become of one call."""
 
     fate: Fate
     money: Money
     status: int = 0  # of a refusal: what the phone hears
     within_seconds: float = 0.0  # of a call that asks: the longest until its verdict
+    late_seconds: float = 1.0  # of a call that is cut: beyond its last granted second
     why: str = ""  # a word for the table
 
     def __str__(self) -> str:
-        fate = f"{self.fate} ({self.status})" if self.status else str(self.fate)
+        """The call's cell of the table."""
+        status = f" ({self.status})" if self.status else ""
         within = f" within {self.within_seconds:g} s" if self.within_seconds else ""
-        return f"{fate}{within}{f': {self.why}' if self.why else ''}"
+        late = f" up to {self.late_seconds:g} s late" if self.late_seconds > 1 else ""
+        return f"{self.fate}{status}{within}{late}{f', {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True)
 class Either:
-    """Two outcomes: what failed is back before the call's deadline (its verdict's, the end of its grant), or is not."""
+    """What failed is back before the call's deadline (its verdict's, the end of its first grant), or it is not."""
 
     in_time: Outcome
     late: Outcome
 
 
-@dataclass(frozen=True)
-class OneOf:
-    """Any of these outcomes: which it is hangs on an instant that the fault does not fix (when a ping was due)."""
-
-    outcomes: tuple[Outcome, ...]
-
-
-Expected = Outcome | Either | OneOf
+# Several: a race that nobody decides.
+Expected = Outcome | Either | tuple[Outcome, ...]

@@ -11,7 +11,6 @@ from tests.lab.faults.outcomes import Phase
 from tests.lab.faults.scene import Scene
 from tests.lab.faults.stage import Stage
 
-
 TRIES = 3
 
 
@@ -44,7 +43,7 @@ def _play(fault: Fault, asterisk: Asterisk, folder: Path) -> list[Seen]:
             print(f"  {seen.phase}: {seen}")
         problems = [problem for seen in cells for problem in judge.problems(seen)]
         assert not problems, "\n".join(problems)
-        judge.check_books()
+        judge.check_books(cells)
     finally:
         fault.clean(stage)
         stage.close()

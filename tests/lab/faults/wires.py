@@ -21,7 +21,7 @@ from tests.lab.faults.faults import (
     SHORT_SECONDS,
     Fault,
 )
-from tests.lab.faults.outcomes import Either, Expected, Fate, Money, OneOf, Outcome, Phase
+from tests.lab.faults.outcomes import Either, Expected, Fate, Money, Outcome, Phase
 from tests.lab.faults.stage import Stage
 from tests.lab.faults.stalled_thread import StalledThreads
 from tests.lab.process import wait_for
@@ -146,7 +146,7 @@ class Stalled(Fault):
 
 # ------------------------------------------------------------------------------------------ what is to become of it
 
-HEARD_OR_NOT = OneOf((CUT, CUT_UNHEARD))
+HEARD_OR_NOT = (CUT, CUT_UNHEARD)  # by when a ping was due
 ENDED_UNHEARD = Outcome(Fate.CONNECTED, Money.ESTIMATE)
 
 NO_ACTIONS: Mapping[Phase, Expected] = {
@@ -169,7 +169,7 @@ OTHER_THREADS_SERVE: Mapping[Phase, Expected] = {
     Phase.ASKING: BY_THE_DIALPLAN,
     Phase.RINGING: GOES_ON,
     Phase.ANSWERED: GOES_ON,
-    Phase.EXTENDING: OneOf((GOES_ON, CUT_UNHEARD)),
+    Phase.EXTENDING: (GOES_ON, CUT_UNHEARD),
     Phase.FINAL: HEARD_OR_NOT,
     Phase.HANGING_UP: ENDED_UNHEARD,
 }
