@@ -74,6 +74,7 @@ log = structlog.get_logger(__name__)
 
 ARM_RETRY_SECONDS = 0.25
 HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
+ANSWER_HEARD_LATE_MS = 60_000
 NORMAL_CLEARING = 16
 # Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
 # one write to the ledger. A wake-up on cold caches costs more than what it is for (tests/load).
@@ -148,8 +149,7 @@ class Session:
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
         was_asked = self.call.state is State.ASKED
-        if isinstance(event, LegEnded) and event.leg == self.call.leg and event.at_ms < self.call.answered_at_ms:
-            # The PBX's clock was set back, and no ping has told yet: nobody hangs up before the answer.
+        if isinstance(event, LegEnded) and event.leg == self.call.leg and self._cannot_be(event.at_ms):
             event = replace(event, at_ms=self.call.answered_at_ms + self._heard_ms)
         try:
             effects = advance(self.call, event)
@@ -173,6 +173,16 @@ class Session:
         is_nearer = abs(call.answered_at_ms + by_ms - heard_at_ms) < abs(call.answered_at_ms - heard_at_ms)
         if call.is_live and (was_taken_back or is_nearer):
             call.clock_set(by_ms)
+
+    def _cannot_be(self, ended_at_ms: int) -> bool:
+        """The PBX's clock was set, and no ping has told of it yet: an end before the answer, or far beyond the cap.
+
+        An answer may have been heard late, so that more was talked than is known here; but not by so much.
+        """
+        call = self.call
+        talked_ms = ended_at_ms - call.answered_at_ms
+        is_beyond = ended_at_ms > call.armed_until_ms and talked_ms > self._heard_ms + ANSWER_HEARD_LATE_MS
+        return talked_ms < 0 or (is_beyond and self._up_at > -inf)
 
     @property
     def _heard_ms(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.lab.asterisk import Asterisk
 from tests.lab.faults.faults import (
     BY_CALLGATE,
+    BY_THE_DIALPLAN,
     CUT,
     GOES_ON,
     IN_TIME,
@@ -20,7 +21,7 @@ from tests.lab.faults.faults import (
     Part,
 )
 from tests.lab.faults.full_disk import SmallDisk
-from tests.lab.faults.outcomes import Expected, Phase
+from tests.lab.faults.outcomes import Expected, Fate, Money, Outcome, Phase
 from tests.lab.faults.stage import HOUR_SECONDS, Stage, here
 from tests.lab.faults.wrong_clock import WrongClock
 from tests.lab.gateway import Books
@@ -106,6 +107,7 @@ class ClockOff(Fault):
 
 # ------------------------------------------------------------------------------------------ what is to become of it
 
+RUNG_OUT = 603
 # What fits into the last page of a file is taken yet: the first steps may be.
 ON_A_FULL_DISK: Mapping[Phase, Expected] = {
     **NO_BOOKS,
@@ -114,12 +116,20 @@ ON_A_FULL_DISK: Mapping[Phase, Expected] = {
     Phase.EXTENDING: (GOES_ON, CUT),
 }
 
+# Asterisk's Dial takes it that the phone has rung for an hour, and gives up.
+A_CLOCK_AHEAD: Mapping[Phase, Expected] = {
+    **NOTHING_IS_SEEN,
+    Phase.ASKING: (IN_TIME, BY_THE_DIALPLAN),
+    Phase.RINGING: Outcome(Fate.REFUSED, Money.NOTHING, RUNG_OUT, why="by Asterisk"),
+}
+
 FAULTS_OF_MACHINES: tuple[Fault, ...] = (
     FullDisk("disk-full", "the disk under the append-only file is full until after all grants", LONG_SECONDS,
              ON_A_FULL_DISK),
     *(
         ClockOff(f"{part.lower()}-clock-{sign}-{how}", f"{part}'s clock {title.format(word)}", JUMPED_SECONDS,
-                 NOTHING_IS_SEEN, part, hours, is_jump=how == "jump", has_own_asterisk=part is Part.ASTERISK,
+                 A_CLOCK_AHEAD if part is Part.ASTERISK and (how, hours) == ("jump", 1) else NOTHING_IS_SEEN,
+                 part, hours, is_jump=how == "jump", has_own_asterisk=part is Part.ASTERISK,
                  spoils_records=part is Part.ASTERISK and how == "jump")
         for part in Part
         for how, title in (("jump", "jumps an hour {} for 6 s"), ("off", "is an hour {} all along"))

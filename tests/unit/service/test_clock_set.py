@@ -61,11 +61,22 @@ async def test_a_call_taken_back_goes_on_by_the_new_clock(house: House) -> None:
     assert session.call.answered_at_ms == ANSWERED_AT_MS - HOUR_MS
 
 
-async def test_an_end_before_the_answer_is_one_by_a_clock_that_was_set(house: House) -> None:
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+async def test_an_end_that_cannot_be_is_one_by_a_clock_that_was_set(house: House, by_ms: int) -> None:
     """No ping has told of it yet: the seconds are those of this process's own clock."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
     session._up_at -= TALKED_SECONDS - 0.5
-    house.hung_up(LEG, ANSWERED_AT_MS - HOUR_MS)
+    house.hung_up(LEG, ANSWERED_AT_MS + TALKED_SECONDS * 1000 + by_ms)
     await until(lambda: len(house.board) == 0)
     assert [record.billsec for record in house.tally.records] == [TALKED_SECONDS]
+
+
+async def test_a_leg_that_outlived_its_cap_costs_the_grant_though_its_answer_was_heard_late(house: House) -> None:
+    """By up to a minute, that is: it is no sign of a clock that was set."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.answered()
+    session._up_at -= 2
+    house.hung_up(LEG, ANSWERED_AT_MS + 60_000 + 1_500)
+    await until(lambda: len(house.board) == 0)
+    assert [record.billsec for record in house.tally.records] == [60]
