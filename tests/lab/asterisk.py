@@ -173,7 +173,15 @@ class Asterisk:
         _sweep(self.root / "srv")
         self._write_files()
         self._process = process.spawn(
-            ["chroot", str(self.root), *self._prefix, "/usr/sbin/asterisk", "-f", "-C", f"{self.inside}/etc/asterisk.conf"],
+            [
+                "chroot",
+                str(self.root),
+                *self._prefix,
+                "/usr/sbin/asterisk",
+                "-f",
+                "-C",
+                f"{self.inside}/etc/asterisk.conf",
+            ],
             self.dir / "log/console",
         )
         try:
