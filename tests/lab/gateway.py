@@ -157,7 +157,7 @@ secret = "{self.asterisk.secret}"
         """Start it and, unless told otherwise, wait until it is ready to gate calls."""
         self._process = process.spawn([*self.prefix, str(CALLGATE), "serve", "--config", str(self.config)], self.log)
         if is_ready:
-            process.wait_for(self._is_ready, 15, "readiness of callgate")
+            process.wait_for(self._is_ready, 30, "readiness of callgate")
         return self
 
     def _is_ready(self) -> bool:

@@ -39,6 +39,7 @@ class Fault:
     has_own_asterisk: bool = field(default=False, kw_only=True)
     # Asterisk's own records of its calls tell nonsense.
     spoils_records: bool = field(default=False, kw_only=True)
+    policy: str = field(default="", kw_only=True)  # of all tenants, when the ledger cannot be asked
     # The ledger is left as `begin` leaves it; else it goes on as soon as the fault has begun.
     fails_ledger: bool = field(default=False, kw_only=True)
 
@@ -134,15 +135,18 @@ class Stop(Fault):
 
     def clean(self, stage: Stage) -> None:
         """Nothing stays stopped."""
-        self.part.of(stage).thaw()
+        if stage.gateways:
+            self.part.of(stage).thaw()
 
 
 # ------------------------------------------------------------------------------------------ what is to become of it
 
 NO_LEDGER = 500  # what a phone hears of Q.850 38
 # The dialplan's own wait, and the second until then; the gateway's deadline, and what a busy machine adds.
-BY_THE_DIALPLAN = Outcome(Fate.REFUSED, Money.NOTHING, NO_LEDGER, 3.5, "by the dialplan")
-BY_CALLGATE = Outcome(Fate.REFUSED, Money.NOTHING, NO_LEDGER, 2.0, "by callgate, `ledger_unavailable`")
+BY_THE_DIALPLAN = Outcome(Fate.REFUSED, Money.NOTHING, status=NO_LEDGER, within_seconds=3.5, why="by the dialplan")
+BY_CALLGATE = Outcome(
+    Fate.REFUSED, Money.NOTHING, status=NO_LEDGER, within_seconds=2.0, why="by callgate, `ledger_unavailable`"
+)
 IN_TIME = Outcome(Fate.CONNECTED, Money.EXACT, within_seconds=2.5)
 GOES_ON = Outcome(Fate.CONNECTED, Money.EXACT)
 CUT = Outcome(Fate.CUT, Money.EXACT)
@@ -181,6 +185,7 @@ NO_BOOKS: Mapping[Phase, Expected] = {
     Phase.FINAL: CUT,
     Phase.HANGING_UP: GOES_ON,
 }
+ASKED_AGAIN: Mapping[Phase, Expected] = {**NO_BOOKS, Phase.ASKING: Either(IN_TIME, BY_CALLGATE)}
 NO_SWITCH: Mapping[Phase, Expected] = {
     Phase.ASKING: Outcome(Fate.LOST, Money.NOTHING),
     Phase.RINGING: Outcome(Fate.LOST, Money.NOTHING),
@@ -199,8 +204,8 @@ _AT_WAKING = tuple(
     for money in (Money.EXACT, Money.ESTIMATE)
 )
 SWITCH_ASLEEP: Mapping[Phase, Expected] = {
-    Phase.ASKING: (GOES_ON, Outcome(Fate.REFUSED, Money.NOTHING, NO_LEDGER, why="by the dialplan")),
-    Phase.RINGING: GOES_ON,
+    Phase.ASKING: (GOES_ON, Outcome(Fate.REFUSED, Money.NOTHING, status=NO_LEDGER, why="by the dialplan")),
+    Phase.RINGING: Outcome(Fate.CONNECTED, Money.SWITCH),
     Phase.ANSWERED: _AT_WAKING,
     Phase.EXTENDING: _AT_WAKING,
     Phase.FINAL: Outcome(Fate.CUT, Money.GRANT, late_seconds=AWAKE_LATE),
@@ -226,8 +231,14 @@ FAULTS: tuple[Fault, ...] = (
          Part.ASTERISK, kills_asterisk=True, is_in_ci=True),
     Stop("asterisk-stopped", "Asterisk is stopped for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN, Part.ASTERISK),
     Stop("asterisk-asleep", "Asterisk is stopped until after all grants", LONG_SECONDS, SWITCH_ASLEEP, Part.ASTERISK),
+    Kill("valkey-killed-retry", "Valkey is killed and started again after 1 s, under `retry-and-terminate`",
+         RESTART_SECONDS, ASKED_AGAIN, Part.LEDGER, fails_ledger=True, policy='policy = "retry-and-terminate"'),
+    Kill("valkey-gone-continue", "Valkey is killed and started again after all grants, under `continue`",
+         LONG_SECONDS, NOTHING_IS_SEEN, Part.LEDGER, fails_ledger=True, policy='policy = "continue"\nexposure = 5'),
     Kill("owner-killed", "of two gateways the owner is killed, and not started until after all grants", LONG_SECONDS,
          NOTHING_IS_SEEN, Part.CALLGATE, gateways=2),
+    Stop("owner-stopped", "of two gateways the owner is stopped for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN,
+         Part.CALLGATE, gateways=2),
     Stop("owner-asleep", "of two gateways the owner is stopped until after all grants", LONG_SECONDS,
          NOTHING_IS_SEEN, Part.CALLGATE, gateways=2),
 )  # fmt: skip

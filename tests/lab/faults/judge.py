@@ -33,6 +33,7 @@ class Seen:
     status: int
     charged_seconds: float
     talked_seconds: float | None  # on the PBX's clock; None: it does not know
+    carried_seconds: float | None  # as the carrier counted
     granted_seconds: float
     is_estimate: bool
     is_answered: bool
@@ -51,6 +52,8 @@ class Seen:
             parts.append(f"extended after {self.extended_seconds:.1f} s")
         if self.talked_seconds is not None:
             parts.append(f"talked {self.talked_seconds:.2f} s")
+        if self.talked_seconds is not None and abs((self.carried_seconds or 0) - self.talked_seconds) > 1:
+            parts.append(f"the carrier counted {self.carried_seconds} s")
         parts.append(f"charged {self.charged_seconds:g} s{' (estimate)' if self.is_estimate else ''}")
         if self.booked_seconds is not None:
             parts.append(f"booked after {self.booked_seconds:.1f} s")
@@ -128,7 +131,7 @@ class Judge:
         talked = ended.at - up.at if up and ended else None
         return Seen(
             phase, fate, call.status or 0 if fate is Fate.REFUSED else 0,
-            charged / SECOND_MICROS, talked, granted_seconds,
+            charged / SECOND_MICROS, talked, self._carried_seconds(phase), granted_seconds,
             any(each["type"] == "estimate" for each in charges), up is not None,
             verdict_seconds=self._verdict_seconds(phase),
             cut_seconds=talked - self._cap_seconds(talked) if talked and fate is Fate.CUT else None,
@@ -155,6 +158,10 @@ class Judge:
     def _cap_seconds(self, talked: float) -> int:
         """The cap that cut it: whole quanta, as the money was."""
         return max(1, int((talked + CUT_EARLY_SECONDS) / QUANTUM_SECONDS)) * QUANTUM_SECONDS
+
+    def _carried_seconds(self, phase: Phase) -> float | None:
+        call = self.scene.carried(phase)
+        return call.talked_seconds if call and call.answered_at and call.bye else None
 
     def _verdict_seconds(self, phase: Phase) -> float | None:
         ask, dialled, call = self.scene.ask(phase), self.scene.dialled(phase), self.call(phase)
@@ -211,7 +218,8 @@ class Judge:
             return "it is no estimate" if money is Money.ESTIMATE else "it is an estimate"
         is_right = {
             Money.NOTHING: not charged and not seen.is_answered,
-            Money.EXACT: self._is_exact(seen),
+            Money.EXACT: self._is_exact(seen) and self._is_carriers(seen),
+            Money.SWITCH: self._is_exact(seen),
             Money.ESTIMATE: 0 < charged <= seen.granted_seconds
             and (seen.fate is not Fate.LOST or self._is_exact(seen)),
             Money.GRANT: charged == seen.granted_seconds,
@@ -225,6 +233,10 @@ class Judge:
         lived_seconds = self.scene.began_at - up.at if up else 0.0
         talked_seconds = lived_seconds if seen.talked_seconds is None else seen.talked_seconds
         return abs(seen.charged_seconds - talked_seconds) <= CDR_TOLERANCE_SECONDS
+
+    def _is_carriers(self, seen: Seen) -> bool:
+        carried = seen.carried_seconds
+        return carried is not None and abs(seen.charged_seconds - carried) <= CDR_TOLERANCE_SECONDS
 
     # -- the books
 

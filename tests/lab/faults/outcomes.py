@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 
@@ -32,15 +32,17 @@ class Money(StrEnum):
     NOTHING = "nothing"
     EXACT = "exact"
     ESTIMATE = "estimate"
+    SWITCH = "the PBX's seconds"
     GRANT = "grant"
     UNSEEN = "unseen"
 
 
 MEANING = {
     Money.NOTHING: "nothing is charged, and no carrier was answered",
-    Money.EXACT: "the carrier's seconds by the tariff, within one second",
+    Money.EXACT: "the carrier's seconds by the tariff, within one second, and the PBX's own",
     Money.ESTIMATE: "an estimate, marked as such, of at most what was granted: `callgate reconcile --apply` makes it "
     "exact; where Asterisk died and wrote no record, it is the talk until its death, within one second",
+    Money.SWITCH: "the PBX's seconds by the tariff, within one second: it heard the carrier's answer late",
     Money.GRANT: "all that was granted and not more, though the carrier counted on: `callgate reconcile` names it",
     Money.UNSEEN: "nothing is charged though a carrier was answered: `callgate reconcile` names it",
 }
@@ -52,6 +54,7 @@ class Outcome:
 
     fate: Fate
     money: Money
+    _: KW_ONLY
     status: int = 0  # of a refusal: what the phone hears
     within_seconds: float = 0.0  # of a call that asks: the longest until its verdict
     late_seconds: float = 1.0  # of a call that is cut: beyond its last granted second

@@ -29,7 +29,7 @@ def play(fault: Fault, asterisk: Asterisk, folder: Path) -> list[Seen]:
 
 
 def _play(fault: Fault, asterisk: Asterisk, folder: Path) -> list[Seen]:
-    stage = Stage(asterisk, folder, fault.gateways)
+    stage = Stage(asterisk, folder, fault.gateways, failure=f"[failure]\n{fault.policy}" if fault.policy else "")
     scene = Scene(fault, stage)
     try:
         fault.prepare(stage)

@@ -16,7 +16,7 @@ from tests.lab.faults.faults import Fault
 from tests.lab.faults.outcomes import Phase
 from tests.lab.faults.stage import LEAD_SECONDS, QUANTUM_SECONDS, Stage
 from tests.lab.process import wait_for
-from tests.lab.sipp import FOREVER_MS, Carrier, Phone
+from tests.lab.sipp import FOREVER_MS, Carrier, Phone, SipCall
 
 NUMBERS = {phase: f"01144207946000{index}" for index, phase in enumerate(Phase)}  # 0.10 a second, by the second
 RING_SECONDS = 1.5
@@ -39,15 +39,16 @@ class Scene:
         self.began_at = 0.0
         self.back_at = 0.0
         self.alarm_at = 0.0
-        self.settled_at = 0.0
 
     def play(self) -> None:
-        """All of it. :raises AssertionError: when a call was not in its phase."""
+        """All of it, until all is booked.
+
+        :raises TimeoutError: when a call did not come as far as it should, or something is held for ever.
+        """
         with ExitStack() as stack:
-            self.carrier = stack.enter_context(
-                Carrier(self.stage.asterisk, self.stage.folder, ring_ms=int(RING_SECONDS * 1000))
-            )
-            stack.callback(lambda: [phone.stop() for phone in self.phones.values()])
+            carrier = Carrier(self.stage.asterisk, self.stage.folder, ring_ms=int(RING_SECONDS * 1000))
+            self._carrier = stack.enter_context(carrier)
+            stack.callback(self._stop_phones)
             stack.callback(self.fault.clean, self.stage)
             self._bring_into_phases()
             self._fail()
@@ -55,7 +56,7 @@ class Scene:
             self.fault.end(self.stage)
             self.back_at = time.time()
             self._wait_over()
-            self.settled_at = self.stage.wait_nothing_held(20)
+            self.stage.wait_nothing_held(20)
 
     # -- before
 
@@ -108,10 +109,19 @@ class Scene:
                 break
             time.sleep(0.05)
 
+    def _stop_phones(self) -> None:
+        for phone in self.phones.values():
+            phone.stop()
+
     def _wait_until(self, instant: float) -> None:
         time.sleep(max(0.0, instant - time.time()))
 
-    # -- what the PBX told
+    # -- what the others saw
+
+    def carried(self, phase: Phase) -> SipCall | None:
+        """The carrier's side."""
+        number = NUMBERS[phase].removeprefix("011")
+        return next((call for call in self._carrier.calls if call.number == number), None)
 
     def ask(self, phase: Phase) -> Message | None:
         """The dialplan's question."""

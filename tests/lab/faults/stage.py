@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Stage:
     folder: Path
     gateway_count: int = 1
     more: str = ""  # added to each gateway.toml
-    tenant_options: Mapping[str, Any] = field(default_factory=dict)  # of tenant_toml
+    failure: str = ""  # the section of each tenant
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,10 +53,7 @@ class Stage:
         """Start the books and the gateways, the first as the owner of the switch, and give each tenant money."""
         self.master.unlink(missing_ok=True)  # cdr_csv opens it for each record
         self.books.start()
-        options = {"quantum_seconds": QUANTUM_SECONDS, "extend_lead_ms": LEAD_SECONDS * 1000} | dict(
-            self.tenant_options
-        )
-        tenants = {str(phase): tenant_toml(str(phase), **options) for phase in Phase}
+        tenants = {str(phase): self._tenant(phase) for phase in Phase}
         for name in NAMES[: self.gateway_count]:
             folder = self.folder / name
             folder.mkdir()
@@ -69,6 +66,10 @@ class Stage:
         for phase in Phase:
             code, told = self.callgate("topup", str(phase), LAST_FUNDS if phase is Phase.FINAL else FUNDS)
             assert code == 0, told
+
+    def _tenant(self, phase: Phase) -> str:
+        lead_ms = LEAD_SECONDS * 1000
+        return tenant_toml(str(phase), quantum_seconds=QUANTUM_SECONDS, extend_lead_ms=lead_ms, recharge=self.failure)
 
     def close(self) -> None:
         """End what still runs."""
@@ -109,17 +110,18 @@ class Stage:
         """What all gateways logged of one kind."""
         return [line for gateway in self.gateways for line in gateway.lines(event)]
 
-    def wait_nothing_held(self, timeout_seconds: float) -> float:
-        """Wait until no tenant's money is held any more; returns when that was (epoch seconds).
+    def wait_nothing_held(self, timeout_seconds: float) -> None:
+        """Wait until no tenant's money is held any more.
 
         :raises TimeoutError: with what is still held.
         """
-        held = lambda: {str(each): self.account(each)["held"] for each in Phase}  # noqa: E731
         try:
-            wait_for(lambda: set(held().values()) == {"0"}, timeout_seconds, "nothing held")
+            wait_for(lambda: set(self._held().values()) == {"0"}, timeout_seconds, "nothing held")
         except TimeoutError:
-            raise TimeoutError(f"still held after {timeout_seconds} s: {held()}") from None
-        return time.time()
+            raise TimeoutError(f"still held after {timeout_seconds} s: {self._held()}") from None
+
+    def _held(self) -> dict[str, str]:
+        return {str(phase): self.account(phase)["held"] for phase in Phase}
 
     def account(self, phase: Phase) -> dict[str, str]:
         """A tenant's account as the ledger has it."""
