@@ -120,7 +120,7 @@ ON_A_FULL_DISK: Mapping[Phase, Expected] = {
 A_CLOCK_AHEAD: Mapping[Phase, Expected] = {
     **NOTHING_IS_SEEN,
     Phase.ASKING: (IN_TIME, BY_THE_DIALPLAN),
-    Phase.RINGING: Outcome(Fate.REFUSED, Money.NOTHING, RUNG_OUT, why="by Asterisk"),
+    Phase.RINGING: Outcome(Fate.REFUSED, Money.NOTHING, status=RUNG_OUT, why="by Asterisk"),
 }
 
 FAULTS_OF_MACHINES: tuple[Fault, ...] = (
