@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from tests.lab.faults.outcomes import Either, Expected, Fate, Money, Outcome, Phase
-from tests.lab.faults.stage import Stage
+from tests.lab.faults.stage import QUANTUM_SECONDS, Stage
 
 # Less than the verdict's deadline, and than what is left of any grant; a ledger has 1 s for each step.
 SHORT_SECONDS, SHORT_OF_LEDGER_SECONDS = 1.2, 0.5
@@ -33,6 +33,7 @@ class Fault:
     is_in_ci: bool = field(default=False, kw_only=True)
     # Its calls are gone with it, and no other scene can be played on it.
     kills_asterisk: bool = field(default=False, kw_only=True)
+    quantum_seconds: int = field(default=QUANTUM_SECONDS, kw_only=True)
     policy: str = field(default="", kw_only=True)  # of all tenants, when the ledger cannot be asked
     # The ledger is left as `begin` leaves it; else it goes on as soon as the fault has begun.
     fails_ledger: bool = field(default=False, kw_only=True)
@@ -200,6 +201,8 @@ SWITCH_ASLEEP: Mapping[Phase, Expected] = {
 FAULTS: tuple[Fault, ...] = (
     Kill("callgate-killed", "callgate is killed, and started again after 1 s", RESTART_SECONDS, NO_GATEWAY,
          Part.CALLGATE, is_in_ci=True),
+    Kill("callgate-back", "callgate is killed, and started again at once; a quantum is 24 s", 0.0, NO_GATEWAY,
+         Part.CALLGATE, quantum_seconds=24),
     Kill("callgate-gone", "callgate is killed, and started again after all grants", LONG_SECONDS, NO_GATEWAY,
          Part.CALLGATE),
     Stop("callgate-stopped", "callgate is stopped for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN, Part.CALLGATE),
