@@ -6,7 +6,7 @@ Steps to the ledger go through the call's lane; what concerns the switch is an e
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ log = structlog.get_logger(__name__)
 
 ARM_RETRY_SECONDS = 0.25
 HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
+ANSWER_HEARD_LATE_MS = 60_000
 NORMAL_CLEARING = 16
 # Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
 # one write to the ledger. A wake-up on cold caches costs more than what it is for (tests/load).
@@ -148,6 +149,8 @@ class Session:
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
         was_asked = self.call.state is State.ASKED
+        if isinstance(event, LegEnded) and event.leg == self.call.leg and self._cannot_be(event.at_ms):
+            event = replace(event, at_ms=self.call.answered_at_ms + self._heard_ms)
         try:
             effects = advance(self.call, event)
         except UndefinedTransition as error:
@@ -161,6 +164,30 @@ class Session:
             self._on_decided(self)
         if self.call.was_lent:
             self._world.exposures.follow(self.call)
+
+    def clock_set(self, by_ms: int) -> None:
+        """The PBX's clock was set. A call that was answered by the new clock, before that was known, is right."""
+        call = self.call
+        was_taken_back = self._up_at == -inf
+        heard_at_ms = self._world.switch.now_ms() - self._heard_ms
+        is_nearer = abs(call.answered_at_ms + by_ms - heard_at_ms) < abs(call.answered_at_ms - heard_at_ms)
+        if call.is_live and (was_taken_back or is_nearer):
+            call.clock_set(by_ms)
+
+    def _cannot_be(self, ended_at_ms: int) -> bool:
+        """The PBX's clock was set, and no ping has told of it yet: an end before the answer, or far beyond the cap.
+
+        An answer may have been heard late, so that more was talked than is known here; but not by so much.
+        """
+        call = self.call
+        talked_ms = ended_at_ms - call.answered_at_ms
+        is_beyond = ended_at_ms > call.armed_until_ms and talked_ms > self._heard_ms + ANSWER_HEARD_LATE_MS
+        return talked_ms < 0 or (is_beyond and self._up_at > -inf)
+
+    @property
+    def _heard_ms(self) -> int:
+        """For how long it has been known here that the leg is Up; 0 of a call that was taken back."""
+        return 0 if self._up_at == -inf else int((asyncio.get_running_loop().time() - self._up_at) * 1000)
 
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""

@@ -99,7 +99,6 @@ class Asterisk:
         extra_modules: Sequence[str] = (),
         log_levels: str = "notice,warning,error,verbose",
         files: Mapping[str, str | None] | None = None,
-        prefix: Sequence[str] = (),
     ) -> None:
         """Pick ports and secrets; nothing runs yet.
 
@@ -108,7 +107,6 @@ class Asterisk:
             extra_modules: names of further modules to load, without `.so`.
             log_levels: what the full log holds; leave out `verbose` under load.
             files: texts that stand in for files of the configuration, by name; None leaves the file out.
-            prefix: words before its command, as `env` has them; paths are those within the built folder.
         """
         self.root = root
         self.name = f"{os.getpid()}-{secrets.token_hex(3)}"
@@ -123,7 +121,7 @@ class Asterisk:
         self._modules = (*MODULES, *extra_modules)
         self._files = dict(files or {})
         self._log_levels = log_levels
-        self._prefix = prefix
+        self.prefix: Sequence[str] = ()  # words before its command, as `env` has them; its paths begin at the root
         self._process: subprocess.Popen[bytes] | None = None
         self._probe: AmiProbe | None = None
 
@@ -174,16 +172,11 @@ class Asterisk:
         self._write_files()
         self._process = process.spawn(
             [
-                "chroot",
-                str(self.root),
-                *self._prefix,
-                "/usr/sbin/asterisk",
-                "-f",
-                "-C",
-                f"{self.inside}/etc/asterisk.conf",
+                "chroot", str(self.root), *self.prefix,
+                "/usr/sbin/asterisk", "-f", "-C", f"{self.inside}/etc/asterisk.conf",
             ],
             self.dir / "log/console",
-        )
+        )  # fmt: skip
         try:
             self._probe = process.wait_for(self._try_login, boot_timeout_seconds, "a manager login")
             self._probe.wait_event("FullyBooted", 20)

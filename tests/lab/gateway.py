@@ -54,8 +54,8 @@ class Books:
         """Start it and wait until it answers."""
         self._process = process.spawn(
             [
-                *self._prefix, server_program(), "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder),
-                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                *self._prefix, server_program(), "--port", "0", "--unixsocket", str(self._socket),
+                "--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
             ],
             self._folder / "server.log",
         )  # fmt: skip

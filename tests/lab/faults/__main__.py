@@ -6,7 +6,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.lab.asterisk import Asterisk
 from tests.lab.build import LabUnavailable, ensure
 from tests.lab.faults import table
 from tests.lab.faults.every import EVERY_FAULT
@@ -43,7 +42,7 @@ def main() -> int:
 def _seen(root: Path, fault: Fault) -> dict[str, str]:
     with (
         tempfile.TemporaryDirectory(prefix="callgate-faults-") as folder,
-        Asterisk(root, log_levels="error") as asterisk,
+        fault.asterisk(root) as asterisk,
     ):
         return {str(seen.phase): str(seen) for seen in play(fault, asterisk, Path(folder))}
 

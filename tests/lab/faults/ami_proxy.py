@@ -1,7 +1,7 @@
 """A wire between the gateway and the manager port of a PBX that can be cut, held, or starved.
 
-While it is held, nothing passes and nobody is told: no byte, no end of a connection, and a new connection comes no further
-than the kernel's own queue. What was written meanwhile waits, as it does in a network that loses every packet.
+While it is held, nothing passes and nobody is told: no byte, no end of a connection, and a new connection comes no
+further than the kernel's own queue. What was written meanwhile waits, as it does in a network that loses every packet.
 """
 
 from __future__ import annotations

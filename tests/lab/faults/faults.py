@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
+from tests.lab.asterisk import Asterisk
 from tests.lab.faults.outcomes import Either, Expected, Fate, Money, Outcome, Phase
 from tests.lab.faults.stage import QUANTUM_SECONDS, Stage
 
@@ -34,9 +36,17 @@ class Fault:
     # Its calls are gone with it, and no other scene can be played on it.
     kills_asterisk: bool = field(default=False, kw_only=True)
     quantum_seconds: int = field(default=QUANTUM_SECONDS, kw_only=True)
+    # It is made by `asterisk` for this fault, and no other scene is played on it either.
+    has_own_asterisk: bool = field(default=False, kw_only=True)
+    # Asterisk's own records of its calls tell nonsense.
+    spoils_records: bool = field(default=False, kw_only=True)
     policy: str = field(default="", kw_only=True)  # of all tenants, when the ledger cannot be asked
     # The ledger is left as `begin` leaves it; else it goes on as soon as the fault has begun.
     fails_ledger: bool = field(default=False, kw_only=True)
+
+    def asterisk(self, root: Path) -> Asterisk:
+        """The one that it is played on, not started."""
+        return Asterisk(root, log_levels="warning,error")
 
     def prepare(self, stage: Stage) -> None:
         """Change the stage before anything on it is started."""
@@ -56,6 +66,11 @@ class Fault:
 
 class Process(Protocol):
     """What can be killed and stopped."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -28,7 +28,10 @@ class SmallDisk:
         self.folder.mkdir(parents=True, exist_ok=True)
         size = f"size={self._megabytes}m"
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", size, "callgate-lab", str(self.folder)], capture_output=True, text=True, check=False
+            ["mount", "-t", "tmpfs", "-o", size, "callgate-lab", str(self.folder)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"a disk of the test's own cannot be mounted here: {done.stderr.strip()}")

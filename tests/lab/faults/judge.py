@@ -247,7 +247,7 @@ class Judge:
         for phase in Phase:
             check_journal(self.stage.books, str(phase))
         self._audit()
-        if not self.scene.fault.kills_asterisk:  # who is killed writes no records
+        if not (self.scene.fault.kills_asterisk or self.scene.fault.spoils_records):  # who is killed writes none
             self._reconcile(cells)
             self._audit()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +23,7 @@ QUANTUM_SECONDS = 6  # mostly; more is asked for when half of it is left
 SECOND_MICROS = 100_000  # by the tariff of tests/lab/gateway.py
 FUNDS = "100.00"
 NAMES = ("east", "west")
+HOUR_SECONDS = 3600
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Stage:
         self.books = Books(self.folder / "books")
         self.ami_port = self.asterisk.ami_port
         self.gateways: list[GatewayProcess] = []
+        self.gateway_prefix: Sequence[str] = ()
+        self.at_end = ExitStack()  # what is undone when nothing runs any more
         self.tool: Any = None  # what the fault has put between or under the parts
         self.mark = self.asterisk.probe.mark()
         self.told: list[Message] = []  # by an Asterisk of before
@@ -53,7 +59,9 @@ class Stage:
             folder = self.folder / name
             folder.mkdir()
             more = f'[gateway]\nname = "{name}"\n{self.more}'
-            gateway = GatewayProcess(folder, self.asterisk, self.books.url, tenants, more, ami_port=self.ami_port)
+            gateway = GatewayProcess(
+                folder, self.asterisk, self.books.url, tenants, more, ami_port=self.ami_port, prefix=self.gateway_prefix
+            )
             self.gateways.append(gateway.start())
             wait_for(lambda: self.gateways[0].lines("switch.taken"), 10, "the first gateway to own the switch")
         for phase in Phase:
@@ -76,6 +84,7 @@ class Stage:
         for gateway in self.gateways:
             gateway.stop()
         self.books.close()
+        self.at_end.close()
 
     def restart_asterisk(self) -> None:
         """Start it again after a kill; what the one before told is kept."""
@@ -102,7 +111,8 @@ class Stage:
 
     def events(self, *names: str) -> list[Message]:
         """All that the PBX told of these kinds, in the order in which it did."""
-        return [each for each in (*self.told, *self.asterisk.probe.messages[self.mark :]) if each.event in names]
+        told = [each for each in (*self.told, *self.asterisk.probe.messages[self.mark :]) if each.event in names]
+        return [by_this_clock(each) for each in told]
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """What all gateways logged of one kind."""
@@ -125,3 +135,15 @@ class Stage:
         """A tenant's account as the ledger has it."""
         account: Any = self.books.client.hgetall(f"cg:{{{phase}}}:account")
         return dict(account)
+
+
+def here(instant: float) -> float:
+    """The time of this machine's clock, of one by another that may be whole hours off."""
+    return instant - round((instant - time.time()) / HOUR_SECONDS) * HOUR_SECONDS
+
+
+def by_this_clock(message: Message) -> Message:
+    """An event of a PBX whose clock may be whole hours off."""
+    if abs(message.at - time.time()) < HOUR_SECONDS / 2:
+        return message
+    return Message((("Timestamp", f"{here(message.at):.6f}"), *message.headers))

@@ -1,7 +1,8 @@
 """Threads of a running Asterisk that stand still while all its others run: those of the gateway's manager sessions.
 
-Asterisk has a thread for each manager session; it reads the actions and writes the events. It is stopped by ptrace, alone,
-while it waits in poll() for the session's socket: there it holds no lock, so what stands still is that session only.
+Asterisk has a thread for each manager session; it reads the actions and writes the events. It is stopped by ptrace,
+alone, while it waits in poll() for the session's socket: there it holds no lock, so what stands still is that session
+only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Final
-
 
 _SEIZE: Final = 0x4206
 _INTERRUPT: Final = 0x4207
@@ -107,7 +107,7 @@ def _sockets(pid: int) -> dict[str, int]:
     found = {}
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            target = os.readlink(link)
+            target = str(link.readlink())
             if target.startswith("socket:["):
                 found[target[8:-1]] = int(link.name)
     return found

@@ -30,14 +30,19 @@ def marked(fault: Fault) -> object:
     return pytest.param(fault, id=fault.name, marks=() if fault.is_in_ci else (pytest.mark.full,))
 
 
-@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if not each.kills_asterisk])
+def needs_its_own(fault: Fault) -> bool:
+    """No other scene is played on its Asterisk."""
+    return fault.kills_asterisk or fault.has_own_asterisk
+
+
+@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if not needs_its_own(each)])
 def test_a_fault_does_what_the_table_says(asterisk: Asterisk, tmp_path: Path, fault: Fault) -> None:
     """Six calls in six phases."""
     play(fault, asterisk, tmp_path)
 
 
-@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if each.kills_asterisk])
+@pytest.mark.parametrize("fault", [marked(each) for each in EVERY_FAULT if needs_its_own(each)])
 def test_a_fault_of_asterisk_itself(lab_root: Path, tmp_path: Path, fault: Fault) -> None:
     """On one of its own."""
-    with Asterisk(lab_root) as asterisk:
+    with fault.asterisk(lab_root) as asterisk:
         play(fault, asterisk, tmp_path)

@@ -1,7 +1,7 @@
 """A wall clock that is wrong for one process, and that can jump while it runs: libfaketime, preloaded.
 
-As on a machine whose clock is set, the monotonic clock goes on. A condition that is waited for by the wall clock is woken
-when it would have been without the jump (libfaketime reckons it when the wait begins).
+As on a machine whose clock is set, the monotonic clock goes on. Who waits for a time by the wall clock is woken when it
+would have been without the jump: libfaketime reckons it when the wait begins.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ class WrongClock:
         :raises LabUnavailable: where there is no libfaketime.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        assert not set(" :") & set(str(folder)), f"a list of libraries is split there: {folder}"
         library, self._file = folder / "libfaketime.so", folder / "offset"
-        shutil.copyfile(faketime_library(), library)
-        self.set(0)
+        if not library.exists():  # a process may have it
+            shutil.copyfile(faketime_library(), library)
+            self.set(0)
         seen = {path: Path("/") / path.relative_to(root) for path in (library, self._file)}
         self.prefix = (
             "env",
@@ -38,3 +40,7 @@ class WrongClock:
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds_off:+d}\n")
         new.rename(self._file)
+
+    def is_of(self, pid: int) -> bool:
+        """Whether a process has it."""
+        return "libfaketime" in Path(f"/proc/{pid}/maps").read_text()
