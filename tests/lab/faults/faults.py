@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tests.lab.asterisk import Asterisk
 from tests.lab.faults.outcomes import Either, Expected, Fate, Money, Outcome, Phase
-from tests.lab.faults.stage import Stage
+from tests.lab.faults.stage import QUANTUM_SECONDS, Stage
 
 # Less than the verdict's deadline, and than what is left of any grant; a ledger has 1 s for each step.
 SHORT_SECONDS, SHORT_OF_LEDGER_SECONDS = 1.2, 0.5
@@ -35,6 +35,7 @@ class Fault:
     is_in_ci: bool = field(default=False, kw_only=True)
     # Its calls are gone with it, and no other scene can be played on it.
     kills_asterisk: bool = field(default=False, kw_only=True)
+    quantum_seconds: int = field(default=QUANTUM_SECONDS, kw_only=True)
     # It is made by `asterisk` for this fault, and no other scene is played on it either.
     has_own_asterisk: bool = field(default=False, kw_only=True)
     # Asterisk's own records of its calls tell nonsense.
@@ -215,6 +216,8 @@ SWITCH_ASLEEP: Mapping[Phase, Expected] = {
 FAULTS: tuple[Fault, ...] = (
     Kill("callgate-killed", "callgate is killed, and started again after 1 s", RESTART_SECONDS, NO_GATEWAY,
          Part.CALLGATE, is_in_ci=True),
+    Kill("callgate-back", "callgate is killed, and started again at once; a quantum is 24 s", 0.0, NO_GATEWAY,
+         Part.CALLGATE, quantum_seconds=24),
     Kill("callgate-gone", "callgate is killed, and started again after all grants", LONG_SECONDS, NO_GATEWAY,
          Part.CALLGATE),
     Stop("callgate-stopped", "callgate is stopped for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN, Part.CALLGATE),

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from tests.lab.faults.outcomes import Either, Fate, Money, Outcome, Phase
 from tests.lab.faults.scene import HELD_SECONDS, NUMBERS, Scene
-from tests.lab.faults.stage import LEAD_SECONDS, QUANTUM_SECONDS, Stage
+from tests.lab.faults.stage import SECOND_MICROS, Stage
 from tests.lab.gateway import CDR_TOLERANCE_SECONDS, check_journal
 from tests.lab.sipp import SipCall
 
-SECOND_MICROS = 100_000  # by the tariff of tests/lab/gateway.py
 CUT_EARLY_SECONDS = 0.1
 VERDICT_SECONDS = 2.0
 # What failed is back this close to a deadline: either outcome is right.
@@ -52,8 +51,9 @@ class Seen:
             parts.append(f"extended after {self.extended_seconds:.1f} s")
         if self.talked_seconds is not None:
             parts.append(f"talked {self.talked_seconds:.2f} s")
-        if self.talked_seconds is not None and abs((self.carried_seconds or 0) - self.talked_seconds) > 1:
-            parts.append(f"the carrier counted {self.carried_seconds} s")
+        talked, carried = self.talked_seconds, self.carried_seconds
+        if talked is not None and carried is not None and abs(carried - talked) > CDR_TOLERANCE_SECONDS:
+            parts.append(f"the carrier counted {carried:.2f} s")
         parts.append(f"charged {self.charged_seconds:g} s{' (estimate)' if self.is_estimate else ''}")
         if self.booked_seconds is not None:
             parts.append(f"booked after {self.booked_seconds:.1f} s")
@@ -96,17 +96,18 @@ class Judge:
 
     def _is_met(self, phase: Phase, age_seconds: float) -> bool:
         """Of a call that was answered so long before the fault."""
-        lead_seconds, extends = QUANTUM_SECONDS - LEAD_SECONDS, self._before(phase, {"extend"})
+        quantum_seconds, extends = self.stage.quantum_seconds, self._before(phase, {"extend"})
+        half_seconds = quantum_seconds / 2
         match phase:
             case Phase.EXTENDING:
-                return lead_seconds - HELD_SECONDS < age_seconds < lead_seconds + 1 and not extends
+                return half_seconds - HELD_SECONDS < age_seconds < half_seconds + 1 and not extends
             case Phase.FINAL:  # an extend that was refused commits what was used: it is in the journal
-                return lead_seconds < age_seconds < QUANTUM_SECONDS and len(extends) == 1
+                return half_seconds < age_seconds < quantum_seconds and len(extends) == 1
             case Phase.HANGING_UP:
                 bye, longest_seconds = self.call(phase).bye, max(1.0, self.scene.fault.lasts_seconds)
                 if bye is None or not bye.sent or not 0 < bye.at - self.scene.began_at < longest_seconds:
                     return False
-        return 0 < age_seconds < lead_seconds - 0.3 and not extends
+        return 0 < age_seconds < half_seconds - 0.3 and not extends
 
     def _before(self, phase: Phase, kinds: Container[str]) -> list[dict[str, str]]:
         """Entries of before the fault; Redis' time is whole milliseconds, rounded down."""
@@ -157,7 +158,8 @@ class Judge:
 
     def _cap_seconds(self, talked: float) -> int:
         """The cap that cut it: whole quanta, as the money was."""
-        return max(1, int((talked + CUT_EARLY_SECONDS) / QUANTUM_SECONDS)) * QUANTUM_SECONDS
+        quantum_seconds = self.stage.quantum_seconds
+        return max(1, int((talked + CUT_EARLY_SECONDS) / quantum_seconds)) * quantum_seconds
 
     def _carried_seconds(self, phase: Phase) -> float | None:
         call = self.scene.carried(phase)
@@ -195,7 +197,7 @@ class Judge:
             assert ask is not None
             return ask.at + VERDICT_SECONDS
         up = self.scene.up(phase)
-        return up.at + QUANTUM_SECONDS if up else self.scene.began_at
+        return up.at + self.stage.quantum_seconds if up else self.scene.began_at
 
     def problems(self, seen: Seen) -> list[str]:
         """In what a cell differs from each outcome that it may have; empty when it is as written down."""

@@ -29,7 +29,8 @@ def play(fault: Fault, asterisk: Asterisk, folder: Path) -> list[Seen]:
 
 
 def _play(fault: Fault, asterisk: Asterisk, folder: Path) -> list[Seen]:
-    stage = Stage(asterisk, folder, fault.gateways, failure=f"[failure]\n{fault.policy}" if fault.policy else "")
+    failure = f"[failure]\n{fault.policy}" if fault.policy else ""
+    stage = Stage(asterisk, folder, fault.gateways, quantum_seconds=fault.quantum_seconds, failure=failure)
     scene = Scene(fault, stage)
     try:
         fault.prepare(stage)

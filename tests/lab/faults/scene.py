@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from tests.lab.ami_probe import Message
 from tests.lab.faults.faults import Fault
 from tests.lab.faults.outcomes import Phase
-from tests.lab.faults.stage import LEAD_SECONDS, QUANTUM_SECONDS, Stage
+from tests.lab.faults.stage import Stage
 from tests.lab.process import wait_for
 from tests.lab.sipp import FOREVER_MS, Carrier, Phone, SipCall
 
@@ -23,8 +23,8 @@ RING_SECONDS = 1.5
 HELD_SECONDS = 0.3  # for so long before the alarm the ledger stands still
 ASKS_BEFORE_SECONDS = 0.1
 HANGS_UP_AFTER_SECONDS = 0.4  # after the alarm
-# Each phone hangs up this long after the fault began, if nobody ended its call before: beyond the first grant of all.
-TALKS_UNTIL_SECONDS = 7.5
+# Each phone hangs up a quantum and this long after the fault began, if nobody ended its call before.
+TALKS_ON_SECONDS = 1.5
 ASKED_TALKS_SECONDS = 2.0
 PATIENCE_SECONDS = 6.0
 
@@ -64,16 +64,21 @@ class Scene:
         """Five calls; the sixth asks in the last instant."""
         self._dial(Phase.FINAL)
         time.sleep(0.6)
-        lead_seconds = QUANTUM_SECONDS - LEAD_SECONDS
-        self._dial(Phase.EXTENDING, talk_seconds=lead_seconds + TALKS_UNTIL_SECONDS)
+        half_seconds = self.stage.quantum_seconds / 2
+        self._dial(Phase.EXTENDING, talk_seconds=half_seconds + self._talks_until_seconds)
         up = wait_for(lambda: self.up(Phase.EXTENDING), 15, "the answer of the call that is to be extended")
-        self.alarm_at = alarm_at = up.at + lead_seconds
+        self.alarm_at = alarm_at = up.at + half_seconds
         self._wait_until(alarm_at - RING_SECONDS - 1.0)
-        self._dial(Phase.ANSWERED, talk_seconds=1.0 + TALKS_UNTIL_SECONDS)
+        self._dial(Phase.ANSWERED, talk_seconds=1.0 + self._talks_until_seconds)
         self._wait_until(alarm_at - RING_SECONDS - 0.8)
         self._dial(Phase.HANGING_UP, talk_seconds=0.8 + HANGS_UP_AFTER_SECONDS)
         self._wait_until(alarm_at - RING_SECONDS / 2)
-        self._dial(Phase.RINGING, talk_seconds=TALKS_UNTIL_SECONDS - RING_SECONDS / 2)
+        self._dial(Phase.RINGING, talk_seconds=self._talks_until_seconds - RING_SECONDS / 2)
+
+    @property
+    def _talks_until_seconds(self) -> float:
+        """After the fault began: beyond the first grant of every call."""
+        return self.stage.quantum_seconds + TALKS_ON_SECONDS
 
     def _dial(self, phase: Phase, talk_seconds: float = FOREVER_MS / 1000) -> None:
         stage = self.stage
@@ -103,7 +108,7 @@ class Scene:
     def _wait_over(self) -> None:
         """Until each phone's call is over; who waits for a PBX that lost its call is not waited for."""
         self._wait_until(self.began_at + ASKED_TALKS_SECONDS)
-        deadline = max(self.began_at + TALKS_UNTIL_SECONDS, self.back_at) + PATIENCE_SECONDS
+        deadline = max(self.began_at + self._talks_until_seconds, self.back_at) + PATIENCE_SECONDS
         while time.time() < deadline and not self.fault.kills_asterisk:
             if all(phone.process is not None and phone.process.poll() is not None for phone in self.phones.values()):
                 break

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,12 @@ from gateway.cli import app
 from tests.lab.ami_probe import Message
 from tests.lab.asterisk import Asterisk
 from tests.lab.faults.outcomes import Phase
-from tests.lab.gateway import Books, GatewayProcess, tenant_toml
+from tests.lab.gateway import MICROS, Books, GatewayProcess, tenant_toml
 from tests.lab.process import wait_for
 
-QUANTUM_SECONDS = 6
-LEAD_SECONDS = 3
+QUANTUM_SECONDS = 6  # mostly; more is asked for when half of it is left
+SECOND_MICROS = 100_000  # by the tariff of tests/lab/gateway.py
 FUNDS = "100.00"
-LAST_FUNDS = "0.60"  # of the call in its final phase: one quantum, and nothing more
 NAMES = ("east", "west")
 HOUR_SECONDS = 3600
 
@@ -34,6 +34,7 @@ class Stage:
     folder: Path
     gateway_count: int = 1
     more: str = ""  # added to each gateway.toml
+    quantum_seconds: int = QUANTUM_SECONDS
     failure: str = ""  # the section of each tenant
 
     def __post_init__(self) -> None:
@@ -64,12 +65,19 @@ class Stage:
             self.gateways.append(gateway.start())
             wait_for(lambda: self.gateways[0].lines("switch.taken"), 10, "the first gateway to own the switch")
         for phase in Phase:
-            code, told = self.callgate("topup", str(phase), LAST_FUNDS if phase is Phase.FINAL else FUNDS)
+            code, told = self.callgate("topup", str(phase), self._last_funds if phase is Phase.FINAL else FUNDS)
             assert code == 0, told
 
     def _tenant(self, phase: Phase) -> str:
-        lead_ms = LEAD_SECONDS * 1000
-        return tenant_toml(str(phase), quantum_seconds=QUANTUM_SECONDS, extend_lead_ms=lead_ms, recharge=self.failure)
+        lead_ms = self.quantum_seconds * 500
+        return tenant_toml(
+            str(phase), quantum_seconds=self.quantum_seconds, extend_lead_ms=lead_ms, recharge=self.failure
+        )
+
+    @property
+    def _last_funds(self) -> str:
+        """One quantum, and nothing more."""
+        return f"{Decimal(self.quantum_seconds * SECOND_MICROS) / MICROS:.2f}"
 
     def close(self) -> None:
         """End what still runs."""
