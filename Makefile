@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-full    the same with every long test'
 	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
 	@echo 'make soak         half an hour at half the load: what is left of it in memory, files and keys'
+	@echo 'make faults       each fault against six calls in six phases, and the table of it (ARGS="--write callgate-killed")'
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
 	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
 	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
@@ -66,6 +67,9 @@ bench: lab
 
 soak: lab
 	$(BIN)/python -m tests.load.soak $(ARGS)
+
+faults: lab
+	$(BIN)/python -m tests.lab.faults $(ARGS)
 
 bench-rating: setup
 	$(BIN)/python -m tests.load.bench_rating

@@ -123,6 +123,11 @@ class Call:
         zone = self.terms.tenant.zone
         self.terms = replace(self.terms, tenant=replace(tenant, zone=zone) if tenant.zone != zone else tenant)
 
+    def clock_set(self, by_ms: int) -> None:
+        """Go on by a PBX's clock that was set: what was talked stays, and so does the price."""
+        self.answered_at_ms += by_ms
+        self.step_at_ms += by_ms
+
     def answer_at(self, at_ms: int) -> None:
         """Start the clock, and fix what each block costs."""
         self.answered_at_ms = at_ms

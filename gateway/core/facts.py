@@ -114,7 +114,14 @@ class Moved:
     uniqueids: tuple[str, ...]
 
 
-Fact = Ask | AskSilenced | LegDialled | LegAnswered | ChannelEnded | LinkUp | LinkDown | Doubt | Moved
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The PBX's clock was set: from here on, times are by the new one."""
+
+    by_ms: int  # negative: back
+
+
+Fact = Ask | AskSilenced | LegDialled | LegAnswered | ChannelEnded | LinkUp | LinkDown | Doubt | Moved | ClockSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,16 @@ class LegErrands(Chores):
         if self._up_at == -inf:
             self._up_at = asyncio.get_running_loop().time()
 
+    @property
+    def has_heard_up(self) -> bool:
+        """False for a leg of a call that was taken back."""
+        return self._up_at > -inf
+
+    @property
+    def heard_ms(self) -> int:
+        """For how long it has been known here that the leg is Up; 0 where it was not heard."""
+        return int((asyncio.get_running_loop().time() - self._up_at) * 1000) if self.has_heard_up else 0
+
     async def look(self, leg: str, tell: Tell) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.
 

@@ -5,6 +5,7 @@ Steps to the ledger go through the call's lane (``lane.py``), what concerns its 
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +19,7 @@ from gateway.core.events import (
     Exposed,
     ForkRefused,
     LedgerSilent,
+    LegEnded,
     NotExposed,
     QuotaLow,
     QuotaOver,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# A leg whose answer was heard so much late had talked more than is known here; beyond it, a clock was set.
+ANSWER_HEARD_LATE_MS = 60_000
 # Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
 # one write to the ledger. A wake-up on cold caches costs more than what it is for (tests/load).
 ALARM_GRID_SECONDS = 0.05
@@ -88,6 +92,8 @@ class Session:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
         call = self.call
         was_asked = call.state is State.ASKED
+        if isinstance(event, LegEnded) and event.leg == call.leg and self._cannot_be(event.at_ms):
+            event = replace(event, at_ms=call.answered_at_ms + self._errands.heard_ms)
         try:
             effects = advance(call, event)
         except UndefinedTransition as error:
@@ -101,6 +107,25 @@ class Session:
             self._on_decided(self)
         if call.was_lent:
             self._world.exposures.follow(call)
+
+    def clock_set(self, by_ms: int) -> None:
+        """The PBX's clock was set. A call that was answered by the new clock, before that was known, is right."""
+        call = self.call
+        was_taken_back = not self._errands.has_heard_up
+        heard_at_ms = self._world.switch.now_ms() - self._errands.heard_ms
+        is_nearer = abs(call.answered_at_ms + by_ms - heard_at_ms) < abs(call.answered_at_ms - heard_at_ms)
+        if call.is_live and (was_taken_back or is_nearer):
+            call.clock_set(by_ms)
+
+    def _cannot_be(self, ended_at_ms: int) -> bool:
+        """The PBX's clock was set, and no ping has told of it yet: an end before the answer, or far beyond the cap.
+
+        An answer may have been heard late, so that more was talked than is known here; but not by so much.
+        """
+        call = self.call
+        talked_ms = ended_at_ms - call.answered_at_ms
+        is_beyond = ended_at_ms > call.armed_until_ms and talked_ms > self._errands.heard_ms + ANSWER_HEARD_LATE_MS
+        return talked_ms < 0 or (is_beyond and self._errands.has_heard_up)
 
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""

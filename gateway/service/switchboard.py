@@ -17,6 +17,7 @@ from gateway.core.facts import (
     Ask,
     AskSilenced,
     ChannelEnded,
+    ClockSet,
     Doubt,
     Fact,
     LegAnswered,
@@ -90,10 +91,18 @@ class Switchboard:
                 self.asks.silenced(fact)
             case LinkUp() | Doubt() | Moved():
                 self._on_gap(self, fact)
+            case ClockSet():
+                self._clock_set(fact)
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
                 self._of_before_gap = set(self.calls)
                 log.error("switch.link_down", switch=self.world.switch.name, why=fact.why)
+
+    def _clock_set(self, fact: ClockSet) -> None:
+        """Caps stand by the old clock: they are looked up and set anew, as after a gap."""
+        for session in self:
+            session.clock_set(fact.by_ms)
+        self._on_gap(self, LinkUp(restarted=False))
 
     def take_rules(self, tenant: Tenant) -> None:
         """A tenant's rules have changed: its live calls have them from their next step on."""

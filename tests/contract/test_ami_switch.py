@@ -6,7 +6,17 @@ import time
 import pytest
 
 from gateway.adapters.ami.channel_list import VARIABLES
-from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Doubt, LegAnswered, LegDialled, LinkDown, LinkUp
+from gateway.core.facts import (
+    Ask,
+    AskSilenced,
+    ChannelEnded,
+    ClockSet,
+    Doubt,
+    LegAnswered,
+    LegDialled,
+    LinkDown,
+    LinkUp,
+)
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 from tests.contract import ami_events as ev
 from tests.contract.ami_server import Action, Session, reply, until
@@ -126,10 +136,21 @@ async def test_without_timestamps_the_estimated_clock_stands_in(bench: Bench) ->
 
 
 async def test_the_clock_follows_the_pbx_when_it_is_set(bench: Bench) -> None:
-    """When the PBX's clock jumps, the next pings follow it at once."""
+    """When the PBX's clock jumps, the next pings follow it at once, and by how much is told."""
     switch = await bench.up()
     bench.server.offset_seconds = -500.0
     await until(lambda: abs(switch.now_ms() - (time.time() - 500) * 1000) < 200)
+    (told,) = bench.others()
+    assert isinstance(told, ClockSet)
+    assert abs(told.by_ms + 500_000) < 200
+
+
+async def test_a_clock_some_seconds_further_on_is_not_told_as_set(bench: Bench) -> None:
+    """A gateway whose machine was paused sees the same: calls were talked meanwhile."""
+    switch = await bench.up()
+    bench.server.offset_seconds = 30.0
+    await until(lambda: abs(switch.now_ms() - (time.time() + 30) * 1000) < 200)
+    assert bench.others() == []
 
 
 # -------------------------------------------------------------------------------------------------------- actions

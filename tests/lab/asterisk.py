@@ -49,6 +49,13 @@ PHONES = {
     "open": "127.0.1.9",
     "sloppy": "127.0.1.10",
     "plain": "127.0.1.11",
+    # One for each phase that a fault can meet a call in (tests/lab/faults).
+    "asking": "127.0.1.21",
+    "ringing": "127.0.1.22",
+    "answered": "127.0.1.23",
+    "extending": "127.0.1.24",
+    "final": "127.0.1.25",
+    "hanging-up": "127.0.1.26",
 }
 CARRIER_ADDRESS = "127.0.2.1"
 
@@ -114,6 +121,7 @@ class Asterisk:
         self._modules = (*MODULES, *extra_modules)
         self._files = dict(files or {})
         self._log_levels = log_levels
+        self.prefix: Sequence[str] = ()  # words before its command, as `env` has them; its paths begin at the root
         self._process: subprocess.Popen[bytes] | None = None
         self._probe: AmiProbe | None = None
 
@@ -163,9 +171,12 @@ class Asterisk:
         _sweep(self.root / "srv")
         self._write_files()
         self._process = process.spawn(
-            ["chroot", str(self.root), "/usr/sbin/asterisk", "-f", "-C", f"{self.inside}/etc/asterisk.conf"],
+            [
+                "chroot", str(self.root), *self.prefix,
+                "/usr/sbin/asterisk", "-f", "-C", f"{self.inside}/etc/asterisk.conf",
+            ],
             self.dir / "log/console",
-        )
+        )  # fmt: skip
         try:
             self._probe = process.wait_for(self._try_login, boot_timeout_seconds, "a manager login")
             self._probe.wait_event("FullyBooted", 20)

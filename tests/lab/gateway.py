@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ TARIFF = """prefix,destination,connect_fee,rate_per_minute,initial_increment,inc
 class Books:
     """A Valkey of the test's own, on a unix socket, its data kept in a folder between starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
+        """``prefix``: words before the server's command, as `env` has them."""
+        self._prefix = prefix
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
         # Deep folders of pytest are too long for a socket's path.
@@ -52,8 +54,8 @@ class Books:
         """Start it and wait until it answers."""
         self._process = process.spawn(
             [
-                server_program(), "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder),
-                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                *self._prefix, server_program(), "--port", "0", "--unixsocket", str(self._socket),
+                "--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
             ],
             self._folder / "server.log",
         )  # fmt: skip
@@ -65,6 +67,26 @@ class Books:
             return bool(self.client.ping())
         except redis.RedisError:
             return False
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(5)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """SIGTERM: it ends in order."""
@@ -95,6 +117,8 @@ class GatewayProcess:
     more: str = ""  # added to gateway.toml
     http_port: int = 0
     archive: bool = False  # the journal goes to disk, as it does by default
+    ami_port: int = 0  # 0: Asterisk's own; else that of a proxy before it
+    prefix: Sequence[str] = ()  # words before its command, as `env` has them
 
     def __post_init__(self) -> None:
         self.config = self.folder / "config"
@@ -119,7 +143,7 @@ archive = {str(self.archive).lower()}
 port = {self.http_port}
 [[switch]]
 name = "pbx1"
-port = {self.asterisk.ami_port}
+port = {self.ami_port or self.asterisk.ami_port}
 secret = "{self.asterisk.secret}"
 {self.more}
 """
@@ -132,14 +156,14 @@ secret = "{self.asterisk.secret}"
 
     def start(self, *, is_ready: bool = True) -> GatewayProcess:
         """Start it and, unless told otherwise, wait until it is ready to gate calls."""
-        self._process = process.spawn([str(CALLGATE), "serve", "--config", str(self.config)], self.log)
+        self._process = process.spawn([*self.prefix, str(CALLGATE), "serve", "--config", str(self.config)], self.log)
         if is_ready:
             self.wait_ready()
         return self
 
     def wait_ready(self) -> None:
         """Until it gates calls."""
-        process.wait_for(self._is_ready, 15, "readiness of callgate")
+        process.wait_for(self._is_ready, 30, "readiness of callgate")
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -282,3 +306,17 @@ def check_billsec(asterisk: Asterisk, closed: Iterable[Mapping[str, Any]]) -> No
         cdr = cdrs[record["call_id"].split("/")[1]]
         assert abs(cdr.billsec - record["billsec"]) <= CDR_TOLERANCE_SECONDS, (cdr, record)
     print(f"{len(answered)} calls agree")
+
+
+def check_journal(books: Books, tenant: str = "acme", *, may_owe: bool = False) -> None:
+    """The journal adds up to the account, at every entry; only where it may owe is more held than there is."""
+    entries = books.journal(tenant)
+    balance = held = 0
+    for entry in entries:
+        balance += int(entry["credit"]) + int(entry["held"]) + int(entry["debt"])
+        held += int(entry["held"])
+        assert (balance, held) == (int(entry["balance"]), int(entry["held_after"])), entry
+        assert held >= 0, entry
+        assert may_owe or held <= balance, entry
+    account: Any = books.client.hgetall(f"cg:{{{tenant}}}:account")
+    assert (balance, held) == (int(account["balance"]), int(account["held"]))

@@ -19,7 +19,7 @@ from gateway.core.call import CUT_EARLY_MS
 from tests.lab.ami_probe import AmiProbe, one
 from tests.lab.asterisk import Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
-from tests.lab.gateway import MICROS, Books, GatewayProcess, check_billsec, tenant_toml
+from tests.lab.gateway import MICROS, Books, GatewayProcess, check_billsec, check_journal, tenant_toml
 from tests.lab.process import wait_for
 
 pytestmark = pytest.mark.lab
@@ -68,19 +68,6 @@ def check_cut(probe: AmiProbe, since: int, seconds: float) -> None:
     assert seconds - CUT_EARLY_MS / 1000 <= end - up <= seconds + LATEST_CUT_SECONDS
 
 
-def check_books(books: Books, tenant: str = "acme") -> None:
-    """At no instant was the balance below zero or more held than there was; the journal adds up to the account."""
-    entries = books.journal(tenant)
-    balance = held = 0
-    for entry in entries:
-        balance += int(entry["credit"]) + int(entry["held"]) + int(entry["debt"])
-        held += int(entry["held"])
-        assert (balance, held) == (int(entry["balance"]), int(entry["held_after"])), entry
-        assert 0 <= held <= balance, entry
-    account: Any = books.client.hgetall(f"cg:{{{tenant}}}:account")
-    assert (balance, held) == (int(account["balance"]), int(account["held"]))
-
-
 # -- 1: before the ring
 
 
@@ -99,7 +86,7 @@ def test_money_is_held_before_the_carrier_sees_the_call(
     assert invite.number == number.removeprefix("011")
     record = one(gate.closed())
     assert (record["outcome"], record["tenant"]) == ("settled", "acme")
-    check_books(books)
+    check_journal(books)
 
 
 def test_a_domestic_call_passes_unmetered(
@@ -153,7 +140,7 @@ def test_a_call_is_cut_when_its_money_ends_and_the_next_is_refused(
     assert refused.status == 403
     assert ended.at - ask.at < 0.050
     assert len(far.calls) == 1
-    check_books(books)
+    check_journal(books)
 
 
 @pytest.mark.full
@@ -193,7 +180,7 @@ def test_ten_at_once_on_credit_for_three(
     gate.closed(10)
     account = gate.balance("acme")
     assert (account["balance_micros"], account["held_micros"]) == (0, 0)
-    check_books(books)
+    check_journal(books)
 
 
 # -- 4: top-ups
@@ -214,7 +201,7 @@ def test_a_top_up_keeps_a_call_alive_past_its_former_end(
     call.wait(15)
     check_cut(asterisk.probe, mark, 9.0)
     assert one(gate.closed())["charged"] == "0.90"
-    check_books(books)
+    check_journal(books)
 
 
 # -- 5: kill -9 of the gateway
@@ -237,7 +224,7 @@ def test_without_the_gateway_the_pbx_ends_the_call_at_the_end_of_its_grant(
     record = one(gate.closed())
     assert (record["billsec"], record["charged"], record["outcome"]) == (4, "0.40", "estimated")
     assert gate.balance("acme")["balance_micros"] == int(4.6 * MICROS)
-    check_books(books)
+    check_journal(books)
 
 
 def test_a_restarted_gateway_goes_on_with_the_call(
@@ -258,7 +245,7 @@ def test_a_restarted_gateway_goes_on_with_the_call(
     record = one(gate.closed())
     assert (record["billsec"], record["charged"], record["outcome"]) == (8, "0.80", "settled")
     assert gate.balance("acme")["balance_micros"] == int(4.2 * MICROS)
-    check_books(books)
+    check_journal(books)
 
 
 # -- 6: Redis away
@@ -281,7 +268,7 @@ def test_redis_may_be_away_for_as_long_as_the_grant_lasts(
     up, end = leg_times(asterisk.probe, mark)
     assert 7.2 < end - up < 7.9
     assert one(gate.closed())["charged"] == "0.80"
-    check_books(books)
+    check_journal(books)
 
 
 def test_without_redis_the_call_ends_at_the_end_of_its_grant(
@@ -301,7 +288,7 @@ def test_without_redis_the_call_ends_at_the_end_of_its_grant(
     books.start()
     records = gate.closed(2, 10)
     assert [(r["outcome"], r["charged"]) for r in records] == [("refused", "0.00"), ("settled", "0.40")]
-    check_books(books)
+    check_journal(books)
 
 
 # -- 7: the trigger
@@ -404,7 +391,7 @@ def test_a_gateway_that_sleeps_past_its_deadline_harms_no_waiting_call(
     wait_for(lambda: gate.balance("acme")["held_micros"] == 0, 5, "nothing to be held")
     assert far.calls == []
     assert gate.balance("acme")["balance_micros"] == 5 * MICROS
-    check_books(books)
+    check_journal(books)
 
 
 @pytest.mark.parametrize("ring_ms", [50, 6_000], ids=["in a bridge", "ringing"])
@@ -426,7 +413,7 @@ def test_a_late_gateway_harms_no_call_that_went_on_without_it(
     assert one(call.wait(20)).status == 200
     check_cut(asterisk.probe, mark, 4.0)
     wait_for(lambda: gate.balance("acme")["held_micros"] == 0, 5, "nothing to be held")
-    check_books(books)
+    check_journal(books)
 
 
 def test_a_gateway_that_sleeps_in_mid_call_charges_it_all_the_same(
@@ -443,7 +430,7 @@ def test_a_gateway_that_sleeps_in_mid_call_charges_it_all_the_same(
     gate.thaw()
     check_cut(asterisk.probe, mark, 4.0)
     assert one(gate.closed())["charged"] == "0.40"
-    check_books(books)
+    check_journal(books)
 
 
 # -- 8: last in the file, over all that ran before it

@@ -20,7 +20,7 @@ from gateway.core.call import CUT_EARLY_MS
 from tests.lab.ami_probe import AmiProbe, one
 from tests.lab.asterisk import Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
-from tests.lab.gateway import MICROS, Books, GatewayProcess, check_billsec, tenant_toml
+from tests.lab.gateway import MICROS, Books, GatewayProcess, check_billsec, check_journal, tenant_toml
 from tests.lab.process import wait_for
 
 pytestmark = pytest.mark.lab
@@ -82,13 +82,7 @@ def check_cut(probe: AmiProbe, since: int, seconds: float) -> None:
 
 def check_books(books: Books, gate: GatewayProcess, *, may_owe: bool = False) -> None:
     """The journal adds up at every entry, and never to less than nothing but where a top-up was taken back."""
-    balance = held = 0
-    for entry in books.journal("acme"):
-        balance += int(entry["credit"]) + int(entry["held"]) + int(entry["debt"])
-        held += int(entry["held"])
-        assert (balance, held) == (int(entry["balance"]), int(entry["held_after"])), entry
-        assert held >= 0, entry
-        assert may_owe or held <= balance, entry
+    check_journal(books, may_owe=may_owe)
     audit = gate.run("audit")
     assert audit.returncode == 0, audit.stdout + audit.stderr
 

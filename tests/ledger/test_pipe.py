@@ -5,6 +5,9 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -263,3 +266,42 @@ async def test_a_server_that_makes_no_sense_is_unavailable(unasked: bytes) -> No
             await asyncio.sleep(0.005)
         assert await pipe.call("PING") == b"PONG"
         await pipe.close()
+
+
+ASKER = """
+import sys, uvloop
+from gateway.adapters.redis.pipe import Pipe
+
+async def ask():
+    pipe = Pipe(sys.argv[1], timeout_seconds=0.25)
+    await pipe.connect()
+    print("connected", flush=True)
+    for line in sys.stdin:
+        asked = pipe.call("ECHO", "here")
+        print("asked", flush=True)
+        print((await asked).decode(), flush=True)
+
+uvloop.run(ask())
+"""
+
+
+def test_a_reply_that_came_while_this_process_was_stopped_is_read(own_server: EmbeddedServer) -> None:
+    """A process that was stopped for longer than a command may take reads what came, before it calls it late."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKER, own_server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as asker:
+        assert asker.stdin is not None
+        assert asker.stdout is not None
+        assert asker.stdout.readline() == "connected\n"
+        for _ in range(5):  # whether its timers ring first is a matter of chance
+            os.kill(own_server.pid, signal.SIGSTOP)
+            asker.stdin.write("\n")
+            asker.stdin.flush()
+            assert asker.stdout.readline() == "asked\n"
+            time.sleep(0.02)  # it is in the socket
+            asker.send_signal(signal.SIGSTOP)
+            os.kill(own_server.pid, signal.SIGCONT)
+            time.sleep(0.4)
+            asker.send_signal(signal.SIGCONT)
+            assert asker.stdout.readline() == "here\n"
+        asker.stdin.close()

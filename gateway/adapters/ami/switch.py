@@ -22,10 +22,14 @@ from gateway.adapters.ami.shapes import UNIQUEID
 from gateway.adapters.ami.stats import LinkStats
 from gateway.adapters.ami.suspicion import Judge
 from gateway.adapters.ami.warning import Warner
-from gateway.core.facts import ChannelStatus, Fact, LinkDown, LinkUp
+from gateway.core.facts import ChannelStatus, ClockSet, Fact, LinkDown, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 
 BOOT_TOLD_SECONDS = 0.5  # FullyBooted follows the login at once, where the PBX is up
+# A clock that is set back by less moves a call's end and its cap by less than a second. One that is set forward by less
+# looks like one that was not, from a gateway whose whole machine was paused.
+SET_BACK_LEAST_MS = 1_000
+SET_FORWARD_LEAST_MS = 60_000
 BATCH = 64  # facts handled in one turn of the event loop, so that a burst does not hold up everything else
 # Setvar, AbsoluteTimeout, Hangup and Status say the one, PlayDTMF the other (main/manager.c,
 # apps/app_senddtmf.c).
@@ -45,7 +49,7 @@ class AmiSwitch:
     def __init__(self, settings: AmiSettings, on_fact: Callable[[Fact], None]) -> None:
         self._settings = settings
         self._on_fact = on_fact
-        self._clock = PBXClock()
+        self._clock = PBXClock(on_set=self._clock_set)
         self._facts: deque[Fact] = deque()
         self._is_draining = False
         self._is_up = False
@@ -264,6 +268,12 @@ class AmiSwitch:
         self._is_draining = bool(self._facts)
         if self._is_draining:
             asyncio.get_running_loop().call_soon(self._drain)
+
+    def _clock_set(self, by_us: int) -> None:
+        by_ms = by_us // 1000
+        if by_ms <= -SET_BACK_LEAST_MS or by_ms >= SET_FORWARD_LEAST_MS:
+            _log.warning("ami.clock_set", switch=self.name, by_ms=by_ms, remedy="let NTP slew the PBX's clock")
+            self._put(ClockSet(by_ms))
 
     def _tell_no_timestamps(self) -> None:
         if not self._told_no_timestamps:

@@ -43,6 +43,8 @@ _SHORTEST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 # uvloop counts in whole milliseconds: a timer set to the very end of a time-out comes before it, again and again.
 _TIMER_SLACK_SECONDS: Final = 0.002
+# A timer that rings this much too late rang in a process that was stopped or busy: replies may be in its socket unread.
+_ASLEEP_SECONDS: Final = 0.05
 # Error replies that tell of the server's state, not of the command: the same step is right again later.
 # MASTERDOWN and CLUSTERDOWN share a class, as do MOVED and ASK. LOADING arrives as a connection fault.
 _STATES: Final = (OutOfMemoryError, ReadOnlyError, ClusterDownError, AskError, TryAgainError)
@@ -198,6 +200,7 @@ class Pipe(Line):
         self._wake = asyncio.Event()  # cuts a pause short
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._has_looked = False  # at the socket, since the sweeper came late
         self._is_closed = False
         self.writes = 0  # how often the socket was written to
         self.commands = 0  # how many commands those writes carried
@@ -322,8 +325,14 @@ class Pipe(Line):
 
     def _sweep(self) -> None:
         """One timer for all commands, and none while nothing is pending: the oldest is first to be late."""
+        assert self._sweeper is not None, "it is what calls this"
+        now, was_due_at = asyncio.get_running_loop().time(), self._sweeper.when()
         self._sweeper = None
-        now = asyncio.get_running_loop().time()
+        # Seen with SIGSTOP: timers ring before the socket is read. So once, what came meanwhile is read first.
+        self._has_looked = now - was_due_at > _ASLEEP_SECONDS and not self._has_looked
+        if self._has_looked:
+            self._sweep_at(now)
+            return
         for slot in chain(self._sent, self._unsent):
             if slot.deadline > now:
                 break
