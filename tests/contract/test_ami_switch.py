@@ -145,6 +145,14 @@ async def test_the_clock_follows_the_pbx_when_it_is_set(bench: Bench) -> None:
     assert abs(told.by_ms + 500_000) < 200
 
 
+async def test_a_clock_some_seconds_further_on_is_not_told_as_set(bench: Bench) -> None:
+    """A gateway whose machine was paused sees the same: calls were talked meanwhile."""
+    switch = await bench.up()
+    bench.server.offset_seconds = 30.0
+    await until(lambda: abs(switch.now_ms() - (time.time() + 30) * 1000) < 200)
+    assert bench.others() == []
+
+
 # -------------------------------------------------------------------------------------------------------- actions
 
 

@@ -26,8 +26,10 @@ from gateway.core.facts import ChannelStatus, ClockSet, Fact, LinkDown, LinkUp
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 
 BOOT_TOLD_SECONDS = 0.5  # FullyBooted follows the login at once, where the PBX is up
-# A clock that is set by less moves a call's end and its cap by less than a second.
-CLOCK_SET_LEAST_MS = 1_000
+# A clock that is set back by less moves a call's end and its cap by less than a second. One that is set forward by less
+# looks like one that was not, from a gateway whose whole machine was paused.
+SET_BACK_LEAST_MS = 1_000
+SET_FORWARD_LEAST_MS = 60_000
 BATCH = 64  # facts handled in one turn of the event loop, so that a burst does not hold up everything else
 # Setvar, AbsoluteTimeout, Hangup and Status say the one, PlayDTMF the other (main/manager.c,
 # apps/app_senddtmf.c).
@@ -269,7 +271,7 @@ class AmiSwitch:
 
     def _clock_set(self, by_us: int) -> None:
         by_ms = by_us // 1000
-        if abs(by_ms) >= CLOCK_SET_LEAST_MS:
+        if by_ms <= -SET_BACK_LEAST_MS or by_ms >= SET_FORWARD_LEAST_MS:
             _log.warning("ami.clock_set", switch=self.name, by_ms=by_ms, remedy="let NTP slew the PBX's clock")
             self._put(ClockSet(by_ms))
 
