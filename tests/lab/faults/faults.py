@@ -227,7 +227,7 @@ FAULTS: tuple[Fault, ...] = (
     Kill("valkey-gone", "Valkey is killed, and started again after all grants", LONG_SECONDS, NO_BOOKS, Part.LEDGER,
          fails_ledger=True),
     Stop("valkey-stopped", "Valkey is stopped for 0.5 s", SHORT_OF_LEDGER_SECONDS, NOTHING_IS_SEEN, Part.LEDGER,
-         fails_ledger=True, is_in_ci=True),
+         fails_ledger=True),
     Stop("valkey-asleep", "Valkey is stopped until after all grants", LONG_SECONDS, NO_BOOKS, Part.LEDGER,
          fails_ledger=True),
     Kill("asterisk-killed", "Asterisk is killed, and started again after 1 s", RESTART_SECONDS, NO_SWITCH,
