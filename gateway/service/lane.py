@@ -39,6 +39,7 @@ SERVER_FAULTS = frozenset({"no_functions", "version"})
 # The books know less of the call than what they granted.
 LOST_WRITES = frozenset({"unknown_call", "exceeds_grant", "bad_state"})
 SETTLED = "settled"  # by another gateway that had the call, too
+STALE = "stale_step"
 FENCED = "fenced"  # another gateway has taken the call over
 
 
@@ -276,7 +277,7 @@ class Lane:
                 return ledger.release(key)
 
     def _done(self, sent: "asyncio.Future[Answer | None]") -> None:
-        if self._is_stopped or sent.cancelled():
+        if self._is_stopped or sent is not self._sent:  # it was called back, or was done as it was to be
             return
         self._sent = None
         error = sent.exception()
@@ -315,10 +316,8 @@ class Lane:
             log.warning("ledger.fenced", call=self._key.call_id, step=type(step).__name__)
             self.leave()
             return
-        if isinstance(step, Settle) and isinstance(error, LedgerRejected) and error.code == SETTLED:
-            log.warning("call.settled_elsewhere", call=self._key.call_id, seconds=step.seconds)
-            self._pop()
-            self._listener.settled_elsewhere()
+        if isinstance(step, Settle) and isinstance(error, LedgerRejected) and error.code in {SETTLED, STALE}:
+            self._settle_anew(step, error.code)
             return
         if self._tries == 1:
             self._complain(step, error)
@@ -395,6 +394,19 @@ class Lane:
             self._listener.unheard(was_rejected=was_rejected)
         else:
             self._listener.given_up(step)
+
+    def _settle_anew(self, step: Settle, code: str) -> None:
+        """Another gateway had the call, too, and took a step of its own.
+
+        It may have settled the call. Else its end comes after that step, if the owner of the call says so: a former
+        one may be wrong. Who settles writes the record.
+        """
+        if code == STALE and self._tenure.is_held:
+            self._steps[0], self._tries = replace(step, step=step.step + 1), 0  # sent when this answer is done with
+            return
+        log.warning("call.settled_elsewhere", call=self._key.call_id, seconds=step.seconds, code=code)
+        self._pop()
+        self._listener.settled_elsewhere()
 
     def _complain(self, step: LedgerStep, error: BaseException) -> None:
         facts = {"call": self._key.call_id, "step": type(step).__name__}

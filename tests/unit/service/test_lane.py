@@ -1,12 +1,16 @@
 """The lane of one call: its steps reach the real ledger in order, whatever becomes of who listens."""
 
+import asyncio
 import json
+from typing import Any, cast
 
 import pytest
 
-from gateway.core.effects import RecordAnswer, Release, Reserve
+from gateway.core.books import Settled
+from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle
 from gateway.core.reasons import Reason
-from gateway.ports import CallKey
+from gateway.ports import CallKey, LedgerRejected
+from gateway.service.guard import Tenure
 from gateway.service.lane import Answer, Lane, LedgerStep
 from rating import Ladder, Tariff, TariffChain
 from tests.unit.core import build
@@ -40,6 +44,27 @@ class Ear:
         """Keep it."""
         self.told.append(step)
 
+    def settled_elsewhere(self) -> None:
+        """Keep it."""
+        self.told.append("elsewhere")
+
+    def registration(self) -> None:
+        """None that is known."""
+
+
+class Waiting:
+    """A ledger whose answers a test gives: of the steps that are sent, in order."""
+
+    def __init__(self) -> None:
+        self.sent: list[asyncio.Future[Any]] = []
+
+    def __getattr__(self, _: str) -> Any:
+        def ask(*_: object, **__: object) -> asyncio.Future[Any]:
+            self.sent.append(asyncio.get_running_loop().create_future())
+            return self.sent[-1]
+
+        return ask
+
 
 def lane(house: House, ear: Ear) -> Lane:
     key = CallKey(house.tenant.tenant_id, "pbx1/100.1/777")
@@ -65,6 +90,46 @@ async def test_a_lane_that_was_stopped_sends_nothing_more(house: House) -> None:
     one.add(RecordAnswer(LEG, 1, 1))
     await settled_down()
     assert (await house.balance()).held_micros == 0
+
+
+async def test_an_answer_that_came_as_the_call_was_left_is_none_to_the_step_behind_it(house: House) -> None:
+    """It was there already, and could not be called back: the settle behind it would have been taken for booked."""
+    ledger, ear = Waiting(), Ear()
+    key = CallKey(house.tenant.tenant_id, "pbx1/100.1/777")
+    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear), lambda: "{}")
+    one.add(Extend(1, 0, RESERVE.ladder, 60_000, is_fair=False, pool=None))
+    one.add(Settle(2, 0, 5, is_estimate=False, included_seconds=0))
+    ledger.sent[0].set_result(build.grant(120))
+    one.leave()
+    await settled_down(0.01)
+    assert (ear.told, one.has_to_book) == ([], True)
+    settled = Settled(0, 5, 0, is_estimate=False, has_outbox=False)
+    ledger.sent[1].set_result(settled)
+    await settled_down(0.01)
+    assert (ear.told, one.has_to_book) == ([settled], False)
+
+
+async def test_a_settle_is_booked_though_a_former_owner_took_a_step_that_nobody_here_heard_of(house: House) -> None:
+    """The call has ended, and it is its owner who says so: the end comes after whatever step was the last."""
+    await house.top_up(2 * QUANTUM_MICROS)
+    session = await house.answered()
+    more = Ladder(0, ((120, 2 * QUANTUM_MICROS),))
+    await house.books.real.extend(session.key, 1, 0, more, 60_000, fair=False, pool=None)
+    house.hung_up(LEG, session.call.answered_at_ms + 20_000)
+    await until(lambda: bool(house.tally.records))
+    assert [record.outcome for record in house.tally.records] == ["settled"]
+    assert (await house.balance()).charges_micros == 20 * QUANTUM_MICROS // 60
+
+
+async def test_a_former_owner_that_knows_too_little_leaves_the_settle_to_the_new_one(house: House) -> None:
+    """It may be wrong that the call has ended; and it writes no record of it."""
+    ledger, ear = Waiting(), Ear()
+    key, tenure = CallKey(house.tenant.tenant_id, "pbx1/100.1/777"), Tenure(is_held=False)
+    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear), lambda: "{}", tenure)
+    one.add(Settle(1, 0, 5, is_estimate=False, included_seconds=0))
+    ledger.sent[0].set_exception(LedgerRejected("stale_step", "step 1 came after step 2"))
+    await settled_down(0.01)
+    assert (ear.told, len(ledger.sent), one.has_to_book) == (["elsewhere"], 1, False)
 
 
 async def test_a_call_that_no_amount_can_buy_is_refused_before_the_ledger_is_asked(house: House) -> None:
