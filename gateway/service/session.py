@@ -181,7 +181,7 @@ class Session:
         """
         call = self.call
         talked_ms = ended_at_ms - call.answered_at_ms
-        is_beyond = ended_at_ms > call.armed_until_ms and talked_ms > self._heard_ms + ANSWER_HEARD_LATE_MS
+        is_beyond = ended_at_ms > call.cap_at_ms and talked_ms > self._heard_ms + ANSWER_HEARD_LATE_MS
         return talked_ms < 0 or (is_beyond and self._up_at > -inf)
 
     @property
