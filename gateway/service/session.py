@@ -124,7 +124,7 @@ class Session:
         """
         call = self.call
         talked_ms = ended_at_ms - call.answered_at_ms
-        is_beyond = ended_at_ms > call.armed_until_ms and talked_ms > self._errands.heard_ms + ANSWER_HEARD_LATE_MS
+        is_beyond = ended_at_ms > call.cap_at_ms and talked_ms > self._errands.heard_ms + ANSWER_HEARD_LATE_MS
         return talked_ms < 0 or (is_beyond and self._errands.has_heard_up)
 
     def carry_out(self, *effects: Effect) -> None:
