@@ -17,6 +17,7 @@ from .vault import News, Vault
 TIMEOUT_SECONDS: Final = 1.0
 _FIRST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
+UNTOLD: Final = frozenset({"lease_turn"})  # several a second: the trace has what they change
 _STILL_ARRIVES: Final = 0.5  # of what was sent on a connection that was given up
 
 
@@ -100,7 +101,8 @@ class LedgerClient:
             return
 
         def told(answer: Any) -> None:
-            self._world.note("ledger", name, words[0], *words[1:3], "->", type(answer).__name__, answer)
+            if name not in UNTOLD:
+                self._world.note("ledger", name, words[0], *words[1:3], "->", type(answer).__name__, answer)
             if connection.is_open and not self._process.is_dead:
                 self._process.at(connection.back.arrival(), self._answered, connection, future, answer)
 

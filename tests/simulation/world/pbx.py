@@ -25,6 +25,7 @@ from .net import World
 
 if TYPE_CHECKING:
     from .clock import Process
+    from .link import SwitchLink
     from .plan import CallPlan
 
 EPOCH_MS: Final = 1_763_900_000_000
@@ -138,6 +139,8 @@ class Pbx:
         self.asked: list[Asked] = []
         self.on_over: Callable[[Talk], None] = lambda _: None
         self.on_verdict: Callable[[Pbx, str], None] = lambda _pbx, _verdict: None
+        self.on_act: Callable[[SwitchLink, str], None] = lambda _link, _what: None
+        self.on_silence: Callable[[Asked], None] = lambda _asked: None
         self.on_promise: Callable[[str], None] = lambda _tenant: None
         self._prefix = "1"
         self._count = 0
@@ -235,6 +238,7 @@ class Pbx:
         decision = on_silence(self.include, line.plan.number)
         line.asked.outcome = "silence"
         self.world.note(self.name, "hears nothing", line.asked.call_id)
+        self.on_silence(line.asked)
         self._emit(AskSilenced(line.caller.uniqueid, nonce, isinstance(decision, Permission), self.now_ms()))
         self._decide(line, decision, is_gated=False)
 
