@@ -86,6 +86,8 @@ class Post:
 
     def handle(self, fact: Fact) -> None:
         """Take one fact of the switch. Never waits."""
+        if self.role is Role.OWNER:
+            self._recall.has_owner()
         self._recall.note(fact)
         if isinstance(fact, LinkUp | LinkDown):
             self.deaf_since = None if isinstance(fact, LinkUp) else self._clock()
@@ -112,6 +114,8 @@ class Post:
         self.free_since = (self.free_since or now) if lease.is_free else None
         self.lease = lease
         self.board.world.tenure.is_others = not (lease.is_mine or lease.is_free)
+        if self.board.world.tenure.is_others:
+            self._recall.has_owner()
         if not lease.is_mine:
             self.is_given = False
             self._go(Turn.LOST)

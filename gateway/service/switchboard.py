@@ -156,13 +156,24 @@ class Switchboard:
 
     def adopt(self, call: Call) -> Session:
         """Take over a call that the ledger remembers. Looking up what became of it is left to the next gap."""
+        later = self._later_ask(call)
         session = self._open(call, time.perf_counter())
+        if later is not None:
+            self._index(later)
         for leg in (call.leg, *(dialled.leg for dialled in call.legs)):
             if leg:
                 self._by_leg[leg] = session
         if call.terms.ask.is_spare and not call.is_live:
             session.tell(CallerEnded(self.world.switch.now_ms()))  # which legs it was for is not known any more
+        elif later is not None and not call.is_live:
+            self.let_go(session, later.call.terms.ask.at_ms)
         return session
+
+    def _later_ask(self, call: Call) -> Session | None:
+        """The session of what this call's channel has asked since: that one has its legs from then on."""
+        known = self._by_caller.get(call.caller)
+        is_later = known is not None and known.call.terms.ask.at_ms > call.terms.ask.at_ms
+        return known if is_later and not call.terms.ask.is_spare else None
 
     def _adopt_unasked(self, call: Call) -> None:
         self._ask_ledger(self.adopt(call))
@@ -380,12 +391,17 @@ class Switchboard:
 
         session = Session(call, self.world, self._closed, on_verdict, self._decided)
         if not call.terms.ask.is_spare:
-            self._by_caller[call.caller] = session
-            self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
+            self._index(session)
         self._sessions.add(session)
         self._by_tenant.setdefault(tenant, set()).add(session)
         self.world.watch.calls_live(self.world.switch.name, len(self._sessions))
         return session
+
+    def _index(self, session: Session) -> None:
+        """Legs of its caller are its own from now on."""
+        call = session.call
+        self._by_caller[call.caller] = session
+        self._by_linkedid[call.terms.ask.linkedid or call.caller] = session
 
     # ---------------------------------------------------------------------------------------------------- legs
 

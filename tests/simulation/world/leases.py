@@ -3,8 +3,8 @@
 As the ledger's model is: two texts that agree are better evidence than one. ``--valkey`` has the real one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.core.ownership import Lease, Member, View, Want, Wish
@@ -52,10 +52,13 @@ class LeaseBook:
         mine = self.members[me.name] = Alive(me, life, now_ms + ttl_ms, ttl_ms)
         given = [want.name for want in wants if self._do(now_ms, mine, want)]
         leases = {want.name: self._told(now_ms, mine, want) for want in wants}
-        alive = tuple(
-            replace(one.about, left_ms=one.till_ms - now_ms) for one in self.members.values() if one.till_ms > now_ms
-        )
-        return View(alive, leases), given
+        return View(tuple(self._alive(now_ms)), leases), given
+
+    def _alive(self, now_ms: int) -> Iterator[Member]:
+        for one in self.members.values():
+            if one.till_ms > now_ms:
+                me = one.about
+                yield Member(me.name, me.calls, me.is_draining, me.hears, one.till_ms - now_ms)
 
     def _is_mine(self, held: Held, mine: Alive) -> bool:
         return (held.owner, held.life) == (mine.about.name, mine.life)

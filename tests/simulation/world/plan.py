@@ -100,12 +100,12 @@ def tenant_of(
     )
 
 
-def _tenant(name: str, dice: random.Random, failure: FailureRule) -> Tenant:
+def _tenant(name: str, dice: random.Random, failure: FailureRule, quanta: tuple[int, ...]) -> Tenant:
     return tenant_of(
         name,
         dice.choice(BLOCKS),
         dice.choice(["0", "0", "0.05"]),
-        dice.choice(QUANTA),
+        dice.choice(quanta),
         dice.choice([Fairness.SHRINK, Fairness.SHRINK, Fairness.SHARE, Fairness.OFF]),
         dice.choice([0, 0, 0, 90]),
         dice.choice([0, 10]),
@@ -200,7 +200,8 @@ PARTINGS: Final = (
 )
 OF_LEASES: Final = ("won", "given")
 MOST_DRIFT_PPM: Final = 500  # as far as a clock is slewed
-BRIEF_UNTIL: Final = 60.0
+BRIEF_UNTIL: Final = 40.0
+BRIEF_QUANTA: Final = (20, 20, 30)
 NO_TRUNKS: Final = TrunkRules()
 Kinds = tuple[tuple[str, int, float], ...]
 
@@ -271,8 +272,8 @@ class Crew:
 
 def _crew(dice: random.Random, gateways: int) -> Crew:
     """A lone gateway has longer leases: nobody waits for them, and each is a step of the ledger several times over."""
-    number = gateways or dice.choices([1, 2, 3], [6, 3, 1])[0]
-    lease_ms = dice.choice([600, 600, 600, 1_500]) if number > 1 else dice.choice([600, 2_000, 10_000, 10_000])
+    number = gateways or dice.choices([1, 2, 3], [14, 5, 1])[0]
+    lease_ms = dice.choice([600, 600, 600, 1_500, 3_000]) if number > 1 else dice.choice([600, 2_000, 10_000, 10_000])
     drift_ppm = tuple(dice.choice([0, dice.randint(-MOST_DRIFT_PPM, MOST_DRIFT_PPM)]) for _ in range(number))
     return Crew(number, lease_ms, drift_ppm)
 
@@ -281,9 +282,9 @@ def _brief(call: CallPlan) -> CallPlan:
     """Where gateways ask several times a second who owns what, calls are short, and so is the world."""
     return replace(
         call,
-        at=2.0 + (call.at - 2.0) / 2.5,
-        ring_seconds=min(call.ring_seconds, 3.0 + call.ring_seconds / 8),
-        talk_seconds=min(call.talk_seconds, 30.0 + call.talk_seconds / 6),
+        at=2.0 + (call.at - 2.0) / 4,
+        ring_seconds=min(call.ring_seconds, 3.0 + call.ring_seconds / 10),
+        talk_seconds=min(call.talk_seconds, 15.0 + call.talk_seconds / 8),
     )
 
 
@@ -309,7 +310,7 @@ def plan_of(seed: int, gateways: int = 0) -> Plan:
     crew = _crew(fate, gateways)
     has_policies = luck.random() < 0.5
     tenants = tuple(
-        _tenant(name, dice, _failure(luck) if has_policies else TERMINATE)
+        _tenant(name, dice, _failure(luck) if has_policies else TERMINATE, BRIEF_QUANTA if crew.is_several else QUANTA)
         for name in ("acme", "blue")[: dice.choice([1, 1, 2])]
     )
     pbxs = dice.choice([1, 1, 2])

@@ -5,26 +5,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, Final
 
-from gateway import bootstrap
+from gateway import bootstrap, service
 from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
-from gateway.service import (
-    exposure,
-    lane,
-    leg_audit,
-    ownership,
-    post,
-    reap,
-    resync,
-    session,
-    switchboard,
-    take_back,
-    unasked,
-    unsettled,
-)
-
 from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
 from .judge import Judge
@@ -39,10 +26,8 @@ _LOOK_SECONDS: Final = 1.0
 _LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, about
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
-_TALKATIVE: Final[tuple[Any, ...]] = (
-    bootstrap, exposure, lane, leg_audit, ownership, post, reap, resync, session, switchboard, take_back, unasked,
-    unsettled,
-)  # fmt: skip
+_SERVICES: Final = [import_module(f"gateway.service.{found.name}") for found in iter_modules(service.__path__)]
+_TALKATIVE: Final[tuple[Any, ...]] = (bootstrap, *(module for module in _SERVICES if hasattr(module, "log")))
 
 
 class _Silence:

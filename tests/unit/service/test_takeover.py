@@ -55,6 +55,27 @@ async def answered(pair: Pair) -> None:
 # ---------------------------------------------------------------------------------------------------- the owner dies
 
 
+async def test_a_leg_is_paid_by_what_its_channel_asked_last(pair: Pair) -> None:
+    """East held money for an ask that its channel has given up for another; west answers that one first."""
+    house = pair.house
+    ask(pair, is_waiting=False)
+    await pair.verdicts(1)
+    pair.deaf.add(pair.east)
+    house.switch.clock_ms += 1_000
+    house.switch.lives(CALLER, CALLGATE_ASK=f"778:011442079460000:{house.tenant.tenant_id}:12125550100")
+    pair.tell(house.ask("778"))
+    await pair.east_dies()
+    await pair.verdicts(2)
+    pair.tell(house.dialled())
+    house.switch.lives(LEG, is_up=True)
+    pair.tell(LegAnswered(LEG, house.switch.clock_ms))
+    await until(lambda: "answer" in house.books.sent)
+    await settled_down()
+    (session,) = pair.west.board
+    assert (session.call.terms.ask.nonce, session.call.leg) == ("778", LEG)
+    assert (await house.balance()).live_calls == 1
+
+
 async def test_an_ask_that_the_dead_owner_never_heard_is_answered_once(pair: Pair) -> None:
     """West remembers it; at its own instant."""
     pair.deaf.add(pair.east)
