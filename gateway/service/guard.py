@@ -125,9 +125,10 @@ class GuardedSwitch:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.
 
         A call that is not paid for, so far as is known here, may be paid for by a new owner: it is ended when Redis has
-        said that there is none.
+        said that there is none: then by who has it under the same fence.
         """
         self._check()
+        fence = self._tenure.fence
         if self._certainty.is_contested:
             self._has_word.clear()
             with contextlib.suppress(TimeoutError):
@@ -136,6 +137,8 @@ class GuardedSwitch:
             self._check()
             if self._certainty.is_contested:
                 raise self._not_said()
+            if self._tenure.fence != fence:
+                raise self._not_ours()
         return await self._switch.hang_up(uniqueid, cause_q850)
 
     async def status(self, uniqueid: str) -> ChannelStatus | None:

@@ -122,10 +122,15 @@ class Post:
         elif lease.fence != self.board.world.tenure.fence:
             self.board.world.tenure.fence = lease.fence
             self._go(Turn.WON)
+        elif self.role is Role.STANDBY:
+            # A fail-over has lost that it was given away. Under this fence it cannot be had again: others have had it
+            # since. So it is given once more.
+            self.is_given = True
 
     def hand_over(self) -> None:
-        """Another gateway is to have it."""
-        self._go(Turn.HAND_OVER)
+        """Another gateway is to have it, as soon as the books have caught up with what has happened here."""
+        if not self.board.is_behind:
+            self._go(Turn.HAND_OVER)
 
     def stop(self) -> None:
         """End what is under way."""
@@ -171,11 +176,13 @@ class Post:
     # ------------------------------------------------------------------------------------------------- taking, handing
 
     async def _take(self) -> None:
-        began = self._clock()
+        began, world = self._clock(), self.board.world
         await self._answer_waiting()
         asked = self._clock()
         while True:
             try:
+                # What was lent here, before the switch was lost, is taken back with all others.
+                await world.exposures.hand_back(world.ledger, self.name)
                 await self._take_back.adopt(self.board)
             except LedgerUnavailable as error:
                 log.warning("switch.not_taken_yet", switch=self.name, problem=str(error))

@@ -182,6 +182,11 @@ class Session:
         """Something has happened that the ledger was not told yet."""
         return self._lane.has_to_book
 
+    @property
+    def is_behind(self) -> bool:
+        """It was tried in vain to tell it."""
+        return self._lane.is_behind
+
     def stop(self) -> None:
         """Let go of timers and tasks. Nothing is settled: the ledger keeps the call for whoever comes next."""
         if self._alarm is not None:
@@ -336,7 +341,7 @@ class Session:
     async def _end_leg(self, effect: EndLeg) -> None:
         self._world.watch.fault("unpaid_leg")
         log.warning("leg.unpaid", call=self.key.call_id, leg=effect.leg)
-        await end_leg(self._world.switch, effect.leg, effect.cause_q850)
+        await end_leg(self._world.switch, self._world.tenure, effect.leg, effect.cause_q850)
 
     async def look(self, leg: str) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.

@@ -98,6 +98,11 @@ class Switchboard:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def is_behind(self) -> bool:
+        """Something was tried in vain to be booked: who has the switch next would not know of it."""
+        return any(session.is_behind for session in self._sessions)
+
     # --------------------------------------------------------------------------------------------------- facts
 
     def handle(self, fact: Fact) -> None:

@@ -187,7 +187,7 @@ class UnaskedLegs:
             remedy='let only the gated context dial this trunk, or set unasked = "adopt"',
         )
         self._note_refusal(ask, denied)
-        self._spawn(end_leg(self._world.switch, leg.leg, CALL_REJECTED))
+        self._spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED))
 
     def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(errand)

@@ -22,7 +22,9 @@ PROMISED_MS: Final = 600  # with this lease an ask is answered by whoever takes 
 END_HEARD_SECONDS: Final = 2.0
 # One of these at a time leaves another gateway that can go on; what is planned harms nobody.
 BLOWS: Final = frozenset({"gone", "pause", "pause_on"})
-HARMLESS: Final = frozenset({"start", "restart", "drain", "kill", "kill_on", "kill_at_await"})  # these are told by "gone"
+HARMLESS: Final = frozenset(
+    {"start", "restart", "drain", "kill", "kill_on", "kill_at_await"}
+)  # these are told by "gone"
 SHAKES: Final = frozenset({"ledger_clock", "ledger_failover"})  # leases are lost, or last no longer than they seem to
 
 
@@ -115,10 +117,15 @@ class Crew:
             self._fail(13, f"{talk.call_id} is estimated, and a gateway heard its end after {talk.told_ms} ms")
 
     def _was_one_down_during(self, talk: Talk) -> bool:
-        until = talk.ended_at + END_HEARD_SECONDS
-        harms = [harm for harm in self._world.harms_since(talk.began_at - HEALED_SECONDS) if harm.begun < until]
-        harms = [harm for harm in harms if harm.what not in HARMLESS]
-        return self._plan.gateways > 1 and len(harms) <= 1 and all(harm.what in BLOWS for harm in harms)
+        """And it was not back before another could take its place: that one may have heard the end, and it has not."""
+        since, until = talk.began_at - HEALED_SECONDS, talk.ended_at + END_HEARD_SECONDS
+        harms = [harm for harm in self._world.harms_since(since) if harm.begun < until]
+        blows = [harm for harm in harms if harm.what not in HARMLESS]
+        if self._plan.gateways == 1 or len(blows) > 1 or any(harm.what not in BLOWS for harm in blows):
+            return False
+        soon = self._plan.lease_ms / 1000 + TAKEN_SECONDS
+        starts = [harm.begun for harm in harms if harm.what == "start"]
+        return not any(blow.begun < start < blow.begun + soon for blow in blows for start in starts)
 
     def unspread(self) -> str:
         """Rule 14: what is not as it should be in the end; empty: nothing."""

@@ -329,7 +329,9 @@ class Host:
         stack = AsyncExitStack()
         stack.push_async_callback(queue.close)
         stack.push_async_callback(lent.close)
-        ownership = self.ownership = Ownership(cast("Any", ledger), self.name, self._plan.lease_ms, tally, clock=self.clock)
+        ownership = self.ownership = Ownership(
+            cast("Any", ledger), self.name, self._plan.lease_ms, tally, clock=self.clock
+        )
         ownership._life = f"life{self.lives}"  # else drawn by the machine
         self._parts = parts = SimpleNamespace(
             directory=directory, ledger=ledger, arrears=arrears, boards=self.boards, watch=tally,

@@ -200,9 +200,14 @@ class SwitchLink:
             one = dice.choice(list(self.pbx.channels))
             self.process.at(believed, self._tell, session, Doubt((one, "666.6"), "forged"))
 
+    @property
+    def _is_the_owner(self) -> bool:
+        """So far as is known here, and nobody else can know better."""
+        return self.tenure.is_held and not self.certainty.is_contested
+
     def _note_known(self, uniqueid: str, at_ms: int = 0) -> None:
         """For the judge: this process has heard that a leg is Up, when it was answered, or that it is Up now."""
-        if not self.tenure.is_held:
+        if not self._is_the_owner:
             return
         for talk in self.pbx.talks if at_ms else self.pbx.live_talks():
             if talk.leg == uniqueid and at_ms in {0, talk.began_ms}:
@@ -212,7 +217,7 @@ class SwitchLink:
     def _note_end(self, fact: ChannelEnded) -> None:
         """For the judge: and that it ended."""
         for talk in self.pbx.talks:
-            is_it = talk.leg == fact.uniqueid and talk.ended_ms == fact.at_ms and self.tenure.is_held
+            is_it = talk.leg == fact.uniqueid and talk.ended_ms == fact.at_ms and self._is_the_owner
             if is_it and talk.end_heard is None and self.process in talk.known_by:
                 talk.end_heard = self.process, self._world.loop.seconds
 

@@ -77,8 +77,7 @@ class Play:
         self.pbxs = [Pbx(self.world, f"pbx{number}", include) for number in range(plan.pbxs)]
         self.mischief = [Mischief() for _ in self.pbxs]
         self.hosts = [
-            Host(self.world, number, plan, self.vault, self.pbxs, self.mischief)
-            for number in range(plan.gateways)
+            Host(self.world, number, plan, self.vault, self.pbxs, self.mischief) for number in range(plan.gateways)
         ]
         self.judge = Judge(self.world, plan, self.vault, self.pbxs, self.hosts)
         self.vault.on_difference = lambda what: self.judge.fail(1, what)
