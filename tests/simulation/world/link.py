@@ -21,7 +21,9 @@ from gateway.core.facts import (
     LegDialled,
     LinkDown,
     LinkUp,
+    Moved,
 )
+from gateway.core.verdict import wants_ledger
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 from gateway.service.guard import Certainty, Tenure
 
@@ -57,6 +59,8 @@ def named(fact: Fact) -> tuple[str, ...]:
             return fact.caller, fact.leg
         case LegAnswered():
             return (fact.leg,)
+        case Moved():
+            return fact.uniqueids
     return ()
 
 
@@ -281,7 +285,8 @@ class SwitchLink:
         if self.now_ms() >= deadline_ms:
             raise VerdictLate("the deadline has passed")
         written = self._act(lambda: self.pbx.take_verdict(uniqueid, verdict) and None)
-        self.pbx.on_act(self, "a verdict")
+        if not wants_ledger(verdict):  # that one is the last word before the deadline, whoever else may know better
+            self.pbx.on_act(self, "a verdict")
         self._world.note(self.process.name, "verdict", verdict)
         self.pbx.on_verdict(self.pbx, verdict)
         return written

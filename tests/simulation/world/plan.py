@@ -37,6 +37,9 @@ class CallPlan:
     asks_again: bool = False
     legs: int = 1
     tells_legs: bool = False  # the ask says how many there are
+    answers_apart: float = 0.0  # seconds after the first leg's answer at which a second one is Up, if so
+    moves_after: float = 0.0  # seconds from its answer to a transfer, if there is one
+    is_local: bool = False  # its leg is dialled behind a Local channel, which is gone at the answer
     number: str = NUMBER
 
 
@@ -187,7 +190,7 @@ TRIGGERS: Final = (
 PARTINGS: Final = (
     ("kill", 6, 5.0),
     ("pause", 5, 5.0),
-    ("pause_on", 5, 3.0),
+    ("pause_on", 8, 3.0),
     ("kill_on", 5, 4.0),
     ("ledger_blocked", 3, 6.0),
     ("ledger_blocked_on", 3, 5.0),
@@ -198,6 +201,7 @@ PARTINGS: Final = (
     ("restart", 4, 3.0),
     ("ledger_failover", 2, 1.0),
 )
+MID_STEPS: Final = ("reserve", "reserve", "extend", "arm", "answer", "won")
 OF_LEASES: Final = ("won", "given")
 MOST_DRIFT_PPM: Final = 500  # as far as a clock is slewed
 BRIEF_UNTIL: Final = 40.0
@@ -235,7 +239,7 @@ def _fault(
     sizes = {
         "kill_at_await": float(dice.randint(1, 40)),
         "kill_on": dice.random(),
-        "pause_on": dice.random(),
+        "pause_on": dice.choice([0.0, 0.1, 0.3]),
         "ledger_blocked_on": dice.random(),
         "outage_and_kill": dice.uniform(0.5, 1.0),
         "link_reset": dice.choice([0.0, 0.0, 0.5]),
@@ -249,6 +253,8 @@ def _fault(
         "doubled": 0.5,
     }
     triggers = (*TRIGGERS, *OF_LEASES) if kinds is PARTINGS else TRIGGERS
+    if kind == "pause_on":  # in the midst of a step, and beyond a lease
+        triggers, seconds = MID_STEPS, dice.uniform(0.5, 2.5)
     what = dice.choice(triggers) if kind.endswith("_on") else ""
     if kind == "outage_and_kill":
         what = dice.choice(["ended", "answered", "arm"])
@@ -276,6 +282,20 @@ def _crew(dice: random.Random, gateways: int) -> Crew:
     lease_ms = dice.choice([600, 600, 600, 1_500, 3_000]) if number > 1 else dice.choice([600, 2_000, 10_000, 10_000])
     drift_ppm = tuple(dice.choice([0, dice.randint(-MOST_DRIFT_PPM, MOST_DRIFT_PPM)]) for _ in range(number))
     return Crew(number, lease_ms, drift_ppm)
+
+
+def _leg(dice: random.Random, call: CallPlan) -> CallPlan:
+    """What becomes of its legs: more of them, a race that two win, a transfer, a Local channel."""
+    legs = dice.choice([2, 3]) if call.legs > 1 else 1
+    tells_legs = legs > 1 and dice.random() < 0.7
+    return replace(
+        call,
+        legs=legs,
+        tells_legs=tells_legs,
+        answers_apart=dice.uniform(0.001, 0.04) if tells_legs and dice.random() < 0.4 else 0.0,
+        moves_after=dice.uniform(0.5, 25.0) if dice.random() < 0.3 else 0.0,
+        is_local=legs == 1 and dice.random() < 0.1,
+    )
 
 
 def _brief(call: CallPlan) -> CallPlan:
@@ -317,7 +337,7 @@ def plan_of(seed: int, gateways: int = 0) -> Plan:
     if crew.is_several:
         pbxs = fate.choice([1, 1, 2, 2, 3])
     calls = tuple(_call(dice, tenants, pbxs) for _ in range(dice.choice([1, 2, 2, 3, 4, 6])))
-    calls = tuple(replace(call, tells_legs=call.legs > 1 and luck.random() < 0.7) for call in calls)
+    calls = tuple(_leg(luck, call) for call in calls)
     if crew.is_several:
         calls = tuple(map(_brief, calls))
     quanta = {tenant.tenant_id: tenant.quantum_seconds for tenant in tenants}

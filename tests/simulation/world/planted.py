@@ -24,7 +24,7 @@ from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
 from tests.ledger.model import Model
 
-from . import host
+from . import host, planted_crew
 
 Patch = Callable[[], Any]
 
@@ -229,4 +229,5 @@ PLANTED: dict[str, Patch] = {
     "forgets_what_was_lent": _forgets_what_was_lent,
     "forgets_who_answered": _forgets_who_answered,
     "gives_exposure_back_too_soon": _gives_exposure_back_too_soon,
+    **planted_crew.PLANTED,
 }

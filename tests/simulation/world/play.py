@@ -12,6 +12,7 @@ from typing import Any, Final
 from gateway import bootstrap, service
 from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
+
 from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
 from .judge import Judge
