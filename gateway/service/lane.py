@@ -146,6 +146,11 @@ class Lane:
         return any(isinstance(step, RecordAnswer | Register | Settle | Release) for step in self._steps)
 
     @property
+    def is_stopped(self) -> bool:
+        """It sends no more."""
+        return self._is_stopped
+
+    @property
     def is_behind(self) -> bool:
         """Such a step was sent in vain, and waits to be sent again."""
         return self._tries > 0 and self.has_to_book

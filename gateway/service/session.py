@@ -183,6 +183,11 @@ class Session:
         return self._lane.has_to_book
 
     @property
+    def is_left(self) -> bool:
+        """Its books went on without it: no step of it is sent any more."""
+        return self._lane.is_stopped
+
+    @property
     def is_behind(self) -> bool:
         """It was tried in vain to tell it."""
         return self._lane.is_behind

@@ -136,7 +136,7 @@ class SwitchLink:
         self._sample()
         has_restarted = bool(self._boot_seen) and self._boot_seen != pbx.boots
         if not has_restarted:
-            for talk in pbx.talks:
+            for talk in pbx.live_talks():
                 talk.silent_ms = 0
         self._boot_seen = pbx.boots
         self.process.at(session.facts.arrival() + BELIEVED_AFTER_SECONDS, self._tell, session, LinkUp(has_restarted))
@@ -207,7 +207,9 @@ class SwitchLink:
     @property
     def _is_the_owner(self) -> bool:
         """So far as is known here, and nobody else can know better."""
-        return self.tenure.is_held and not self.certainty.is_contested
+        certainty = self.certainty
+        is_sure = certainty.is_sure or not certainty.has_company
+        return self.tenure.is_held and is_sure and not certainty.is_contested
 
     def _note_known(self, uniqueid: str, at_ms: int = 0) -> None:
         """For the judge: this process has heard that a leg is Up, when it was answered, or that it is Up now."""

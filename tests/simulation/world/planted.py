@@ -67,12 +67,13 @@ def _believes_a_partial_list() -> Iterator[None]:
         return True, {status.uniqueid: status for status in found}
 
     async def look_at_leg(
-        board: Switchboard, session: Session, known: dict[str, ChannelStatus], latest_ms: int
+        board: Switchboard, session: Session, known: dict[str, ChannelStatus], silent_ms: int
     ) -> None:
         call = session.call
         if call.leg in known:
             session.rearm(known[call.leg].hangup_at_ms)
         else:
+            latest_ms = silent_ms or board.world.switch.now_ms()
             session.tell(LegEnded(call.leg, min(latest_ms, call.armed_until_ms), 0, is_estimate=True))
 
     with mock.patch.object(resync, "_listing", listing), mock.patch.object(resync, "_look_at_leg", look_at_leg):

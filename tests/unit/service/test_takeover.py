@@ -12,14 +12,17 @@ from gateway.core.call import State
 from gateway.core.events import QuotaOver
 from gateway.core.facts import ChannelEnded, LegAnswered, LinkDown, LinkUp
 from gateway.core.ownership import Role
-from gateway.service import ending, guard
+from gateway.ports import LedgerRejected
+from gateway.service import ending, guard, memo
 from gateway.service.ending import end_leg
 from gateway.service.ownership import ALONE_FACTOR
+from rating import Ladder
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 from .pair import Pair
 
 pytestmark = pytest.mark.asyncio
+LADDER = Ladder(0, ((60, QUANTUM_MICROS),))
 WAITS = {"CALLGATE_ASK": "777:011442079460000:{tenant}:12125550100"}
 
 
@@ -295,6 +298,24 @@ async def test_an_owner_that_missed_a_whole_tenure_goes_on_from_the_books(pair: 
     pair.tell(ChannelEnded(LEG, 16, ANSWERED_AT_MS + 70_000))
     await until(lambda: len(east.board) == 0)
     assert (await house.balance()).charges_micros == 70 * SECOND_MICROS
+
+
+async def test_an_ask_that_was_fenced_is_taken_back_by_who_has_the_switch_again(pair: Pair) -> None:
+    """Else what it holds would be held for good: the session of before sends no step any more."""
+    house, east = pair.house, pair.east
+    house.books.faults["reserve"] = [LedgerRejected("fenced", "another gateway has the call")]
+    ask(pair)
+    await settled_down()
+    (before,) = east.board
+    await house.books.reserve(before.key, LADDER, 60_000, memo.write(before.call.terms))
+    pair.leases.owners = {name: (*owner[:2], owner[2] + 9, "") for name, owner in pair.leases.owners.items()}
+    await east.turn()
+    await until(lambda: east.post.role is Role.OWNER)
+    (session,) = east.board
+    assert session is not before
+    pair.tell(ChannelEnded(CALLER, 16, ANSWERED_AT_MS))
+    await until(lambda: len(east.board) == 0)
+    assert (await house.balance()).live_calls == 0
 
 
 async def test_a_server_that_lost_the_lease_and_the_call_gets_both_again(pair: Pair) -> None:
