@@ -204,7 +204,8 @@ class Judge:
             self.fail(7, f"{talk.call_id} was ended by the gateway after {talk.seconds:.3f} of {granted} s")
         if talk.how != "cut" or was_set or not (self.is_calm() or self.crew.is_to_be_extended()):
             return
-        if self._was_lent_by_another(talk):
+        kept = self._kept(talk)
+        if self._was_lent_by_another(talk) or (talk.was_moved and kept is not None and not kept.answered_at_ms):
             return
         if self._rich_since.get(talk.tenant, self._world.loop.seconds) < self._world.loop.seconds - RICH_SECONDS:
             self.fail(7, f"{talk.call_id} was cut after {talk.seconds:.3f} s, and there is credit for more")
