@@ -5,7 +5,7 @@ A closed call is remembered while its caller lives: a second leg on its consumed
 
 from collections.abc import Callable, Iterable, Iterator
 
-from gateway.core.call import State
+from gateway.core.call import Call, State
 from gateway.core.facts import Ask, LegDialled
 from gateway.service.session import Session
 
@@ -42,10 +42,14 @@ class Calls:
         """A call's books are opened. The spare of a fork is nobody's ask."""
         self._open.add(session)
         self._by_tenant.setdefault(session.key.tenant, set()).add(session)
+        if not session.call.terms.ask.is_spare:
+            self.index(session)
+
+    def index(self, session: Session) -> None:
+        """What its caller dials is its own from now on."""
         ask = session.call.terms.ask
-        if not ask.is_spare:
-            self._by_caller[ask.uniqueid] = session
-            self._by_linkedid[ask.linkedid or ask.uniqueid] = session
+        self._by_caller[ask.uniqueid] = session
+        self._by_linkedid[ask.linkedid or ask.uniqueid] = session
 
     def meter(self, leg: str, session: Session) -> None:
         """The call pays for that channel: from here on the channel's answer and end are the call's."""
@@ -88,6 +92,12 @@ class Calls:
         """The session of this very ask, if there is one."""
         session = self._by_caller.get(ask.uniqueid)
         return session if session is not None and session.call.terms.ask.nonce == ask.nonce else None
+
+    def later_ask(self, call: Call) -> Session | None:
+        """The session of what this call's channel has asked since: that one has its legs from then on."""
+        known = self._by_caller.get(call.caller)
+        is_later = known is not None and known.call.terms.ask.at_ms > call.terms.ask.at_ms
+        return known if is_later and not call.terms.ask.is_spare else None
 
     def session(self, call_id: str) -> Session | None:
         """The session of a call whose books are open here."""

@@ -140,6 +140,10 @@ class Exposures:
             self._leaving[key] = task
             task.add_done_callback(lambda _: self._leaving.pop(key, None))
 
+    async def hand_back(self, ledger: Ledger, switch: str) -> None:
+        """Have in the books what was lent to a switch's calls before it was lost. Raises LedgerUnavailable."""
+        await self.hand_over(ledger, [key for key in self._leaving if key.call_id.startswith(f"{switch}/")])
+
     async def _book(self, ledger: Ledger, key: CallKey) -> None:
         while key in self._kept:  # its own steps may book it meanwhile
             await asyncio.sleep(LEFT_SECONDS)

@@ -133,15 +133,18 @@ class GuardedSwitch:
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """As ports.Switch. Raises SwitchUnavailable while it is not sure.
 
-        A call that is not paid for, so far as is known here, may be paid for by a new owner: Redis is waited for. Where
-        it stays silent the PBX is asked.
+        A call that is not paid for, so far as is known here, may be paid for by a new owner: Redis is waited for, then
+        it is ended by who has the switch under the same fence. Where Redis stays silent the PBX is asked.
         """
         self._check()
+        fence = self._tenure.fence
         if self._certainty.is_contested:
             await self._hear_redis()
             self._check()
             if self._certainty.is_contested and await self._may_be_paid(uniqueid):
                 raise self._not_said()
+            if self._tenure.fence != fence:
+                raise self._not_ours()
         return await self._switch.hang_up(uniqueid, cause_q850)
 
     async def status(self, uniqueid: str) -> ChannelStatus | None:

@@ -153,6 +153,16 @@ class Lane:
             return False
         return any(isinstance(step, RecordAnswer | Register | Settle | Release) for step in self._steps)
 
+    @property
+    def is_stopped(self) -> bool:
+        """It sends no more."""
+        return self._is_stopped
+
+    @property
+    def is_behind(self) -> bool:
+        """Such a step was sent in vain, and waits to be sent again."""
+        return self._tries > 0 and self.has_to_book
+
     def add(self, step: LedgerStep) -> None:
         """Send it after those before it. A settle drops extends that were not sent: the call has ended."""
         if self._is_stopped:

@@ -35,12 +35,13 @@ Tell = Callable[[Event], None]  # tells the call what came of it; not kept: a cl
 class LegErrands(Chores):
     """Those of one call."""
 
-    __slots__ = ("_call", "_switch", "_up_at", "is_capped")
+    __slots__ = ("_call", "_switch", "_tenure", "_up_at", "is_capped")
 
     def __init__(self, call: Call, world: World) -> None:
         super().__init__(world.watch, call.terms.call_id)
         self._call = call
         self._switch = world.switch
+        self._tenure = world.tenure
         self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
         self.is_capped = False  # by us: Status does not tell of the cap that Dial sets at the answer
 
@@ -134,4 +135,4 @@ class LegErrands(Chores):
     async def _end(self, leg: str, cause_q850: int) -> None:
         self._watch.fault("unpaid_leg")
         log.warning("leg.unpaid", call=self._call_id, leg=leg)
-        await end_leg(self._switch, leg, cause_q850)
+        await end_leg(self._switch, self._tenure, leg, cause_q850)

@@ -90,6 +90,8 @@ class Post:
 
     def handle(self, fact: Fact) -> None:
         """Take one fact of the switch. Never waits."""
+        if self.role is Role.OWNER:
+            self._recall.has_owner()
         self._recall.note(fact)
         if isinstance(fact, LinkUp | LinkDown):
             self.deaf_since = None if isinstance(fact, LinkUp) else self._clock()
@@ -124,6 +126,8 @@ class Post:
         self.free_since = (self.free_since or now) if lease.is_free else None
         self.lease = lease
         self.board.world.tenure.is_others = not (lease.is_mine or lease.is_free)
+        if self.board.world.tenure.is_others:
+            self._recall.has_owner()
         if not lease.is_mine:
             self.is_given = False
             self._go(Turn.LOST)
@@ -131,10 +135,15 @@ class Post:
             self.board.world.tenure.fence = lease.fence
             self.takeovers += 1
             self._go(Turn.WON)
+        elif self.role is Role.STANDBY:
+            # A fail-over has lost that it was given away. Under this fence it cannot be had again: others have had it
+            # since. So it is given once more.
+            self.is_given = True
 
     def hand_over(self) -> None:
-        """Another gateway is to have it."""
-        self._go(Turn.HAND_OVER)
+        """Another gateway is to have it, as soon as the books have caught up with what has happened here."""
+        if not self.board.is_behind:
+            self._go(Turn.HAND_OVER)
 
     def stop(self) -> None:
         """End what is under way."""
@@ -181,11 +190,13 @@ class Post:
     # ------------------------------------------------------------------------------------------------- taking, handing
 
     async def _take(self) -> None:
-        began = self._clock()
+        began, world = self._clock(), self.board.world
         await self._answer_waiting()
         asked = self._clock()
         while True:
             try:
+                # What was lent here, before the switch was lost, is taken back with all others.
+                await world.exposures.hand_back(world.ledger, self.name)
                 await self._take_back.adopt(self.board)
             except LedgerUnavailable as error:
                 log.warning("switch.not_taken_yet", switch=self.name, problem=str(error))

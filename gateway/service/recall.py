@@ -1,8 +1,9 @@
 """What a gateway that does not own a switch remembers of it: enough to go on as if it had listened all the time.
 
 The last seconds of all facts, and the legs that are dialled and not gone, since one that was dialled long ago may be
-answered in the very second in which its owner dies. Both are bounded; what is lost so is found by ``Status`` or by the
-CDR.
+answered in the very second in which its owner dies. While nobody can say who owns the switch, no second is the last:
+all is remembered from when it was last known to have an owner. Both are bounded; what is lost so is found by ``Status``
+or by the CDR.
 """
 
 from collections import deque
@@ -21,26 +22,31 @@ class Recall:
     def __init__(self, clock: Callable[[], float], keep_seconds: float) -> None:
         self._clock = clock
         self._keep_seconds = keep_seconds
+        self._owned_at = clock()
         self._facts: deque[tuple[float, Fact]] = deque()
         self._legs: dict[str, LegDialled] = {}
 
+    def has_owner(self) -> None:
+        """Somebody takes care of the switch: of what has happened, the last seconds will do."""
+        self._owned_at = self._clock()
+
     def note(self, fact: Fact) -> None:
         """Remember it for a while."""
-        now = self._clock()
-        self._facts.append((now, fact))
+        self._facts.append((self._clock(), fact))
         if isinstance(fact, LegDialled):
             if len(self._legs) >= MOST_LEGS:
                 del self._legs[next(iter(self._legs))]
             self._legs[fact.leg] = fact
         elif isinstance(fact, LinkUp) and fact.restarted:
             self._legs.clear()
-        while self._facts[0][0] < now - self._keep_seconds or len(self._facts) > MOST_FACTS:
+        while self._facts[0][0] < self._owned_at - self._keep_seconds or len(self._facts) > MOST_FACTS:
             self._drop_oldest()
 
     def waiting_asks(self) -> list[Ask]:
         """Asks of which nothing was heard since, the oldest first. They may have got their verdict all the same."""
         asks: dict[str, Ask] = {}
-        for fact in self._recent():
+        oldest = self._clock() - self._keep_seconds
+        for fact in (fact for at, fact in self._facts if at >= oldest):
             match fact:
                 case Ask():
                     asks.pop(fact.uniqueid, None)
@@ -58,19 +64,20 @@ class Recall:
 
         A leg of an earlier ask of the same channel is none of this one's. Asks and the link itself are left out.
         """
-        by_channel = {name: call for call in calls if not call.is_live for name in (call.caller, _linkedid(call))}
+        unanswered = sorted((call for call in calls if not call.is_live), key=lambda call: call.terms.ask.at_ms)
+        by_channel = {name: call for call in unanswered for name in (call.caller, _linkedid(call))}
         dialled = [leg for leg in self._legs.values() if _is_of(leg, by_channel)]
         return [
             *dialled,
-            *(fact for fact in self._recent() if isinstance(fact, LegAnswered | ChannelEnded | AskSilenced)),
+            *(fact for fact in self._since_owned() if isinstance(fact, LegAnswered | ChannelEnded | AskSilenced)),
         ]
 
     def has_restarted(self) -> bool:
         """The PBX itself began anew within what is remembered."""
-        return any(isinstance(fact, LinkUp) and fact.restarted for fact in self._recent())
+        return any(isinstance(fact, LinkUp) and fact.restarted for fact in self._since_owned())
 
-    def _recent(self) -> list[Fact]:
-        oldest = self._clock() - self._keep_seconds
+    def _since_owned(self) -> list[Fact]:
+        oldest = self._owned_at - self._keep_seconds
         return [fact for at, fact in self._facts if at >= oldest]
 
     def _drop_oldest(self) -> None:

@@ -114,12 +114,12 @@ class Resync:
 
     async def _after_gap(self, board: Switchboard, link: LinkUp) -> None:
         """Every known call, and every ask that waits, is looked up; caps are set anew. Again until all is known."""
-        now_ms = board.world.switch.now_ms()
+        switch = board.world.switch
         # A PBX that began anew lost its calls when it fell silent; else what is gone may have ended just now.
-        latest_end_ms = (board.link_lost_at_ms or now_ms) if link.restarted else now_ms
+        fell_silent_ms = (board.link_lost_at_ms or switch.now_ms()) if link.restarted else 0
         board.link_lost_at_ms = 0
         if link.restarted:
-            board.began_anew(latest_end_ms)
+            board.began_anew(fell_silent_ms)
         unknown = set(board)
         pause_seconds = RETRY_SECONDS
         while True:
@@ -127,7 +127,7 @@ class Resync:
             for status in listing.values():
                 answer_if_waiting(board, status)  # before anything is waited for: it is as old as the listing
             for session in tuple(unknown):
-                is_known = await _is_known_now(board, session, listing, latest_end_ms)
+                is_known = await _is_known_now(board, session, listing, fell_silent_ms)
                 # A leg that was dialled while nobody listened is found in a whole list alone.
                 if is_known and (is_whole or session.call.state not in UNANSWERED):
                     unknown.discard(session)
@@ -151,11 +151,11 @@ async def _listing(board: Switchboard) -> tuple[bool, Listing]:
         return False, {}
 
 
-async def _is_known_now(board: Switchboard, session: Session, listing: Listing, latest_end_ms: int) -> bool:
+async def _is_known_now(board: Switchboard, session: Session, listing: Listing, fell_silent_ms: int) -> bool:
     """Look at one call; False when the PBX gave no answer that could be read."""
     try:
         if session.call.is_live:
-            await _look_at_leg(board, session, listing, latest_end_ms)
+            await _look_at_leg(board, session, listing, fell_silent_ms)
         else:
             await _look_before_answer(board, session, listing)
     except (SwitchUnavailable, ListNotWhole) as error:
@@ -164,7 +164,7 @@ async def _is_known_now(board: Switchboard, session: Session, listing: Listing, 
     return True
 
 
-async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, latest_end_ms: int) -> None:
+async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, fell_silent_ms: int) -> None:
     call = session.call
     status = listing.get(call.leg) or await board.world.switch.status(call.leg)
     if status is not None:
@@ -172,6 +172,7 @@ async def _look_at_leg(board: Switchboard, session: Session, listing: Listing, l
     else:
         # Charged to the latest it can have been, and marked as an estimate (DESIGN section 4).
         # Not at once: its Hangup, which carries the true time, may be on its way.
+        latest_end_ms = fell_silent_ms or board.world.switch.now_ms()
         gone = LegEnded(call.leg, min(latest_end_ms, call.armed_until_ms), 0, is_estimate=True)
         asyncio.get_running_loop().call_later(HANGUP_ON_ITS_WAY_SECONDS, session.tell, gone)
 

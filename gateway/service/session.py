@@ -153,6 +153,16 @@ class Session:
         """Something has happened that the ledger was not told yet."""
         return self._lane.has_to_book
 
+    @property
+    def is_left(self) -> bool:
+        """Its books went on without it: no step of it is sent any more."""
+        return self._lane.is_stopped
+
+    @property
+    def is_behind(self) -> bool:
+        """It was tried in vain to tell it."""
+        return self._lane.is_behind
+
     def stop(self) -> None:
         """Let go of timers and tasks. Nothing is settled: the ledger keeps the call for whoever comes next."""
         self._cancel_alarm()

@@ -76,6 +76,11 @@ class Switchboard:
     def __len__(self) -> int:
         return len(self.calls)
 
+    @property
+    def is_behind(self) -> bool:
+        """Something was tried in vain to be booked: who has the switch next would not know of it."""
+        return any(session.is_behind for session in self.calls)
+
     def handle(self, fact: Fact) -> None:
         """Take one fact. Never waits, never raises for what a switch may say."""
         match fact:
@@ -113,12 +118,17 @@ class Switchboard:
 
     def adopt(self, call: Call) -> Session:
         """Take over a call that the ledger remembers. Looking up what became of it is left to the next gap."""
+        later = self.calls.later_ask(call)
         session = self._open(call, time.perf_counter())
+        if later is not None:
+            self.calls.index(later)
         for leg in (call.leg, *(dialled.leg for dialled in call.legs)):
             if leg:
                 self.calls.meter(leg, session)
         if call.terms.ask.is_spare and not call.is_live:
             session.tell(CallerEnded(self.world.switch.now_ms()))  # which legs it was for is not known any more
+        elif later is not None and not call.is_live:
+            self.calls.let_go(session, later.call.terms.ask.at_ms)
         return session
 
     def _adopt_unasked(self, call: Call) -> None:

@@ -186,4 +186,4 @@ class UnaskedLegs:
             remedy='let only the gated context dial this trunk, or set unasked = "adopt"',
         )
         self._note_refusal(ask, denied)
-        self._chores.spawn(end_leg(self._world.switch, leg.leg, CALL_REJECTED))
+        self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED))

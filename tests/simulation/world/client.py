@@ -15,8 +15,10 @@ from .net import Path, Stream, World
 from .vault import News, Vault
 
 TIMEOUT_SECONDS: Final = 1.0
+GIVEN_UP_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
+UNTOLD: Final = frozenset({"lease_turn"})  # several a second: the trace has what they change
 _STILL_ARRIVES: Final = 0.5  # of what was sent on a connection that was given up
 
 
@@ -26,7 +28,8 @@ class Connection:
     def __init__(self, path: Path) -> None:
         self.out, self.back = Stream(path), Stream(path)
         self.is_open = True
-        self.pending: dict[asyncio.Future[Any], float] = {}
+        self.pending: dict[asyncio.Future[Any], float] = {}  # the oldest first; when each was sent
+        self.is_watched = False
 
 
 class LedgerClient:
@@ -87,8 +90,15 @@ class LedgerClient:
         future: asyncio.Future[Any] = loop.create_future()
         connection.pending[future] = loop.seconds
         self._world.at(connection.out.arrival(), self._arrived, connection, future, name, words, more)
-        self._process.at(loop.seconds + TIMEOUT_SECONDS, self._time_out, connection, future)
+        if not connection.is_watched:
+            self._watch(connection)
         return future
+
+    def _watch(self, connection: Connection) -> None:
+        """One timer for all that waits: for what is late first."""
+        connection.is_watched = bool(connection.pending)
+        if connection.pending:
+            self._process.at(min(map(_late_at, connection.pending.items())), self._look, connection)
 
     def _arrived(
         self, connection: Connection, future: "asyncio.Future[Any]", name: str, words: tuple[Any, ...], more: Any
@@ -100,7 +110,8 @@ class LedgerClient:
             return
 
         def told(answer: Any) -> None:
-            self._world.note("ledger", name, words[0], *words[1:3], "->", type(answer).__name__, answer)
+            if name not in UNTOLD:
+                self._world.note("ledger", name, words[0], *words[1:3], "->", type(answer).__name__, answer)
             if connection.is_open and not self._process.is_dead:
                 self._process.at(connection.back.arrival(), self._answered, connection, future, answer)
 
@@ -115,15 +126,16 @@ class LedgerClient:
                 else:
                     future.set_result(answer)
 
-    def _time_out(self, connection: Connection, future: "asyncio.Future[Any]") -> None:
-        if future in connection.pending:
-            if not future.done():
-                future.set_exception(LedgerUnavailable(f"no answer in {TIMEOUT_SECONDS:g} s"))
-            self._process.at(self._world.loop.seconds + TIMEOUT_SECONDS, self._give_up, connection, future)
-
-    def _give_up(self, connection: Connection, future: "asyncio.Future[Any]") -> None:
-        if future in connection.pending:
-            self._lost(connection)
+    def _look(self, connection: Connection) -> None:
+        now = self._world.loop.seconds
+        for future, sent_at in tuple(connection.pending.items()):
+            if now < _late_at((future, sent_at)):
+                continue
+            if future.done():
+                self._lost(connection)
+                return
+            future.set_exception(LedgerUnavailable(f"no answer in {TIMEOUT_SECONDS:g} s"))
+        self._watch(connection)
 
     # ------------------------------------------------------------------------------------------------------ news
 
@@ -146,3 +158,9 @@ class LedgerClient:
             yield FundsCame("")
             while (news := await self._news.get()) is not None:
                 yield news
+
+
+def _late_at(waiting: "tuple[asyncio.Future[Any], float]") -> float:
+    """When a step times out; and when its connection is given up for one that has timed out, or is not waited for."""
+    future, sent_at = waiting
+    return sent_at + (GIVEN_UP_SECONDS if future.done() else TIMEOUT_SECONDS)

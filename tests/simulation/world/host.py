@@ -6,7 +6,7 @@ what follows news, keeps errands running and stops is used.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import SimpleNamespace
@@ -19,11 +19,14 @@ from gateway.core.cdr import CallRecord
 from gateway.core.effects import Borrow
 from gateway.core.events import Exposed, NotExposed
 from gateway.core.facts import Fact
-from gateway.core.tenant import Tenant
 from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Lent, Unsettled
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
+from gateway.service.guard import GuardedSwitch
+from gateway.service.leg_audit import LegAudit
+from gateway.service.ownership import Ownership
+from gateway.service.post import Post
 from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import Session
@@ -37,11 +40,13 @@ from .clock import Process
 from .link import Mischief, SwitchLink
 from .net import Path, World
 from .pbx import Pbx
+from .plan import Plan
 from .vault import Vault
 
 DEADLINE_MS: Final = 2_000
 START_AGAIN_SECONDS: Final = 1.0
 WRITTEN_AFTER_SECONDS: Final = 0.008
+AUDIT_SECONDS: Final = 30.0
 
 # A set of sessions is walked in the order of their hashes, which by nature are addresses: no two runs would be alike.
 Session.__hash__ = lambda self: crc32(self.key.call_id.encode())  # type: ignore[method-assign,attr-defined]
@@ -210,20 +215,12 @@ class Tally:
         self._world.note("record", record.call_id, record.outcome, record.billsec, record.charged_micros)
 
 
-class Alone:
-    """Implements what is used of ports.Leases: no other gateway is there whose word could come late."""
-
-    async def claim(self, key: CallKey) -> None:
-        """It is this gateway's."""
-
-
 class Host:
     """One gateway of the plan, in all its lives."""
 
     def __init__(
-        self, world: World, number: int, tenants: Sequence[Tenant], vault: Vault, pbxs: Sequence[Pbx],
-        mischief: Sequence[Mischief],
-    ) -> None:  # fmt: skip
+        self, world: World, number: int, plan: Plan, vault: Vault, pbxs: Sequence[Pbx], mischief: Sequence[Mischief]
+    ) -> None:
         self.world = world
         self.name = f"gateway{number}"
         self.tally = Tally(world)
@@ -236,16 +233,28 @@ class Host:
         self.ledger: LedgerClient | None = None
         self.exposures: Exposures | None = None
         self.lives = 0
-        self._tenants, self._vault, self._pbxs, self._mischief = tenants, vault, pbxs, mischief
+        self.ownership: Ownership | None = None
+        self.on_gone: Callable[[Host, list[str]], None] = lambda _host, _switches: None
+        self._plan, self._vault, self._pbxs, self._mischief = plan, vault, pbxs, mischief
+        self._clock_rate = 1 + plan.drift_ppm[number] / 1_000_000
         self._parts: Any = None
         self._next_start: Any = None  # while it is waited for
 
     # --------------------------------------------------------------------------------------------------- its lives
 
+    def clock(self) -> float:
+        """Its own, which runs a little faster or slower than the others'."""
+        return self.world.loop.seconds * self._clock_rate
+
     @property
     def is_running(self) -> bool:
         """There is a process, and it is not paused."""
         return self.process is not None and not self.process.is_dead and not self.process.is_paused
+
+    @property
+    def owned(self) -> list[str]:
+        """The switches on which it acts."""
+        return [name for name, board in self.boards.items() if board.world.tenure.is_held]
 
     def start(self) -> None:
         """A new process, which knows nothing."""
@@ -254,7 +263,7 @@ class Host:
             return
         self.lives += 1
         self.world.note(self.name, "starts", self.lives)
-        self.world.breaks()
+        self.world.breaks("start")
         self.process = Process(self.world.loop, self.name)
         self.process.on_kill = self._forget
         self.boards, self.links, self._parts = {}, [], None
@@ -286,7 +295,8 @@ class Host:
 
     def _forget(self) -> None:
         self.world.note(self.name, "is gone")
-        self.world.breaks()
+        self.on_gone(self, self.owned)
+        self.world.breaks("gone")
         for tells in (self._vault.on_down, *(pbx.on_down for pbx in self._pbxs)):
             tells[:] = [tell for tell in tells if getattr(tell, "__self__", None) not in (self.ledger, *self.links)]
         self.boards = {}
@@ -309,47 +319,64 @@ class Host:
     async def _main(self, process: Process) -> None:
         """As ``Gateway._start`` does it."""
         world, tally = self.world, self.tally
-        directory = Directory(self._tenants)
+        directory = Directory(self._plan.tenants)
         ledger = self.ledger = LedgerClient(world, process, self._vault, self.to_vault)
         await in_slices([partial(open_account, ledger, tenant) for tenant in directory])
         queue, resync = DiskQueue(world, process, self.disk), Resync()
-
         lent = DiskShelf(world, process, self.disk)
-        exposures = self.exposures = Lender(self._vault, lent, tally)
-
-        def wake(_tenant: str) -> None:
-            """Nothing is delivered here."""
-
-        for pbx, path, mischief in zip(self._pbxs, self.to_pbx, self._mischief, strict=True):
-            link = SwitchLink(world, process, pbx, path, mischief, partial(self._hear, pbx.name))
-            reach = Reach(cast("Any", ledger), queue, link, tally, tally, wake, exposures)
-            self.boards[pbx.name] = Switchboard(reach, directory, DEADLINE_MS, resync.on_gap)
-            self.links.append(link)
-        arrears = Arrears(cast("Any", ledger), queue, tally, wake)
+        self.exposures = Lender(self._vault, lent, tally)
+        arrears = Arrears(cast("Any", ledger), queue, tally, _wake)
         stack = AsyncExitStack()
         stack.push_async_callback(queue.close)
         stack.push_async_callback(lent.close)
+        ownership = self.ownership = Ownership(
+            cast("Any", ledger), self.name, self._plan.lease_ms, tally, clock=self.clock
+        )
+        ownership._life = f"life{self.lives}"  # else drawn by the machine
         self._parts = parts = SimpleNamespace(
             directory=directory, ledger=ledger, arrears=arrears, boards=self.boards, watch=tally,
-            deliverer=SimpleNamespace(wake=wake), switches=self.links, _resync=resync, _tasks=[], _stack=stack,
-            _has_part=False,
+            deliverer=SimpleNamespace(wake=_wake), switches=self.links, ownership=ownership, _resync=resync, _tasks=[],
+            _stack=stack, _has_part=False,
         )  # fmt: skip
         gateway = cast("Gateway", parts)
         await arrears.load()
-        await exposures.load(cast("Any", ledger), arrears)
-        take_back = TakeBack(cast("Any", ledger), cast("Any", Alone()), directory, arrears)
-        for board in self.boards.values():
-            await take_back.adopt(board)
+        await self.exposures.load(cast("Any", ledger), arrears)
+        take_back = TakeBack(cast("Any", ledger), cast("Any", ledger), directory, arrears)
+        for pbx, path, mischief in zip(self._pbxs, self.to_pbx, self._mischief, strict=True):
+            link = SwitchLink(world, process, pbx, path, mischief, partial(self._hear, pbx.name), self.clock)
+            self._add_switch(link, queue, resync, directory, take_back)
+        parts._has_part = True
+        reaper = Reaper(cast("Any", ledger), directory, self.boards, tally, _wake)
+        audits = [LegAudit(board, AUDIT_SECONDS).run for board in self.boards.values()]
+        for errand in (ownership.run, partial(Gateway._follow_news, gateway), arrears.run, reaper.run, *audits):
+            parts._tasks.append(asyncio.create_task(Gateway._keep_running(gateway, errand)))
         for link in self.links:
             link.start()
-        reaper = Reaper(cast("Any", ledger), directory, self.boards, tally, wake)
-        for errand in (arrears.run, reaper.run, partial(Gateway._follow_news, gateway)):
-            parts._tasks.append(asyncio.create_task(Gateway._keep_running(gateway, errand)))
         world.note(self.name, "is ready")
 
+    def _add_switch(
+        self, link: SwitchLink, queue: DiskQueue, resync: Resync, directory: Directory, take_back: TakeBack
+    ) -> None:
+        """As ``Gateway._add_switch`` does it."""
+        assert self.ownership is not None
+        assert self.exposures is not None
+        ownership, tally, tenure = self.ownership, self.tally, link.tenure
+        link.certainty = ownership.certainty
+        guard = GuardedSwitch(link, tenure, ownership.certainty)
+        reach = Reach(cast("Any", self.ledger), queue, guard, tally, tally, _wake, self.exposures, tenure)
+        board = Switchboard(reach, directory, DEADLINE_MS, resync.on_gap, self._plan.trunks)
+        ownership.add(Post(board, guard, link, resync, take_back, ownership.wake, self.clock))
+        self.boards[link.name] = board
+        self.links.append(link)
+
     def _hear(self, switch: str, fact: Fact) -> None:
-        self.boards[switch].handle(fact)
+        assert self.ownership is not None
+        self.ownership.posts[switch].handle(fact)
 
     async def _stop(self) -> None:
         if self._parts is not None:
             await Gateway.stop(cast("Gateway", self._parts))
+
+
+def _wake(_tenant: str) -> None:
+    """Nothing is delivered here."""

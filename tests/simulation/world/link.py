@@ -21,8 +21,11 @@ from gateway.core.facts import (
     LegDialled,
     LinkDown,
     LinkUp,
+    Moved,
 )
+from gateway.core.verdict import wants_ledger
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
+from gateway.service.guard import Certainty, Tenure
 
 from .clock import Process
 from .net import Path, Stream, World
@@ -56,6 +59,8 @@ def named(fact: Fact) -> tuple[str, ...]:
             return fact.caller, fact.leg
         case LegAnswered():
             return (fact.leg,)
+        case Moved():
+            return fact.uniqueids
     return ()
 
 
@@ -79,16 +84,19 @@ class SwitchLink:
         path: Path,
         mischief: Mischief,
         on_fact: Callable[[Fact], None],
+        clock: Callable[[], float],
     ) -> None:
         self.name = pbx.name
         self.pbx = pbx
-        self._world, self._process, self._path, self._mischief = world, process, path, mischief
+        self.tenure = Tenure()  # for the judge
+        self.certainty = Certainty()
+        self._world, self.process, self._path, self._mischief = world, process, path, mischief
         self._on_fact = on_fact
         self._session: Session | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._boot_seen = 0
-        self._clock = PBXClock(lambda: int(world.loop.seconds * 1_000_000))
-        self._clock._offset_us = (pbx.now_ms() - world.loop.now_ms()) * 1000  # of machines that keep good time
+        self._clock = PBXClock(lambda: int(clock() * 1_000_000))
+        self._clock._offset_us = pbx.now_ms() * 1000 - self._clock.local_us()  # of machines that keep good time
         self._is_deaf = False
         self._ping: asyncio.TimerHandle | None = None
         pbx.on_down.append(self.reset)
@@ -97,7 +105,7 @@ class SwitchLink:
 
     def start(self) -> None:
         """Begin to connect."""
-        self._process.at(self._world.loop.seconds + 0.005, self._log_in)
+        self.process.at(self._world.loop.seconds + 0.005, self._log_in)
 
     async def stop(self) -> None:
         """No fact comes after this."""
@@ -120,7 +128,7 @@ class SwitchLink:
         pbx = self.pbx
         if not pbx.is_running or self._path.is_blocked:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-            self._process.at(self._world.loop.seconds + self._pause, self._log_in)
+            self.process.at(self._world.loop.seconds + self._pause, self._log_in)
             return
         self._pause = _FIRST_PAUSE_SECONDS
         session = self._session = Session(self._path)
@@ -128,11 +136,11 @@ class SwitchLink:
         self._sample()
         has_restarted = bool(self._boot_seen) and self._boot_seen != pbx.boots
         if not has_restarted:
-            for talk in pbx.talks:
+            for talk in pbx.live_talks():
                 talk.silent_ms = 0
         self._boot_seen = pbx.boots
-        self._process.at(session.facts.arrival() + BELIEVED_AFTER_SECONDS, self._tell, session, LinkUp(has_restarted))
-        self._ping = self._process.at(self._world.loop.seconds + PING_SECONDS, self._send_ping, session)
+        self.process.at(session.facts.arrival() + BELIEVED_AFTER_SECONDS, self._tell, session, LinkUp(has_restarted))
+        self._ping = self.process.at(self._world.loop.seconds + PING_SECONDS, self._send_ping, session)
 
     def _sample(self) -> None:
         """A ping's reply: the clock of the PBX, and how long it took."""
@@ -147,16 +155,16 @@ class SwitchLink:
             return
         loop = self._world.loop
         if self._path.blocked_until > loop.seconds + PING_SECONDS:
-            self._process.at(loop.seconds + PING_SECONDS, self._lost, session, "no answer to a ping")
+            self.process.at(loop.seconds + PING_SECONDS, self._lost, session, "no answer to a ping")
             return
         if not self._path.is_blocked:
             self._sample()
-        self._ping = self._process.at(loop.seconds + PING_SECONDS, self._send_ping, session)
+        self._ping = self.process.at(loop.seconds + PING_SECONDS, self._send_ping, session)
 
     def reset(self) -> None:
         """The link is lost, and both ends know it."""
         if self._session is not None:
-            self._process.soon(self._lost, self._session, "reset")
+            self.process.soon(self._lost, self._session, "reset")
 
     def _close(self, session: Session) -> None:
         session.is_open = False
@@ -175,13 +183,13 @@ class SwitchLink:
             for talk in self.pbx.live_talks():
                 talk.silent_ms = self.pbx.now_ms()
             self._on_fact(LinkDown(why))
-            self._process.at(self._world.loop.seconds + self._pause, self._log_in)
+            self.process.at(self._world.loop.seconds + self._pause, self._log_in)
 
     # ------------------------------------------------------------------------------------------------------- facts
 
     def _hear(self, session: Session, fact: Fact) -> None:
         """The PBX tells something, on this session."""
-        if not session.is_open or self._process.is_dead:
+        if not session.is_open or self.process.is_dead:
             return
         now, dice = self._world.loop.seconds, self._world.dice
         arrival = session.facts.arrival()
@@ -189,30 +197,39 @@ class SwitchLink:
         if (p := chance("forgery", now)) and dice.random() < p:
             fact = Doubt(named(fact), "forged")
         believed = arrival if isinstance(fact, Ask) else arrival + BELIEVED_AFTER_SECONDS
-        self._process.at(believed, self._tell, session, fact)
+        self.process.at(believed, self._tell, session, fact)
         if (p := chance("doubled", now)) and dice.random() < p:
-            self._process.at(believed + dice.random() * 0.05, self._tell, session, fact)
+            self.process.at(believed + dice.random() * 0.05, self._tell, session, fact)
         if (p := chance("doubts", now)) and dice.random() < p and self.pbx.channels:
             one = dice.choice(list(self.pbx.channels))
-            self._process.at(believed, self._tell, session, Doubt((one, "666.6"), "forged"))
+            self.process.at(believed, self._tell, session, Doubt((one, "666.6"), "forged"))
+
+    @property
+    def _is_the_owner(self) -> bool:
+        """So far as is known here, and nobody else can know better."""
+        certainty = self.certainty
+        is_sure = certainty.is_sure or not certainty.has_company
+        return self.tenure.is_held and is_sure and not certainty.is_contested
 
     def _note_known(self, uniqueid: str, at_ms: int = 0) -> None:
         """For the judge: this process has heard that a leg is Up, when it was answered, or that it is Up now."""
+        if not self._is_the_owner:
+            return
         for talk in self.pbx.talks if at_ms else self.pbx.live_talks():
             if talk.leg == uniqueid and at_ms in {0, talk.began_ms}:
-                talk.known_by.append(self._process)
-                talk.answer_heard = talk.answer_heard or (self._process, self._world.loop.seconds)
+                talk.known_by.append(self.process)
+                talk.answer_heard = talk.answer_heard or (self.process, self._world.loop.seconds)
 
     def _note_end(self, fact: ChannelEnded) -> None:
         """For the judge: and that it ended."""
         for talk in self.pbx.talks:
-            is_it = talk.leg == fact.uniqueid and talk.ended_ms == fact.at_ms
-            if is_it and talk.end_heard is None and self._process in talk.known_by:
-                talk.end_heard = self._process, self._world.loop.seconds
+            is_it = talk.leg == fact.uniqueid and talk.ended_ms == fact.at_ms and self._is_the_owner
+            if is_it and talk.end_heard is None and self.process in talk.known_by:
+                talk.end_heard = self.process, self._world.loop.seconds
 
     def _tell(self, session: Session, fact: Fact) -> None:
         if session.is_open and not self._is_deaf:
-            self._world.note(self._process.name, "hears", fact)
+            self._world.note(self.process.name, "hears", fact)
             if isinstance(fact, LegAnswered):
                 self._note_known(fact.leg, fact.at_ms)
             if isinstance(fact, ChannelEnded):
@@ -229,15 +246,15 @@ class SwitchLink:
         session.pending.add(future)
         boots = self.pbx.boots
         self._world.at(session.actions.arrival(), self._arrived, session, boots, future, act)
-        self._process.at(self._world.loop.seconds + ACTION_SECONDS, self._time_out, session, future)
+        self.process.at(self._world.loop.seconds + ACTION_SECONDS, self._time_out, session, future)
         return future
 
     def _arrived(self, session: Session, boots: int, future: "asyncio.Future[Any]", act: Callable[[], Any]) -> None:
         if self.pbx.boots != boots or not self.pbx.is_running:
             return
         told = act()
-        if session.is_open and not self._process.is_dead:
-            self._process.at(session.replies.arrival(), self._answered, session, future, told)
+        if session.is_open and not self.process.is_dead:
+            self.process.at(session.replies.arrival(), self._answered, session, future, told)
 
     def _answered(self, session: Session, future: "asyncio.Future[Any]", told: Any) -> None:
         if session.is_open:
@@ -270,14 +287,18 @@ class SwitchLink:
         if self.now_ms() >= deadline_ms:
             raise VerdictLate("the deadline has passed")
         written = self._act(lambda: self.pbx.take_verdict(uniqueid, verdict) and None)
-        self._world.note(self._process.name, "verdict", verdict)
+        if not wants_ledger(verdict):  # that one is the last word before the deadline, whoever else may know better
+            self.pbx.on_act(self, "a verdict")
+        self._world.note(self.process.name, "verdict", verdict)
         self.pbx.on_verdict(self.pbx, verdict)
         return written
 
     async def arm(self, leg: str, cut_at_ms: int) -> bool:
         """AbsoluteTimeout."""
         rest_ms = max(cut_at_ms - self.now_ms(), 1)
-        return bool(await self._act(lambda: self.pbx.arm(leg, rest_ms)))
+        armed = self._act(lambda: self.pbx.arm(leg, rest_ms))
+        self.pbx.on_act(self, "a cap")
+        return bool(await armed)
 
     async def warn(self, caller: str, sound: str) -> None:
         """Nobody hears it here."""
@@ -285,8 +306,10 @@ class SwitchLink:
 
     async def hang_up(self, uniqueid: str, cause_q850: int) -> bool:
         """Hangup."""
-        self._world.note(self._process.name, "ends", uniqueid)
-        return bool(await self._act(lambda: self.pbx.hang_up(uniqueid, cause_q850)))
+        self._world.note(self.process.name, "ends", uniqueid)
+        ended = self._act(lambda: self.pbx.hang_up(uniqueid, cause_q850))
+        self.pbx.on_act(self, "a hang-up")
+        return bool(await ended)
 
     async def status(self, uniqueid: str) -> ChannelStatus | None:
         """Status of one channel."""

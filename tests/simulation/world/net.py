@@ -8,13 +8,21 @@ arrive all the same, after what the next connection carried: there alone is the 
 import random
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .clock import WorldLoop
 
 _LEAST_SECONDS: Final = 0.0002
 _MOST_SECONDS: Final = 0.002
 _OUTSIDE: Final = Context()  # of no process: the network, the PBX and the ledger live on when a gateway is killed
+
+
+class Harm(NamedTuple):
+    """Something that was broken, and when (true seconds)."""
+
+    what: str
+    begun: float
+    until: float
 
 
 class World:
@@ -25,6 +33,7 @@ class World:
         self.dice = random.Random(seed)
         self.lines: list[str] = []
         self.broken_until = 0.0  # true seconds
+        self.harms: list[Harm] = []
         self._waiting: list[tuple[str, Callable[[], object]]] = []
 
     def at(self, seconds: float, act: Callable[..., object], *words: Any) -> Any:
@@ -35,9 +44,15 @@ class World:
         """So much later."""
         return self.loop.call_at(self.loop.seconds + seconds, act, *words, context=_OUTSIDE)
 
-    def breaks(self, seconds: float = 0.0) -> None:
+    def breaks(self, what: str, seconds: float = 0.0) -> None:
         """Something is broken now, and for so long."""
-        self.broken_until = max(self.broken_until, self.loop.seconds + seconds)
+        until = self.loop.seconds + seconds
+        self.broken_until = max(self.broken_until, until)
+        self.harms.append(Harm(what, self.loop.seconds, until))
+
+    def harms_since(self, seconds: float) -> list[Harm]:
+        """What has been broken at any time since then."""
+        return [harm for harm in self.harms if harm.until >= seconds]
 
     def when(self, what: str, act: Callable[[], object]) -> None:
         """Have something happen right after the next thing of that name."""

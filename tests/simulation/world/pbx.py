@@ -18,6 +18,7 @@ from gateway.core.facts import (
     Fact,
     LegAnswered,
     LegDialled,
+    Moved,
 )
 from gateway.demo.dialplan import Include, Permission, Refusal, on_silence, read_verdict
 
@@ -25,6 +26,7 @@ from .net import World
 
 if TYPE_CHECKING:
     from .clock import Process
+    from .link import SwitchLink
     from .plan import CallPlan
 
 EPOCH_MS: Final = 1_763_900_000_000
@@ -68,6 +70,8 @@ class Talk:
     known_by: "list[Process]" = field(default_factory=list)  # that were told of its answer
     answer_heard: "tuple[Process, float] | None" = None  # by the first one, and when
     end_heard: "tuple[Process, float] | None" = None  # by one that knew of the answer, and when
+    was_moved: bool = False  # the caller that had the verdict is perhaps gone
+    bare_at: float = 0.0  # when it lost its cap, unless it has one again
     was_looked_for: bool = False  # a Status said that it is gone: when it ended, it did not say
 
     @property
@@ -135,9 +139,12 @@ class Pbx:
         self.on_down: list[Callable[[], None]] = []
         self.channels: dict[str, Channel] = {}
         self.talks: list[Talk] = []
+        self.further: list[Talk] = []  # legs that were Up as well
         self.asked: list[Asked] = []
         self.on_over: Callable[[Talk], None] = lambda _: None
         self.on_verdict: Callable[[Pbx, str], None] = lambda _pbx, _verdict: None
+        self.on_act: Callable[[SwitchLink, str], None] = lambda _link, _what: None
+        self.on_silence: Callable[[Asked], None] = lambda _asked: None
         self.on_promise: Callable[[str], None] = lambda _tenant: None
         self._prefix = "1"
         self._count = 0
@@ -235,6 +242,7 @@ class Pbx:
         decision = on_silence(self.include, line.plan.number)
         line.asked.outcome = "silence"
         self.world.note(self.name, "hears nothing", line.asked.call_id)
+        self.on_silence(line.asked)
         self._emit(AskSilenced(line.caller.uniqueid, nonce, isinstance(decision, Permission), self.now_ms()))
         self._decide(line, decision, is_gated=False)
 
@@ -276,12 +284,11 @@ class Pbx:
             return
         line.tries += 1
         line.asked.was_dialled = True
+        dialler = f"{caller.uniqueid};2" if line.plan.is_local else caller.uniqueid
         for _ in range(line.plan.legs):
             leg = self._channel(line, "PJSIP/trunk", caller.linkedid)
             line.legs.append(leg)
-            self._emit(
-                LegDialled(caller.uniqueid, leg.uniqueid, leg.name, f"{line.number}@trunk", self.now_ms(), leg.linkedid)
-            )
+            self._emit(LegDialled(dialler, leg.uniqueid, leg.name, f"{line.number}@trunk", self.now_ms(), leg.linkedid))
         plan = line.plan
         if line.tries <= plan.busy_tries:
             self._later(line, plan.ring_seconds / 4, self._busy, line)
@@ -323,13 +330,48 @@ class Pbx:
         if line.caller is not None:
             line.caller.is_up = True
             self._emit(LegAnswered(line.caller.uniqueid, now_ms))
-        for other in tuple(line.legs):
-            if other is not leg:
-                self._hang_up(other, NORMAL, "lost the race")
+        losers = [other for other in line.legs if other is not leg]
+        if losers and line.plan.answers_apart:
+            self._later(line, line.plan.answers_apart, self._answer_too, losers.pop())
+        for other in losers:
+            self._hang_up(other, NORMAL, "lost the race")
         if line.cap_ms:
             leg.cap_ms = now_ms + line.cap_ms
             self._keep_cap(leg)
+        if line.plan.is_local:
+            self._later(line, 0.0, self._move, line, leg)
+        if line.plan.moves_after:
+            self._later(line, line.plan.moves_after, self._transfer, line, leg)
         self._later(line, line.plan.talk_seconds, self._end_line, line, NORMAL)
+
+    def _answer_too(self, leg: Channel) -> None:
+        """Before Dial has ended it: its carrier charges for that, too."""
+        if self.channels.get(leg.uniqueid) is leg:
+            leg.is_up = True
+            first, now, now_ms = leg.line.talk, self.world.loop.seconds, self.now_ms()
+            assert first is not None
+            self.further.append(Talk(first.call_id, first.tenant, leg.uniqueid, now, now_ms, first.is_gated))
+            self.world.note(self.name, "answered too", leg.uniqueid)
+            self._emit(LegAnswered(leg.uniqueid, now_ms))
+            self.world.after(0.02, self._hang_up, leg, NORMAL, "lost the race")
+
+    def _transfer(self, line: Line, leg: Channel) -> None:
+        """The caller has put somebody else in its place, and is gone."""
+        if line.caller is not None and self.channels.get(leg.uniqueid) is leg:
+            caller = line.caller
+            self._move(line, leg)
+            self._hang_up(caller, NORMAL, "transferred")
+
+    def _move(self, line: Line, leg: Channel) -> None:
+        """Channels change places; the leg's cap is lost by that."""
+        if self.channels.get(leg.uniqueid) is not leg or line.talk is None:
+            return
+        if leg.cap is not None:
+            leg.cap.cancel()
+        leg.cap_ms, leg.cap, leg.is_cap_told = 0, None, False
+        line.talk.bare_at, line.talk.was_moved = self.world.loop.seconds, True
+        self.world.note(self.name, "moves", leg.uniqueid)
+        self._emit(Moved((leg.uniqueid, leg.linkedid)))
 
     def _keep_cap(self, channel: Channel) -> None:
         if channel.cap is not None:
@@ -395,6 +437,8 @@ class Pbx:
             return False
         channel.cap_ms, channel.is_cap_told = self.now_ms() + max(1, rest_ms), True
         self._keep_cap(channel)
+        if channel.line.talk is not None and channel.line.talk.leg == uniqueid and rest_ms > 1:  # else it is too late
+            channel.line.talk.bare_at = 0.0
         self.world.note(self.name, "armed", uniqueid, rest_ms)
         self.on_promise(channel.line.plan.tenant)
         self.world.happened("arm")
@@ -405,7 +449,11 @@ class Pbx:
         channel = self.channels.get(uniqueid)
         if channel is None:
             return False
-        self._end_line(channel.line, cause_q850, "kicked")
+        talk = channel.line.talk
+        if talk is not None and channel.line.caller is not channel and talk.leg != uniqueid:
+            self._hang_up(channel, cause_q850, "kicked")  # the others are bridged without it
+        else:
+            self._end_line(channel.line, cause_q850, "kicked")
         return True
 
     def status(self, uniqueid: str) -> ChannelStatus | None:
@@ -429,7 +477,7 @@ class Pbx:
             leg = self.channels.get(line.talk.leg) if line.talk is not None else None
             if line.talk is None:
                 found.append((line.asked.call_id, round(line.cap_ms / 1000)))
-            elif leg is not None and not line.talk.ended_at:
+            elif leg is not None and leg.cap_ms and not line.talk.ended_at:
                 found.append((line.asked.call_id, round((leg.cap_ms - line.talk.began_ms) / 1000)))
         return found
 

@@ -24,7 +24,7 @@ from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
 from tests.ledger.model import Model
 
-from . import host
+from . import host, planted_crew
 
 Patch = Callable[[], Any]
 
@@ -67,12 +67,13 @@ def _believes_a_partial_list() -> Iterator[None]:
         return True, {status.uniqueid: status for status in found}
 
     async def look_at_leg(
-        board: Switchboard, session: Session, known: dict[str, ChannelStatus], latest_ms: int
+        board: Switchboard, session: Session, known: dict[str, ChannelStatus], silent_ms: int
     ) -> None:
         call = session.call
         if call.leg in known:
             session.rearm(known[call.leg].hangup_at_ms)
         else:
+            latest_ms = silent_ms or board.world.switch.now_ms()
             session.tell(LegEnded(call.leg, min(latest_ms, call.armed_until_ms), 0, is_estimate=True))
 
     with mock.patch.object(resync, "_listing", listing), mock.patch.object(resync, "_look_at_leg", look_at_leg):
@@ -229,4 +230,5 @@ PLANTED: dict[str, Patch] = {
     "forgets_what_was_lent": _forgets_what_was_lent,
     "forgets_who_answered": _forgets_who_answered,
     "gives_exposure_back_too_soon": _gives_exposure_back_too_soon,
+    **planted_crew.PLANTED,
 }

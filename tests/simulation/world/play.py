@@ -5,26 +5,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, Final
 
-from gateway import bootstrap
+from gateway import bootstrap, service
 from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
-from gateway.service import (
-    asks,
-    chores,
-    exposure,
-    lane,
-    leg_errands,
-    legs,
-    reap,
-    resync,
-    session,
-    switchboard,
-    take_back,
-    unsettled,
-    verdicts,
-)
 
 from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
@@ -32,7 +19,7 @@ from .judge import Judge
 from .link import Mischief
 from .net import World
 from .pbx import Pbx
-from .plan import Fault, Plan
+from .plan import THE_OWNER, Fault, Plan
 from .vault import Vault
 
 SETTLED_WITHIN_SECONDS: Final = 1_200.0  # from the end of the last fault and the last call
@@ -40,10 +27,8 @@ _LOOK_SECONDS: Final = 1.0
 _LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, about
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
-_TALKATIVE: Final[tuple[Any, ...]] = (
-    bootstrap, asks, chores, exposure, lane, leg_errands, legs, reap, resync, session, switchboard, take_back,
-    unsettled, verdicts,
-)  # fmt: skip
+_SERVICES: Final = [import_module(f"gateway.service.{found.name}") for found in iter_modules(service.__path__)]
+_TALKATIVE: Final[tuple[Any, ...]] = (bootstrap, *(module for module in _SERVICES if hasattr(module, "log")))
 
 
 class _Silence:
@@ -93,8 +78,7 @@ class Play:
         self.pbxs = [Pbx(self.world, f"pbx{number}", include) for number in range(plan.pbxs)]
         self.mischief = [Mischief() for _ in self.pbxs]
         self.hosts = [
-            Host(self.world, number, plan.tenants, self.vault, self.pbxs, self.mischief)
-            for number in range(plan.gateways)
+            Host(self.world, number, plan, self.vault, self.pbxs, self.mischief) for number in range(plan.gateways)
         ]
         self.judge = Judge(self.world, plan, self.vault, self.pbxs, self.hosts)
         self.vault.on_difference = lambda what: self.judge.fail(1, what)
@@ -148,8 +132,14 @@ class Play:
 
     def _break(self, fault: Fault) -> None:
         self.world.note("fault", fault.kind, fault.place, f"{fault.seconds:.3f}", fault.size)
-        self.world.breaks(fault.seconds)
-        getattr(self, f"_{fault.kind}")(fault, self.hosts[fault.place % len(self.hosts)])
+        self.world.breaks(fault.kind, fault.seconds)
+        getattr(self, f"_{fault.kind}")(fault, self._host_of(fault))
+
+    def _host_of(self, fault: Fault) -> Host:
+        if fault.gateway != THE_OWNER:
+            return self.hosts[fault.gateway]
+        owners = [host for host in self.hosts if self.pbxs[fault.place].name in host.owned]
+        return owners[0] if owners else self.hosts[fault.place % len(self.hosts)]
 
     def _kill(self, fault: Fault, host: Host) -> None:
         host.start_in(fault.seconds + 0.05)
@@ -159,8 +149,23 @@ class Play:
         if host.process is not None:
             host.process.kill_after = int(fault.size)
 
-    def _kill_on(self, fault: Fault, host: Host) -> None:
-        self.world.when(fault.what, lambda: self.world.after(fault.size * 0.004, self._kill_now, fault, host))
+    def _kill_on(self, fault: Fault, _host: Host) -> None:
+        self._soon_after(fault, self._kill_now)
+
+    def _soon_after(self, fault: Fault, act: Callable[[Fault, Host], None]) -> None:
+        """Some milliseconds after what it waits for."""
+
+        def begin() -> None:
+            self.world.breaks(fault.kind, fault.seconds)
+            act(fault, self._host_of(fault))
+
+        self.world.when(fault.what, lambda: self.world.after(fault.size * 0.004, begin))
+
+    def _pause_on(self, fault: Fault, _host: Host) -> None:
+        self._soon_after(fault, self._pause)
+
+    def _ledger_blocked_on(self, fault: Fault, _host: Host) -> None:
+        self._soon_after(fault, self._ledger_blocked)
 
     def _kill_now(self, fault: Fault, host: Host) -> None:
         """Where it is to be: the next life is there when the next cap cuts, a little sooner or later."""
@@ -179,7 +184,7 @@ class Play:
         """The ledger is away from a call's turn on, and the gateway is killed before it is back."""
 
         def begin() -> None:
-            self.world.breaks(fault.seconds)
+            self.world.breaks(fault.kind, fault.seconds)
             self._ledger_down(fault, host)
             self.world.after(fault.seconds * fault.size, self._kill, fault, host)
 
@@ -207,6 +212,28 @@ class Play:
     def _link_slow(self, fault: Fault, host: Host) -> None:
         path = host.to_pbx[fault.place]
         path.slow_until, path.slow_seconds = self.loop.seconds + fault.seconds, fault.size
+
+    def _link_down(self, fault: Fault, host: Host) -> None:
+        """Both ends know that it is lost, and it does not come back for a while."""
+        self._link_blocked(fault, host)
+        for link in host.links[fault.place : fault.place + 1]:
+            link.reset()
+
+    def _parted(self, fault: Fault, host: Host) -> None:
+        """Each sees a different part: one has the PBX and not the ledger, the others the ledger and not the PBX."""
+        self._ledger_blocked(fault, host)
+        for other in self.hosts:
+            if other is not host:
+                self._link_blocked(fault, other)
+
+    def _drain(self, fault: Fault, host: Host) -> None:
+        """An admin sends a switch away, or all, and lets them come again."""
+        process, ownership = host.process, host.ownership
+        if process is None or process.is_dead or ownership is None or not ownership.posts:
+            return
+        switch = self.pbxs[fault.place].name if self.world.dice.random() < 0.5 else ""
+        process.soon(lambda: self.loop.create_task(ownership.drain(switch)))
+        process.at(self.loop.seconds + fault.seconds, ownership.resume, switch)
 
     def _ledger_reset(self, _fault: Fault, host: Host) -> None:
         if host.ledger is not None:

@@ -26,7 +26,7 @@ from .play import Played, play_on
 from .vault import EPOCH_MS, Vault
 
 # By the server's clock to the hundredth of a second, or of no interest: told by the real one, and not compared.
-NOT_COMPARED: Final = frozenset({"tend", "now_ms", "expired_calls", "note_refusal"})
+NOT_COMPARED: Final = frozenset({"tend", "now_ms", "expired_calls", "note_refusal", "lease_turn"})
 Tell = Callable[[Any], None]
 
 

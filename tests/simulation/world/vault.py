@@ -6,11 +6,12 @@ and what the gateway gave to be remembered.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.books import Grant, Pool, Refused, Settled
+from gateway.core.ownership import Member, View, Want
 from gateway.core.reasons import Reason
 from gateway.ports import (
     AccountTerms,
@@ -18,7 +19,9 @@ from gateway.ports import (
     CallKey,
     CreditRanShort,
     FundsCame,
+    LeaseGiven,
     LedgerRejected,
+    OwnersKey,
     StoredCall,
 )
 from rating import Ladder
@@ -26,11 +29,12 @@ from tests.ledger.audit import Audit
 from tests.ledger.model import Model, ModelCall, Outcome
 from tests.ledger.model_offer import Pool as ModelPool
 
+from .leases import LeaseBook
 from .net import World
 
 EPOCH_MS: Final = 1_763_900_000_000
 REFUSAL_KEPT_MS: Final = 60_000
-News = FundsCame | CreditRanShort
+News = FundsCame | CreditRanShort | LeaseGiven
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Kept:
     valid_until_ms: int = 0
     answered_at_ms: int = 0
     refused_at_ms: int = 0
+    fence: int = 0  # the largest that a step of an owner had
     seconds: int = 0  # of the last settle
     closings: list[tuple[bool, int, int]] = field(default_factory=list)  # is it an estimate, micros, seconds
 
@@ -66,7 +71,9 @@ class Vault:
         self.subscribers: list[Callable[[News], None]] = []
         self.on_down: list[Callable[[], None]] = []
         self.after_step: Callable[[str, str], None] = lambda _tenant, _name: None
-        self.replica: dict[str, Shelf] | None = None
+        self.leases = LeaseBook()
+        self.replica: tuple[dict[str, Shelf], LeaseBook] | None = None
+        self.after_owners_step: Callable[[str, OwnersKey], None] = lambda _name, _key: None
         # What gateways were told, whatever became of the ledger: seconds granted, and when last raised (true seconds).
         self.granted: dict[str, tuple[int, float]] = {}
         self.lent: dict[str, int] = {}  # and the seconds that gateways lent, of calls that were lent some
@@ -91,12 +98,12 @@ class Vault:
 
     def remember(self) -> None:
         """What a replica has: all that was written so far."""
-        self.replica = copy.deepcopy(self.shelves)
+        self.replica = copy.deepcopy((self.shelves, self.leases))
 
     def fail_over(self) -> None:
         """The replica takes over: what was written since is lost."""
         assert self.replica is not None
-        self.shelves, self.replica = self.replica, None
+        (self.shelves, self.leases), self.replica = self.replica, None
         for tell in tuple(self.on_down):
             tell()
         self.subscribers.clear()
@@ -120,16 +127,52 @@ class Vault:
         """One step. Raises LedgerRejected."""
         if name == "open_account":
             return self._open(*words)
+        if name == "lease_turn":
+            return self._lease_turn(*words, **more)
         first = words[0]
         tenant = first.tenant if isinstance(first, CallKey) else first
         shelf = self.shelves.get(tenant)
         if shelf is None:
             raise LedgerRejected("unknown_account", f"there is no account {tenant}")
         shelf.model.now_ms = self.now()
+        if isinstance(first, OwnersKey):
+            self.check_fence(shelf, first)
         told = getattr(self, f"_{name}")(shelf, *words, **more)
+        if isinstance(first, OwnersKey):
+            self._note_fence(shelf, name, first)
         self.after_step(tenant, name)
         self.world.happened(name)
         return told
+
+    # --------------------------------------------------------------------------------------------------- leases
+
+    def _lease_turn(self, me: Member, life: str, ttl_ms: int, wants: Sequence[Want], *, is_first: bool) -> View:
+        fences = {name: held.fence for name, held in self.leases.names.items()}
+        view, given = self.leases.turn(self.now(), me, life, ttl_ms, wants, is_first=is_first)
+        for name in given:
+            self.world.note("lease", name, "is given by", me.name)
+            self._publish(LeaseGiven())
+            self.world.happened("given")
+        for name, held in self.leases.names.items():
+            if held.fence != fences.get(name, 0):
+                self.world.note("lease", name, "is now", held.owner, held.fence)
+                self.world.happened("won")
+        return view
+
+    def check_fence(self, shelf: Shelf, key: OwnersKey) -> None:
+        """Raises LedgerRejected for a step of a former owner."""
+        kept = shelf.kept.get(key.call_id)
+        if kept is not None and key.fence < kept.fence:
+            raise LedgerRejected("fenced", "another gateway has the call")
+
+    def _note_fence(self, shelf: Shelf, name: str, key: OwnersKey) -> None:
+        kept = shelf.kept.get(key.call_id)
+        if kept is not None:
+            kept.fence = max(kept.fence, key.fence)
+        self.after_owners_step(name, key)
+
+    def _claim(self, _shelf: Shelf, _key: CallKey) -> None:
+        """All that there is to it is the fence."""
 
     # ---------------------------------------------------------------------------------------------- the account
 

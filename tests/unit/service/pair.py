@@ -59,7 +59,7 @@ class FakeLeases:
             if want.wish is Wish.GIVE and is_mine:
                 self.owners[want.name] = ("", "", fence, want.heir)
             elif want.wish is Wish.OWN and not is_mine and not self._left_ms(owner, its_life) and heir in {"", me.name}:
-                self.owners[want.name] = (me.name, life, fence + 1, "")
+                self.owners[want.name] = (me.name, life, max(fence + 1, int(self.clock() * 1000)), "")
             leases[want.name] = self._lease(want.name, me.name, life)
         now = self.clock()
         alive = [(one, till) for one, _, till in self.members.values() if till > now]

@@ -117,6 +117,24 @@ async def test_a_known_leg_is_asked_about_by_itself_where_the_list_is_spoilt(
     assert session.call.state is State.ANSWERED
 
 
+async def test_a_leg_that_ended_while_it_could_not_be_looked_for_may_have_ended_just_now(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when the look began: the estimate is no less than what was talked."""
+    monkeypatch.setattr(resync, "RETRY_SECONDS", 0.01)
+    await house.top_up(10 * QUANTUM_MICROS)
+    await house.answered()
+    house.switch.clock_ms = ANSWERED_AT_MS + 20_000
+    house.switch.is_down = True
+    house.gap()
+    await settled_down()
+    house.switch.clock_ms = ANSWERED_AT_MS + 26_000
+    house.switch.living.clear()
+    house.switch.is_down = False
+    await until(lambda: len(house.board) == 0)
+    assert [(record.outcome, record.billsec) for record in house.tally.records] == [("estimated", 26)]
+
+
 async def test_a_grant_that_a_former_process_did_not_arm_bills_no_second_beyond_the_cap_that_cut(house: House) -> None:
     """It died after the ledger's answer; the PBX cuts before the next one could look at the leg."""
     await house.top_up(10 * QUANTUM_MICROS)

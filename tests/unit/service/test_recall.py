@@ -63,11 +63,34 @@ def test_a_leg_of_an_earlier_ask_of_the_same_channel_is_none_of_this_ones() -> N
     assert found.story_of([call]) == []
 
 
+def test_a_story_is_whole_from_when_there_was_an_owner_last() -> None:
+    """While nobody can say who owns the switch, nobody else takes care of it."""
+    found, clock = remembering(build.dialled(), LegAnswered(LEG, AT_MS + 100), ChannelEnded(LEG, 16, AT_MS + 200))
+    call = build.call()
+    call.state = State.RESERVED
+    clock.now += 60
+    found.note(ChannelEnded("x", 16, AT_MS))
+    assert len(found.story_of([call])) == 4
+    found.has_owner()
+    found.note(ChannelEnded("x", 16, AT_MS))
+    assert found.story_of([call]) == [ChannelEnded("x", 16, AT_MS)] * 2
+
+
+def test_a_leg_is_the_later_ones_of_two_asks_of_a_channel() -> None:
+    """Whichever of them is known first."""
+    found, _ = remembering(build.dialled())
+    before, after = build.call(), build.call()
+    object.__setattr__(after.terms, "ask", build.ask(at_ms=AT_MS + 10_000, nonce="778"))
+    before.state = after.state = State.RESERVED
+    assert found.story_of([before, after]) == found.story_of([after, before]) == []
+
+
 def test_a_leg_that_is_gone_is_forgotten_once_its_end_was_told_to_all() -> None:
     """Not before: its answer and its end may still be told together."""
     found, clock = remembering(build.dialled(), ChannelEnded(LEG, 16, AT_MS + 100))
     assert LEG in found._legs
     clock.now += 6
+    found.has_owner()
     found.note(ChannelEnded("x", 16, AT_MS))
     assert LEG not in found._legs
 
@@ -77,6 +100,7 @@ def test_a_pbx_that_began_anew_has_no_legs() -> None:
     found, clock = remembering(build.dialled(), LinkUp(restarted=True))
     assert (found.has_restarted(), found._legs) == (True, {})
     clock.now += 6
+    found.has_owner()
     assert not found.has_restarted()
 
 

@@ -3,6 +3,7 @@
 On the real ledger, fences included; the PBX, the leases and the clock are a test's own.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,13 +12,17 @@ from gateway.core.call import State
 from gateway.core.events import QuotaOver
 from gateway.core.facts import ChannelEnded, LegAnswered, LinkDown, LinkUp
 from gateway.core.ownership import Role
-from gateway.service import guard
+from gateway.ports import LedgerRejected
+from gateway.service import ending, guard, memo
+from gateway.service.ending import end_leg
 from gateway.service.ownership import ALONE_FACTOR
+from rating import Ladder
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
 from .pair import Pair
 
 pytestmark = pytest.mark.asyncio
+LADDER = Ladder(0, ((60, QUANTUM_MICROS),))
 WAITS = {"CALLGATE_ASK": "777:011442079460000:{tenant}:12125550100"}
 
 
@@ -53,6 +58,27 @@ async def answered(pair: Pair) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the owner dies
+
+
+async def test_a_leg_is_paid_by_what_its_channel_asked_last(pair: Pair) -> None:
+    """East held money for an ask that its channel has given up for another; west answers that one first."""
+    house = pair.house
+    ask(pair, is_waiting=False)
+    await pair.verdicts(1)
+    pair.deaf.add(pair.east)
+    house.switch.clock_ms += 1_000
+    house.switch.lives(CALLER, CALLGATE_ASK=f"778:011442079460000:{house.tenant.tenant_id}:12125550100")
+    pair.tell(house.ask("778"))
+    await pair.east_dies()
+    await pair.verdicts(2)
+    pair.tell(house.dialled())
+    house.switch.lives(LEG, is_up=True)
+    pair.tell(LegAnswered(LEG, house.switch.clock_ms))
+    await until(lambda: "answer" in house.books.sent)
+    await settled_down()
+    (session,) = pair.west.board
+    assert (session.call.terms.ask.nonce, session.call.leg) == ("778", LEG)
+    assert (await house.balance()).live_calls == 1
 
 
 async def test_an_ask_that_the_dead_owner_never_heard_is_answered_once(pair: Pair) -> None:
@@ -294,6 +320,24 @@ async def test_an_owner_that_missed_a_whole_tenure_goes_on_from_the_books(pair: 
     assert (await house.balance()).charges_micros == 70 * SECOND_MICROS
 
 
+async def test_an_ask_that_was_fenced_is_taken_back_by_who_has_the_switch_again(pair: Pair) -> None:
+    """Else what it holds would be held for good: the session of before sends no step any more."""
+    house, east = pair.house, pair.east
+    house.books.faults["reserve"] = [LedgerRejected("fenced", "another gateway has the call")]
+    ask(pair)
+    await settled_down()
+    (before,) = east.board
+    await house.books.reserve(before.key, LADDER, 60_000, memo.write(before.call.terms))
+    pair.leases.owners = {name: (*owner[:2], owner[2] + 9, "") for name, owner in pair.leases.owners.items()}
+    await east.turn()
+    await until(lambda: east.post.role is Role.OWNER)
+    (session,) = east.board
+    assert session is not before
+    pair.tell(ChannelEnded(CALLER, 16, ANSWERED_AT_MS))
+    await until(lambda: len(east.board) == 0)
+    assert (await house.balance()).live_calls == 0
+
+
 async def test_a_server_that_lost_the_lease_and_the_call_gets_both_again(pair: Pair) -> None:
     """A fail-over lost the last writes: who has the sessions knows better than the books, and keeps them."""
     house, east = pair.house, pair.east
@@ -417,6 +461,51 @@ async def test_a_lone_gateway_refuses_at_once(house: House) -> None:
 # ------------------------------------------------------------------------------------------------ handing over, alone
 
 
+async def test_a_switch_is_not_given_away_before_what_happened_on_it_is_booked(pair: Pair) -> None:
+    """The heir would find a call that nobody answered, and whose caller is gone: it would release it."""
+    house, east, west = pair.house, pair.east, pair.west
+    house.books.down = {"answer"}
+    ask(pair, is_waiting=False)
+    await pair.verdicts(1)
+    pair.tell(house.dialled())
+    house.switch.clock_ms = ANSWERED_AT_MS
+    pair.tell(LegAnswered(LEG, ANSWERED_AT_MS))
+    house.switch.living.clear()
+    for channel in (LEG, CALLER):
+        pair.tell(ChannelEnded(channel, 16, ANSWERED_AT_MS + 9_000))
+    await until(lambda: east.board.is_behind)
+    east.ownership.is_draining = True
+    await east.turn()
+    assert east.post.role is Role.OWNER
+    house.books.down = set()
+    await until(lambda: len(east.board) == 0)
+    await east.turn()
+    await until(lambda: east.post.is_given)
+    await east.turn()
+    await west.owns()
+    assert [record.billsec for record in east.tally.records] == [9]
+
+
+async def test_a_switch_whose_giving_away_is_forgotten_is_given_again(pair: Pair) -> None:
+    """A fail-over: by Redis' word it is east's again, under a fence that others have had something after."""
+    east, west = pair.east, pair.west
+    before = dict(pair.leases.owners)
+    east.ownership.is_draining = True
+    await east.turn()
+    await until(lambda: east.post.is_given)
+    await east.turn()
+    await west.owns()
+    had = west.post.lease.fence
+    pair.clock.now += 0.3
+    pair.leases.owners = before
+    east.ownership.is_draining = False
+    for _ in range(4):
+        await east.turn()
+        await west.turn()
+    assert [site.post.role for site in (east, west)].count(Role.OWNER) == 1
+    assert max(east.post.lease.fence, west.post.lease.fence) > had
+
+
 async def test_a_drain_hands_over_without_an_estimate_or_a_verdict_lost(pair: Pair) -> None:
     """An ask that comes in its midst is the heir's."""
     house, east, west = pair.house, pair.east, pair.west
@@ -487,6 +576,24 @@ async def test_who_is_cut_off_ends_no_call_that_the_new_owner_has_extended(pair:
     await pair.east.turn()
     await settled_down()
     assert (pair.house.switch.ended, len(pair.east.board)) == ([], 0)
+
+
+async def test_who_was_cut_off_and_has_the_switch_anew_ends_no_leg_for_what_it_thought_before(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """West may have allowed it meanwhile."""
+    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
+    await east_is_cut_off(pair)
+    errand = asyncio.create_task(end_leg(pair.east.guard, pair.east.board.world.tenure, LEG, 21))
+    await settled_down()
+    pair.west.stop()
+    pair.clock.now += 0.7 * ALONE_FACTOR
+    pair.leases.cut_off = set()
+    await pair.east.ownership.turn()
+    pair.clock.now += 1
+    await pair.east.owns()
+    await errand
+    assert pair.house.switch.ended == []
 
 
 async def test_who_is_cut_off_takes_nothing_from_a_cap_that_the_new_owner_has_set(pair: Pair) -> None:

@@ -14,6 +14,7 @@ from gateway.core.exposure import FailureRule, Policy
 from gateway.core.facts import LegAnswered
 from gateway.core.ownership import Lease, Role
 from gateway.service import exposure
+from gateway.service.ownership import ALONE_FACTOR
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, House, Shelf, until
 from .pair import Pair, Site
@@ -83,6 +84,26 @@ async def test_what_a_former_owner_lent_is_booked_by_it_though_it_lost_the_switc
     pair.house.books.down = set()
     await until(lambda: exposed(pair.east) == 0)
     assert (await pair.house.balance()).held_micros == QUANTUM_MICROS
+
+
+async def test_a_former_owner_that_has_the_switch_again_goes_on_with_what_it_lent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be booked too late to be taken back: nobody would extend the call, or hear its end."""
+    monkeypatch.setattr(exposure, "LEFT_SECONDS", 60)
+    await lent(pair)
+    pair.house.books.down = {"register"}
+    pair.clock.now += 0.7
+    await pair.west.owns()
+    await pair.east.turn()
+    assert len(pair.west.board) == len(pair.east.board) == 0
+    pair.house.books.down = set()
+    pair.west.stop()
+    pair.deaf.add(pair.west)
+    pair.clock.now += 0.7 * ALONE_FACTOR
+    await pair.east.owns()
+    assert [(one.call.leg, one.call.granted_seconds) for one in pair.east.board] == [(LEG, 60)]
+    assert exposed(pair.east) == 0
 
 
 async def test_what_was_to_be_lent_and_was_not_told_is_given_back_with_the_switch(
