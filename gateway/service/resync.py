@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from gateway.core.events import LegEnded
-from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
+from gateway.core.facts import Ask, ChannelStatus, Direction, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.session import HANGUP_ON_ITS_WAY_SECONDS, Session
 from gateway.service.switchboard import UNANSWERED, Switchboard
@@ -25,7 +25,8 @@ MOVED_SECONDS = 0.2  # until channels that change places have done so, and the H
 RETRY_LONGEST_SECONDS = 30.0
 DOUBT_TRIES = 5
 MOST_DOUBTED = 10_000
-ASK_FIELDS = (4, 5)  # CALLGATE_ASK=nonce:number:tenant:cli:legs, set by the dialplan include; the last one came later
+# CALLGATE_ASK=nonce:number:tenant:cli:legs:direction, set by the dialplan include; the last two came later.
+ASK_FIELDS = (4, 5, 6)
 _LEGS = frozenset("123456789")
 
 Listing = Mapping[str, ChannelStatus]
@@ -232,8 +233,10 @@ def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | No
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
     if len(fields) not in ASK_FIELDS or not fields[0].isdigit():
         return
-    nonce, number, tenant, cli, legs = (*fields, "1")[:5]
+    nonce, number, tenant, cli = fields[:4]
+    legs, direction = fields[4] if fields[4:] else "1", fields[5] if fields[5:] else ""
     switch = board.world.switch
+    is_inbound = direction == Direction.INBOUND
     ask = Ask(
         switch.name,
         status.uniqueid,
@@ -244,7 +247,9 @@ def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | No
         cli,
         switch.now_ms(),
         status.linkedid,
-        int(legs) if legs in _LEGS else 1,
+        int(legs) if legs in _LEGS and not is_inbound else 1,
+        Direction.INBOUND if is_inbound else Direction.OUTBOUND,
+        status.is_up and is_inbound,
     )
     if heard is not None and heard.nonce == nonce:
         ask = heard
