@@ -46,10 +46,10 @@ from gateway.service.post import Post
 from gateway.service.reap import Reaper
 from gateway.service.recharge import Payments, Recharges
 from gateway.service.resync import Resync
-from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
+from gateway.service.world import World
 from gateway.settings import MailSettings, Settings, SwitchSettings
 from rating import preload_number_types
 
@@ -255,7 +255,7 @@ class Gateway:
                 self.ownership.wake()
                 continue
             for board in self.boards.values():
-                board.tell_all(news)
+                board.news.tell(news)
             if isinstance(news, FundsCame) and news.tenant:
                 self.deliverer.wake(news.tenant)
 

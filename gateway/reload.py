@@ -143,7 +143,7 @@ class Reloader:
         self._on_taken(new)
         self._directory.take(register)
         for board in self._boards.values():
-            board.deadline_ms = new.verdict_deadline_ms
+            board.asks.deadline_ms = new.verdict_deadline_ms
         await self._apply(found.tenants)
         return _outcome(new, found)
 

@@ -34,7 +34,7 @@ class Queue:
 
 def queues_of(board: Switchboard) -> list[Queue]:
     """Those of one switch, but for its adapter's."""
-    switch, turns, refusals = board.world.switch.name, board.turns, board.refusals
+    switch, turns, refusals = board.world.switch.name, board.asks.turns, board.asks.refusals
     return [
         Queue("asks", lambda: len(turns), MOST_IN_ALL, switch, lambda: turns.refused),
         Queue("refusal_notes", lambda: len(refusals), MOST_NOTES, switch, lambda: refusals.dropped),
@@ -85,7 +85,7 @@ class PressureCollector(Collector):
             "callgate_asks_oldest_age_seconds", "Age of the ask that waits longest; 0: none does.", labels=["switch"]
         )
         for board in self.boards:
-            switch, oldest_at_ms = board.world.switch, board.turns.oldest_at_ms
+            switch, oldest_at_ms = board.world.switch, board.asks.turns.oldest_at_ms
             ages.add_metric([switch.name], max(0, switch.now_ms() - oldest_at_ms) / 1000 if oldest_at_ms else 0.0)
         return ages
 

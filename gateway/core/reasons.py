@@ -8,6 +8,7 @@ a 402 for want of credit. What each means to an admin stands in config/asterisk/
 from enum import StrEnum
 
 UNALLOCATED_NUMBER = 1
+NORMAL_CLEARING = 16
 CALL_REJECTED = 21
 INVALID_NUMBER_FORMAT = 28
 NETWORK_OUT_OF_ORDER = 38

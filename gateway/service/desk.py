@@ -14,7 +14,7 @@ import structlog
 from gateway.core.guards import pause_meant
 from gateway.core.ownership import View
 from gateway.core.quote import Quote, quote
-from gateway.core.reasons import CALL_REJECTED
+from gateway.core.reasons import CALL_REJECTED, NORMAL_CLEARING
 from gateway.core.tenant import Tenant
 from gateway.ports import (
     ArchivePage,
@@ -42,7 +42,7 @@ from gateway.service.funds import add_funds
 from gateway.service.journal import JournalPage, PageOf, journal_page
 from gateway.service.notify import mark_of
 from gateway.service.recharge import Recharges
-from gateway.service.session import NORMAL_CLEARING, Session
+from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
 from rating import is_country
 
@@ -215,7 +215,7 @@ class Desk:
     def _session(self, call_id: str) -> Session | None:
         parts = call_id.split("/")
         board = self._boards.get(parts[0])
-        return board.session(call_id) if board is not None and len(parts) == CALL_ID_PARTS else None
+        return board.calls.session(call_id) if board is not None and len(parts) == CALL_ID_PARTS else None
 
     # ------------------------------------------------------------------------------- restrictions and refusals
 

@@ -52,9 +52,9 @@ class LegAudit:
     async def _find_asker(self, old: ChannelStatus, listing: Listing) -> None:
         """A leg whose dial was not heard may be that of an ask."""
         board = self._board
-        session = board.asker(old.linkedid)
-        if session is None or old.uniqueid == session.call.caller or board.knows(old.uniqueid):
+        session = board.calls.asker(old.linkedid)
+        if session is None or old.uniqueid == session.call.caller or board.calls.knows(old.uniqueid):
             return
         status = await board.world.switch.status(old.uniqueid)  # the listing is older than what was heard since
-        if status is not None and not board.knows(old.uniqueid):
+        if status is not None and not board.calls.knows(old.uniqueid):
             find_leg(board, session, listing.get(session.call.caller), status)

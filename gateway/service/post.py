@@ -68,7 +68,7 @@ class Post:
         self._take_back = take_back
         self._wake = wake
         self._clock = clock
-        self._recall = Recall(clock, board.deadline_ms / 1000 + RECALL_MORE_SECONDS)
+        self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
         board.world.tenure.is_held = False
 

@@ -107,7 +107,7 @@ class Reaper:
         Not while a session goes on with it: then it is the ledger's clock that jumped.
         """
         board = self._boards.get(memo.switch_of(stored))
-        session = board.session(stored.key.call_id) if board is not None else None
+        session = board.calls.session(stored.key.call_id) if board is not None else None
         if session is not None and session.call.is_live:
             return
         charge, included = stored.charged_micros + stored.held_micros, stored.included_seconds
@@ -142,9 +142,9 @@ class Reaper:
             return False
         if status is not None:
             return False
-        session = board.session(stored.key.call_id)
+        session = board.calls.session(stored.key.call_id)
         if session is not None:
-            board.let_go(session, board.world.switch.now_ms())  # its Hangup was lost: the session releases
+            board.calls.let_go(session, board.world.switch.now_ms())  # its Hangup was lost: the session releases
         else:
             await self._ledger.release(stored.key)
         log.info("call.released_late", call=stored.key.call_id, tenant=stored.key.tenant)

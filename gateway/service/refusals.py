@@ -10,7 +10,7 @@ from gateway.core.restrain import curbs_of_refusal
 from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable
 from gateway.service import memo
 from gateway.service.directory import Directory
-from gateway.service.session import World
+from gateway.service.world import World
 
 log = structlog.get_logger(__name__)
 

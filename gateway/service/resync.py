@@ -15,8 +15,10 @@ import structlog
 from gateway.core.events import LegEnded
 from gateway.core.facts import Ask, ChannelStatus, Direction, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
-from gateway.service.session import HANGUP_ON_ITS_WAY_SECONDS, Session
-from gateway.service.switchboard import UNANSWERED, Switchboard
+from gateway.service.calls import UNANSWERED
+from gateway.service.leg_errands import HANGUP_ON_ITS_WAY_SECONDS
+from gateway.service.session import Session
+from gateway.service.switchboard import Switchboard
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +77,7 @@ class Resync:
 
     def _look_at_moved(self, board: Switchboard, moved: Moved) -> None:
         """Only legs that are known: whoever moves channels about must not keep the gateway busy."""
-        if legs := board.legs_of(moved.uniqueids):
+        if legs := board.calls.live_legs(moved.uniqueids):
             self._look(board, legs)
 
     def _look(self, board: Switchboard, uniqueids: Iterable[str]) -> None:
@@ -182,7 +184,7 @@ async def _look_before_answer(board: Switchboard, session: Session, listing: Lis
         if leg is not None and leg.is_up:
             board.handle(LegAnswered(leg.uniqueid, leg.answered_at_ms or switch.now_ms()))
     if caller is None and not call.is_live:
-        board.let_go(session, switch.now_ms())
+        board.calls.let_go(session, switch.now_ms())
 
 
 async def _ask_about(board: Switchboard, uniqueid: str) -> None:
@@ -190,11 +192,11 @@ async def _ask_about(board: Switchboard, uniqueid: str) -> None:
     switch = board.world.switch
     status = await switch.status(uniqueid)
     if status is None:
-        board.channel_gone(uniqueid)
+        board.legs.gone(uniqueid)
         return
-    if (live := board.live(uniqueid)) is not None:
+    if (live := board.calls.live(uniqueid)) is not None:
         live.keep_cap(status.hangup_at_ms)
-    session = board.asker(status.linkedid)
+    session = board.calls.asker(status.linkedid)
     if session is not None and status.uniqueid != session.call.caller:
         find_leg(board, session, await switch.status(session.call.caller), status)
     if status.is_up:
@@ -253,7 +255,7 @@ def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | No
     )
     if heard is not None and heard.nonce == nonce:
         ask = heard
-    session = board.heard_of(ask)
+    session = board.calls.heard_of(ask)
     if session is None:
         board.handle(ask)
     else:

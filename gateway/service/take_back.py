@@ -10,8 +10,9 @@ from gateway.core.call import Call
 from gateway.core.tenant import Tenant
 from gateway.ports import Leases, Ledger, LedgerRejected, OwnersKey, StoredCall
 from gateway.service import memo
+from gateway.service.calls import UNANSWERED
 from gateway.service.directory import Directory
-from gateway.service.switchboard import UNANSWERED, Switchboard
+from gateway.service.switchboard import Switchboard
 from gateway.service.unsettled import Arrears
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ class TakeBack:
         found = await self._stored(name)
         await _each(self._claim, [(board, stored) for _, stored in found if not stored.answered_at_ms])
         for tenant, stored in found:
-            known = board.session(stored.key.call_id)
+            known = board.calls.session(stored.key.call_id)
             if stored.key in self._arrears or (known is not None and not _is_newer(stored, known.call)):
                 continue
             try:

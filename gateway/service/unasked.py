@@ -5,9 +5,8 @@ and looked at once more by themselves before anything is done: a listing is olde
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
@@ -26,9 +25,10 @@ from gateway.core.unasked import (
     went_through_the_gate,
 )
 from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.chores import Chores
 from gateway.service.directory import Directory
 from gateway.service.ending import end_leg
-from gateway.service.session import World
+from gateway.service.world import World
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class UnaskedLegs:
         self._is_known = is_known
         self._judging: dict[str, int] = {}  # legs, and when each was answered: 0 while it rings
         self._judged: set[str] = set()  # legs that are rightly unmetered, or ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores(world.watch)
 
     # ------------------------------------------------------------------------------------------------ what is told
 
@@ -74,7 +74,7 @@ class UnaskedLegs:
         self._judging[leg.leg] = 0
         ask, decision = self._judge(leg, leg.at_ms)
         if leg.caller and not isinstance(decision, Pass):
-            self._spawn(self._act_unless_let_out(leg, ask, decision))
+            self._chores.spawn(self._act_unless_let_out(leg, ask, decision))
         else:
             self._act(leg, ask, decision)
 
@@ -104,8 +104,7 @@ class UnaskedLegs:
 
     def stop(self) -> None:
         """End what is under way; whoever has the switch next judges for itself."""
-        for task in self._tasks:
-            task.cancel()
+        self._chores.stop()
         self._judging.clear()
         self._judged.clear()
 
@@ -187,15 +186,4 @@ class UnaskedLegs:
             remedy='let only the gated context dial this trunk, or set unasked = "adopt"',
         )
         self._note_refusal(ask, denied)
-        self._spawn(end_leg(self._world.switch, leg.leg, CALL_REJECTED))
-
-    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(errand)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._world.watch.fault("errand")
-            log.error("errand.failed", exc_info=error)
+        self._chores.spawn(end_leg(self._world.switch, leg.leg, CALL_REJECTED))

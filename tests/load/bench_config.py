@@ -27,8 +27,8 @@ from gateway.bootstrap import Gateway
 from gateway.core.facts import Ask, ChannelEnded
 from gateway.service.accounts import in_slices
 from gateway.service.funds import add_funds
-from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
+from gateway.service.world import World
 from gateway.settings import load
 from tests.load.figures import quantile
 from tests.unit.service.house import ASKED_AT_MS, FakeSwitch, Tally

@@ -14,8 +14,8 @@ from gateway.core.tenant import Tenant
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
 from gateway.service.resync import Resync
-from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
+from gateway.service.world import World
 from gateway.settings import load
 from tests.ledger.crash import CrashServer
 from tests.ledger.preload import faketime_library

@@ -27,10 +27,10 @@ from gateway.service.exposure import Exposures
 from gateway.service.reap import Reaper
 from gateway.service.resync import Resync
 from gateway.service.session import Session
-from gateway.service.session import World as Reach
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
+from gateway.service.world import World as Reach
 
 from .client import LedgerClient
 from .clock import Process

@@ -224,7 +224,8 @@ class Judge:
         """Rule 8, of what is seen only when all is over."""
         for task, process in self._world.loop.tasks:
             name = getattr(task.get_coro(), "__qualname__", "")
-            if name.startswith("Session.") and not task.done() and process is not None and not process.is_dead:
+            is_alive = process is not None and not process.is_dead
+            if name.startswith(("Session.", "LegErrands.")) and not task.done() and is_alive:
                 self.fail(8, f"a task is left: {name}")
 
     def _judge_charges(self, tenant: str, shelf: Shelf, talks: dict[str, Talk]) -> None:

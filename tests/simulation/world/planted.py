@@ -113,7 +113,7 @@ def _believes_a_forgery() -> Any:
 
     def doubt(_self: Resync, board: Switchboard, doubted: Doubt) -> None:
         for uniqueid in doubted.uniqueids:
-            board.channel_gone(uniqueid)
+            board.legs.gone(uniqueid)
 
     return mock.patch.object(Resync, "_doubt", doubt)
 

@@ -10,7 +10,21 @@ from typing import Any, Final
 from gateway import bootstrap
 from gateway.demo.dialplan import Include
 from gateway.ports import AccountTerms
-from gateway.service import exposure, lane, reap, resync, session, switchboard, take_back, unsettled
+from gateway.service import (
+    asks,
+    chores,
+    exposure,
+    lane,
+    leg_errands,
+    legs,
+    reap,
+    resync,
+    session,
+    switchboard,
+    take_back,
+    unsettled,
+    verdicts,
+)
 
 from .clock import START_SECONDS, StuckError, WorldLoop
 from .host import Host
@@ -27,7 +41,8 @@ _LOGIN_SECONDS: Final = 0.03  # from its start to its first list of channels, ab
 _IGNORED: Final = "exception was never retrieved"  # of a port's answer that nobody waits for any more
 
 _TALKATIVE: Final[tuple[Any, ...]] = (
-    bootstrap, exposure, lane, reap, resync, session, switchboard, take_back, unsettled,
+    bootstrap, asks, chores, exposure, lane, leg_errands, legs, reap, resync, session, switchboard, take_back,
+    unsettled, verdicts,
 )  # fmt: skip
 
 

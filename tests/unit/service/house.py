@@ -29,8 +29,9 @@ from gateway.service import memo
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
 from gateway.service.resync import Resync
-from gateway.service.session import Session, World
+from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
+from gateway.service.world import World
 from rating import Tariff, TariffChain
 from tests.unit.core import build
 

@@ -13,10 +13,10 @@ from gateway.service.guard import GuardedSwitch, Tenure
 from gateway.service.ownership import Ownership
 from gateway.service.post import Post
 from gateway.service.resync import Resync
-from gateway.service.session import World
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
+from gateway.service.world import World
 
 from .house import Drawer, House, Shelf, Tally, until
 

@@ -194,7 +194,7 @@ async def test_a_leg_that_vanished_in_a_gap_is_forgotten(house: House) -> None:
     await until(lambda: len(house.board) == 0)
     house.gap()
     await settled_down()
-    assert not house.board._by_leg
+    assert not house.board.calls._by_leg
 
 
 async def test_an_alarm_that_rings_early_because_the_clock_was_set_back_is_set_again() -> None:
@@ -225,7 +225,7 @@ async def test_a_leg_far_past_its_cap_is_ended_though_its_status_cannot_be_read(
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
     house.switch.clock_ms = ANSWERED_AT_MS + 90_000
-    session._up_at -= 90
+    session._errands._up_at -= 90
     house.switch.status_faults = [ListNotWhole("forged")] * 100
     session.tell(QuotaOver(house.switch.clock_ms))
     await settled_down()

@@ -22,7 +22,7 @@ async def test_a_caller_who_hangs_up_while_the_reserve_is_under_way_holds_nothin
     house.hung_up(CALLER, house.switch.clock_ms)
     await until(lambda: len(house.board) == 0)
     assert (await house.balance()).held_micros == 0
-    assert not house.board._by_caller
+    assert not house.board.calls._by_caller
 
 
 async def test_a_channel_that_asked_twice_holds_nothing_when_it_is_gone(house: House) -> None:

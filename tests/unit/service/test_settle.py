@@ -211,7 +211,7 @@ async def test_a_top_up_while_an_extend_is_under_way_is_not_lost(house: House, m
     await until(lambda: session.call.state is State.EXTENDING)
     await settled_down(0.05)
     await house.top_up(QUANTUM_MICROS, "two")
-    house.board.tell_all(FundsCame(house.tenant.tenant_id))
+    house.board.news.tell(FundsCame(house.tenant.tenant_id))
     gate.set()
     await until(lambda: session.call.granted_seconds == 120)
 

@@ -64,8 +64,8 @@ async def test_a_flood_by_one_tenant_does_not_delay_another(two: Two) -> None:
     await until(lambda: any(uniqueid == "b.1" for uniqueid, _ in two.house.switch.verdicts))
     assert two.verdicts_before("b.1") <= FLOOD / 20
     await until(lambda: len(two.house.switch.verdicts) == FLOOD + 1, 30)
-    assert not len(two.house.board.turns)
-    assert two.house.board.turns.asking == 0
+    assert not len(two.house.board.asks.turns)
+    assert two.house.board.asks.turns.asking == 0
 
 
 @pytest.mark.usefixtures("roomy")
@@ -83,7 +83,7 @@ async def test_a_ledger_that_hangs_holds_up_only_whom_it_hangs_for(two: Two, mon
     two.flood(FLOOD)
     await until(lambda: sent.count(two.house.tenant.tenant_id) >= MOST_ASKING)
     await settled_down()
-    assert sent.count(two.house.tenant.tenant_id) == MOST_ASKING == two.house.board.turns.asking
+    assert sent.count(two.house.tenant.tenant_id) == MOST_ASKING == two.house.board.asks.turns.asking
     two.house.board.handle(two.ask(1, of_other=True))
     await until(lambda: [uniqueid for uniqueid, _ in two.house.switch.verdicts] == ["b.1"])
     for number in range(MOST_ASKING):  # their callers hang up: as many others may ask
@@ -94,17 +94,17 @@ async def test_a_ledger_that_hangs_holds_up_only_whom_it_hangs_for(two: Two, mon
 async def test_an_ask_alone_is_taken_at_once(house: House) -> None:
     """Nothing is put off while nothing waits."""
     house.board.handle(house.ask())
-    assert house.board.heard_of(house.ask()) is not None
-    assert not len(house.board.turns)
+    assert house.board.calls.heard_of(house.ask()) is not None
+    assert not len(house.board.asks.turns)
 
 
 async def test_asks_past_their_deadline_are_dropped_before_any_work_is_done(two: Two) -> None:
     """Nobody is told, nothing is held, and the next one is decided."""
     two.flood(500)
     two.house.switch.clock_ms += 2_000
-    waited = len(two.house.board.turns)
+    waited = len(two.house.board.asks.turns)
     assert waited == 500 - A_TURN
-    await until(lambda: not len(two.house.board.turns))
+    await until(lambda: not len(two.house.board.asks.turns))
     assert two.house.tally.decisions.count(("late", "verdict_late")) >= waited
     assert len(two.house.board) <= A_TURN
     two.house.board.handle(two.ask(1, of_other=True))
@@ -116,7 +116,7 @@ async def test_an_ask_for_which_there_is_no_room_is_refused_at_once(two: Two) ->
     two.flood(A_TURN + MOST_OF_TENANT + 3)
     refused = [text for _, text in two.house.switch.verdicts]
     assert [text.split(":")[1:] for text in refused] == [["deny", "", "", "overload", "38"]] * 3
-    assert two.house.board.turns.refused == 3
+    assert two.house.board.asks.turns.refused == 3
     two.house.board.handle(two.ask(1, of_other=True))
     await until(lambda: any(uniqueid == "b.1" for uniqueid, _ in two.house.switch.verdicts))
 
@@ -137,17 +137,17 @@ async def test_a_caller_that_has_left_is_not_decided_any_more(two: Two, *, is_si
         two.house.board.handle(AskSilenced(ask.uniqueid, ask.nonce, continued=False, at_ms=ask.at_ms))
     else:
         two.house.hung_up(ask.uniqueid, ask.at_ms)
-    await until(lambda: not len(two.house.board.turns))
+    await until(lambda: not len(two.house.board.asks.turns))
     await settled_down()
     assert all(uniqueid != ask.uniqueid for uniqueid, _ in two.house.switch.verdicts)
-    assert two.house.board.heard_of(ask) is None
+    assert two.house.board.calls.heard_of(ask) is None
 
 
 async def test_a_channel_waits_with_its_last_ask(two: Two) -> None:
     """An ask that is told twice is one; a new one of the same channel takes its place."""
     two.flood(50)
     two.flood(50)
-    assert len(two.house.board.turns) == 50 - A_TURN
+    assert len(two.house.board.asks.turns) == 50 - A_TURN
     again = replace(two.ask(40), nonce="4000")
     two.house.board.handle(again)
     await until(lambda: len(two.house.switch.verdicts) == 50)
@@ -163,7 +163,7 @@ async def test_a_call_refused_without_the_ledger_leaves_no_count_behind(house: H
     house.switch.lives(CALLER)
     house.board.handle(house.ask())
     await until(lambda: bool(house.switch.verdicts))
-    assert house.board.turns.asking == 0
+    assert house.board.asks.turns.asking == 0
 
 
 async def test_refusals_are_noted_up_to_a_bound_and_the_others_counted(
@@ -182,7 +182,7 @@ async def test_refusals_are_noted_up_to_a_bound_and_the_others_counted(
     for number in range(8):
         house.board.handle(replace(house.ask(str(number), f"9.{number}"), number="not a number"))
     await settled_down()
-    assert (sent, house.board.refusals.dropped) == (5, 3)
+    assert (sent, house.board.asks.refusals.dropped) == (5, 3)
 
 
 async def test_an_ask_outlives_the_silence_of_the_one_before(two: Two) -> None:

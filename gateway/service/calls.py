@@ -1,0 +1,140 @@
+"""The calls of one switch whose books are open, found by what its facts name: a channel, a dial, an ask, a tenant.
+
+A closed call is remembered while its caller lives: a second leg on its consumed ask must be known.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from gateway.core.call import State
+from gateway.core.facts import Ask, LegDialled
+from gateway.service.session import Session
+
+UNANSWERED = frozenset({State.RESERVED, State.RINGING})
+
+
+class Calls:
+    """The sessions of one switch."""
+
+    def __init__(self) -> None:
+        self._open: set[Session] = set()
+        self._by_caller: dict[str, Session] = {}
+        self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
+        self._by_leg: dict[str, Session] = {}
+        self._by_tenant: dict[str, set[Session]] = {}
+        # Each fact looks here, that of a channel that is no call's too: the last call that a channel asked for, and the
+        # one that pays for it.
+        self.asked_by = self._by_caller.get
+        self.paying = self._by_leg.get
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those whose books are open."""
+        return iter(tuple(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, session: Session) -> bool:
+        return session in self._open
+
+    # ---------------------------------------------------------------------------------------------------- coming
+
+    def add(self, session: Session) -> None:
+        """A call's books are opened. The spare of a fork is nobody's ask."""
+        self._open.add(session)
+        self._by_tenant.setdefault(session.key.tenant, set()).add(session)
+        ask = session.call.terms.ask
+        if not ask.is_spare:
+            self._by_caller[ask.uniqueid] = session
+            self._by_linkedid[ask.linkedid or ask.uniqueid] = session
+
+    def meter(self, leg: str, session: Session) -> None:
+        """The call pays for that channel: from here on the channel's answer and end are the call's."""
+        self._by_leg[leg] = session
+
+    # --------------------------------------------------------------------------------------------------- finding
+
+    def dialling(self, fact: LegDialled) -> Session | None:
+        """Whose dial it is: the caller's own, or that of the ask behind a Local channel."""
+        return self._by_caller.get(fact.caller) or self._by_linkedid.get(fact.linkedid)
+
+    def of_tenant(self, tenant: str) -> tuple[Session, ...]:
+        """A tenant's."""
+        return tuple(self._by_tenant.get(tenant, ()))
+
+    def has_any(self, tenant: str) -> bool:
+        """Whether a tenant has one."""
+        return tenant in self._by_tenant
+
+    def live(self, leg: str) -> Session | None:
+        """The session of a leg that is Up and paid for."""
+        session = self._by_leg.get(leg)
+        return session if session is not None and session.call.is_live and session.call.leg == leg else None
+
+    def live_legs(self, uniqueids: Iterable[str]) -> set[str]:
+        """The live legs among channels, and those that were dialled for one of them."""
+        found = (self._by_leg.get(uniqueid) or self._by_caller.get(uniqueid) for uniqueid in uniqueids)
+        return {session.call.leg for session in found if session is not None and session.call.is_live}
+
+    def asker(self, linkedid: str) -> Session | None:
+        """The session that a leg of this Linkedid can belong to: its ask is not consumed yet."""
+        session = self._by_linkedid.get(linkedid)
+        return session if session is not None and session.call.state in UNANSWERED else None
+
+    def knows(self, leg: str) -> bool:
+        """Whether a call has that leg."""
+        return leg in self._by_leg
+
+    def heard_of(self, ask: Ask) -> Session | None:
+        """The session of this very ask, if there is one."""
+        session = self._by_caller.get(ask.uniqueid)
+        return session if session is not None and session.call.terms.ask.nonce == ask.nonce else None
+
+    def session(self, call_id: str) -> Session | None:
+        """The session of a call whose books are open here."""
+        session = self._by_caller.get(call_id.split("/")[1])
+        if session is None or session.key.call_id != call_id:
+            session = next((one for one in self._open if one.key.call_id == call_id), None)
+        return session if session in self._open else None
+
+    # ---------------------------------------------------------------------------------------------------- going
+
+    def leg_gone(self, leg: str) -> Session | None:
+        """A channel is gone; who paid for it."""
+        return self._by_leg.pop(leg, None)
+
+    def let_go(self, session: Session, at_ms: int) -> None:
+        """The channel that asked is gone, or asks for something else."""
+        session.caller_gone(at_ms)
+        self._forget_caller(session)
+
+    def remove(self, session: Session) -> None:
+        """Its books are closed."""
+        self._open.discard(session)
+        of_tenant = self._by_tenant.get(session.key.tenant)
+        if of_tenant is not None:
+            of_tenant.discard(session)
+            if not of_tenant:
+                del self._by_tenant[session.key.tenant]
+        call, ask = session.call, session.call.terms.ask
+        self._by_leg.pop(call.leg, None)
+        linkedid = ask.linkedid or ask.uniqueid
+        if self._by_linkedid.get(linkedid) is session:
+            del self._by_linkedid[linkedid]
+        self._forget_caller(session)
+
+    def prune(self, is_gone: Callable[[str, Session], bool]) -> None:
+        """Forget callers and legs that are gone, each by its Uniqueid and its call."""
+        for known in (self._by_caller, self._by_leg):
+            for uniqueid in [uniqueid for uniqueid, session in known.items() if is_gone(uniqueid, session)]:
+                del known[uniqueid]
+
+    def clear(self) -> None:
+        """Another gateway goes on with all of them."""
+        for known in (self._by_caller, self._by_linkedid, self._by_leg, self._by_tenant):
+            known.clear()
+        self._open.clear()
+
+    def _forget_caller(self, session: Session) -> None:
+        is_over = session.is_caller_gone and session not in self._open
+        if is_over and self._by_caller.get(session.call.caller) is session:
+            del self._by_caller[session.call.caller]

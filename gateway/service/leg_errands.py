@@ -1,0 +1,113 @@
+"""What a call asks of its switch: a cap on its leg, a warning, an end, a look.
+
+A cap that could not be set is set again, a leg whose fate is not known is looked at: the PBX may not answer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from math import inf
+
+import structlog
+
+from gateway.core.call import Call
+from gateway.core.effects import Arm, Bound, EndLeg, Look, Warn
+from gateway.core.events import Armed, Event, LegEnded
+from gateway.core.reasons import NORMAL_CLEARING
+from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.chores import Chores
+from gateway.service.ending import end_leg
+from gateway.service.world import World
+
+log = structlog.get_logger(__name__)
+
+ARM_RETRY_SECONDS = 0.25
+HANGUP_ON_ITS_WAY_SECONDS = 0.2  # "No such channel" can outrun the Hangup event, which carries the true time
+
+
+LegErrand = Arm | Bound | Warn | EndLeg | Look
+Tell = Callable[[Event], None]  # tells the call what came of it; not kept: a closed call is to go without a collector
+
+
+class LegErrands(Chores):
+    """Those of one call."""
+
+    __slots__ = ("_call", "_switch", "_up_at", "is_capped")
+
+    def __init__(self, call: Call, world: World) -> None:
+        super().__init__(world.watch, call.terms.call_id)
+        self._call = call
+        self._switch = world.switch
+        self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
+        self.is_capped = False  # by us: Status does not tell of the cap that Dial sets at the answer
+
+    def go(self, effect: LegErrand, tell: Tell) -> None:
+        """Start what the core asked for."""
+        self.spawn(self._go(effect, tell))
+
+    def heard_up(self) -> None:
+        """The leg is Up."""
+        if self._up_at == -inf:
+            self._up_at = asyncio.get_running_loop().time()
+
+    async def look(self, leg: str, tell: Tell) -> None:
+        """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.
+
+        A leg that has outlived its cap is ended, whatever its status says: the PBX was asked to, and did not. It has
+        outlived it by both clocks: that of a PBX may have been set, and this process not know it yet.
+        """
+        call, switch = self._call, self._switch
+        try:
+            if await switch.status(leg) is None:
+                await asyncio.sleep(HANGUP_ON_ITS_WAY_SECONDS)
+                tell(LegEnded(leg, min(switch.now_ms(), call.armed_until_ms), 0, is_estimate=True))
+                return
+        except SwitchUnavailable:
+            return  # the alarm rings again
+        except ListNotWhole as error:
+            log.warning("leg.look_failed", leg=leg, problem=str(error))
+        age_seconds = asyncio.get_running_loop().time() - self._up_at
+        is_overdue = switch.now_ms() > call.armed_until_ms and age_seconds > call.armed_seconds
+        if call.is_live and is_overdue:
+            await self._end(leg, NORMAL_CLEARING)
+
+    async def _go(self, effect: LegErrand, tell: Tell) -> None:
+        match effect:
+            case Arm():
+                await self._arm(effect, tell)
+            case Bound():
+                with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at the leg
+                    await self._switch.arm(effect.leg, effect.cut_at_ms)
+            case Warn():
+                await self._warn(effect)
+            case EndLeg():
+                await self._end(effect.leg, effect.cause_q850)
+            case Look():
+                await self.look(effect.leg, tell)
+
+    async def _arm(self, effect: Arm, tell: Tell) -> None:
+        """Set the cap, again and again until it stands or is out of date; never later than it is for."""
+        call, switch = self._call, self._switch
+        while call.is_live and call.wanted_seconds == effect.seconds:
+            try:
+                if await switch.arm(effect.leg, min(effect.cut_at_ms, switch.now_ms() + effect.longest_ms)):
+                    self.is_capped = True
+                    tell(Armed(effect.seconds, switch.now_ms()))
+                else:
+                    await self.look(effect.leg, tell)
+            except SwitchUnavailable:
+                await asyncio.sleep(ARM_RETRY_SECONDS)
+            else:
+                return
+
+    async def _warn(self, effect: Warn) -> None:
+        """A call whose caller cannot be warned goes on."""
+        try:
+            await self._switch.warn(self._call.caller, effect.sound)
+        except SwitchUnavailable as error:
+            log.warning("warning.unsent", call=self._call_id, problem=str(error))
+
+    async def _end(self, leg: str, cause_q850: int) -> None:
+        self._watch.fault("unpaid_leg")
+        log.warning("leg.unpaid", call=self._call_id, leg=leg)
+        await end_leg(self._switch, leg, cause_q850)
