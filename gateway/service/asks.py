@@ -9,7 +9,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, decide
+from gateway.core.decide import Deny, Pass, decide, e164_of
 from gateway.core.facts import Ask, AskSilenced
 from gateway.core.reasons import Reason
 from gateway.service import verdicts
@@ -62,6 +62,10 @@ class Asks:
     def silenced(self, fact: AskSilenced) -> None:
         """The dialplan waits no more."""
         self.turns.forget(fact.uniqueid, fact.nonce)
+        own = self._calls.own(fact.uniqueid)
+        if own is not None and own.call.terms.ask.nonce == fact.nonce:
+            own.tell(fact)
+            return
         session = self._calls.asked_by(fact.uniqueid)
         if session is None:
             return
@@ -100,13 +104,19 @@ class Asks:
         if not is_again and self._is_leg_ending(ask):
             asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._take, ask, True)
             return True
-        decision = decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
+        decision = self._decide(ask, deadline_ms)
         self._supersede(ask)
         if isinstance(decision, Terms):
             self._begin(decision, heard_at)
         else:
             self._answer_at_once(ask, decision, deadline_ms, heard_at)
         return True
+
+    def _decide(self, ask: Ask, deadline_ms: int) -> Pass | Deny | Terms:
+        paying = self._calls.live(ask.uniqueid) if ask.is_inbound else None
+        if paying is not None:  # it was sent on to another owned number: one leg is paid for once
+            return Pass(paying.key.tenant, e164_of(ask.number))
+        return decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
 
     def _begin(self, terms: Terms, heard_at: float) -> None:
         spares = [self._open_call(call, heard_at) for call in spare_calls(terms)]
@@ -141,6 +151,7 @@ class Asks:
 
     def _supersede(self, again: Ask | AskSilenced) -> None:
         """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
-        before = self._calls.asked_by(again.uniqueid)
-        if before is not None and not before.call.is_live and not before.call.legs:
+        is_inbound = isinstance(again, Ask) and again.is_inbound
+        before = self._calls.own(again.uniqueid) if is_inbound else self._calls.asked_by(again.uniqueid)
+        if before is not None and not before.call.is_live and (is_inbound or not before.call.legs):
             self._calls.let_go(before, again.at_ms)

@@ -1,6 +1,7 @@
 """The calls of one switch whose books are open, found by what its facts name: a channel, a dial, an ask, a tenant.
 
-A closed call is remembered while its caller lives: a second leg on its consumed ask must be known.
+A closed call is remembered while its caller lives: a second leg on its consumed ask must be known. A channel may have
+asked twice and pay both: for itself, as the leg that came in, and for one that it dials.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,11 +40,13 @@ class Calls:
     # ---------------------------------------------------------------------------------------------------- coming
 
     def add(self, session: Session) -> None:
-        """A call's books are opened. The spare of a fork is nobody's ask."""
+        """A call's books are opened. The spare of a fork is nobody's ask, and who is the leg itself dials none."""
         self._open.add(session)
         self._by_tenant.setdefault(session.key.tenant, set()).add(session)
         ask = session.call.terms.ask
-        if not ask.is_spare:
+        if ask.is_own_leg:
+            self._by_leg[ask.uniqueid] = session
+        elif not ask.is_spare:
             self._by_caller[ask.uniqueid] = session
             self._by_linkedid[ask.linkedid or ask.uniqueid] = session
 
@@ -72,7 +75,7 @@ class Calls:
 
     def live_legs(self, uniqueids: Iterable[str]) -> set[str]:
         """The live legs among channels, and those that were dialled for one of them."""
-        found = (self._by_leg.get(uniqueid) or self._by_caller.get(uniqueid) for uniqueid in uniqueids)
+        found = (known.get(uniqueid) for uniqueid in uniqueids for known in (self._by_leg, self._by_caller))
         return {session.call.leg for session in found if session is not None and session.call.is_live}
 
     def asker(self, linkedid: str) -> Session | None:
@@ -80,18 +83,26 @@ class Calls:
         session = self._by_linkedid.get(linkedid)
         return session if session is not None and session.call.state in UNANSWERED else None
 
+    def own(self, uniqueid: str) -> Session | None:
+        """The call of a channel that is itself the leg that costs money."""
+        session = self._by_leg.get(uniqueid)
+        return session if session is not None and session.call.caller == uniqueid else None
+
     def knows(self, leg: str) -> bool:
         """Whether a call has that leg."""
         return leg in self._by_leg
 
     def heard_of(self, ask: Ask) -> Session | None:
         """The session of this very ask, if there is one."""
-        session = self._by_caller.get(ask.uniqueid)
+        session = self.own(ask.uniqueid) if ask.is_own_leg else self._by_caller.get(ask.uniqueid)
         return session if session is not None and session.call.terms.ask.nonce == ask.nonce else None
 
     def session(self, call_id: str) -> Session | None:
         """The session of a call whose books are open here."""
-        session = self._by_caller.get(call_id.split("/")[1])
+        uniqueid = call_id.split("/")[1]
+        session = self._by_caller.get(uniqueid)
+        if session is None or session.key.call_id != call_id:
+            session = self._by_leg.get(uniqueid)
         if session is None or session.key.call_id != call_id:
             session = next((one for one in self._open if one.key.call_id == call_id), None)
         return session if session in self._open else None

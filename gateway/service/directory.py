@@ -53,6 +53,11 @@ class Directory:
         """Whose a number is that calls come in on: E.164, with its + or without."""
         return self._now.by_number.get(e164_of(number))
 
+    @property
+    def owns_numbers(self) -> bool:
+        """Whether anybody owns a number."""
+        return bool(self._now.by_number)
+
     def is_emergency(self, number: str) -> bool:
         """Whether any tenant's number plan knows it for one. Asked only for a channel whose payer is not known."""
         return any(_is_emergency(plan, number) for plan in self._now.plans)

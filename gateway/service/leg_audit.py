@@ -9,8 +9,9 @@ import asyncio
 
 import structlog
 
-from gateway.core.facts import ChannelStatus
+from gateway.core.facts import ChannelStatus, LegAnswered
 from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.calls import UNANSWERED
 from gateway.service.resync import Listing, find_leg
 from gateway.service.switchboard import Switchboard
 
@@ -47,7 +48,14 @@ class LegAudit:
                 await session.look(session.call.leg)
         for status in listing.values():
             await self._find_asker(status, listing)
+            self._find_answer(status)
         await board.unasked.find(listing)
+
+    def _find_answer(self, status: ChannelStatus) -> None:
+        """A call that came in may have been answered unheard."""
+        session = self._board.calls.own(status.uniqueid)
+        if status.is_up and session is not None and session.call.state in UNANSWERED:
+            self._board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or self._board.world.switch.now_ms()))
 
     async def _find_asker(self, old: ChannelStatus, listing: Listing) -> None:
         """A leg whose dial was not heard may be that of an ask."""

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from gateway.core.events import LegEnded
+from gateway.core.call import Call
+from gateway.core.events import LegEnded, QuotaLow
 from gateway.core.facts import Ask, ChannelStatus, Direction, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.calls import UNANSWERED
@@ -182,9 +183,17 @@ async def _look_before_answer(board: Switchboard, session: Session, listing: Lis
     for dialled in call.legs:
         leg = listing.get(dialled.leg) or await switch.status(dialled.leg)
         if leg is not None and leg.is_up:
-            board.handle(LegAnswered(leg.uniqueid, leg.answered_at_ms or switch.now_ms()))
+            board.handle(LegAnswered(leg.uniqueid, _answered_at_ms(board, call, leg)))
+    if caller is not None and call.terms.ask.is_inbound and call.state in UNANSWERED:
+        session.tell(QuotaLow(switch.now_ms()))  # it may go on ringing
     if caller is None and not call.is_live:
         board.calls.let_go(session, switch.now_ms())
+
+
+def _answered_at_ms(board: Switchboard, call: Call, leg: ChannelStatus) -> int:
+    """A channel that was answered before it asked is charged from its ask on."""
+    ask = call.terms.ask
+    return max(leg.answered_at_ms or board.world.switch.now_ms(), ask.at_ms if ask.is_inbound else 0)
 
 
 async def _ask_about(board: Switchboard, uniqueid: str) -> None:
@@ -212,6 +221,8 @@ def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None,
     dials the number of the verdict.
     """
     call = session.call
+    if call.terms.ask.is_own_leg:
+        return  # nobody dials it
     if caller is None or status.uniqueid == call.caller or status.linkedid != caller.linkedid:
         return
     if status.name.startswith("Local/") or call.state not in UNANSWERED:

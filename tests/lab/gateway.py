@@ -94,6 +94,7 @@ class GatewayProcess:
     tenants: Mapping[str, str] = field(default_factory=dict)
     more: str = ""  # added to gateway.toml
     http_port: int = 0
+    tariffs: Mapping[str, str] = field(default_factory=dict)  # beside lab.csv
 
     def __post_init__(self) -> None:
         self.config = self.folder / "config"
@@ -123,7 +124,8 @@ secret = "{self.asterisk.secret}"
 {self.more}
 """
         )
-        (self.config / "tariffs/lab.csv").write_text(TARIFF)
+        for name, text in {"lab.csv": TARIFF, **self.tariffs}.items():
+            (self.config / f"tariffs/{name}").write_text(text)
         for name, text in self.tenants.items():
             (self.config / f"tenants/{name}.toml").write_text(text)
 
