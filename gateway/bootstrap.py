@@ -1,29 +1,27 @@
-"""Wires the gateway together. This file and ``borrow`` alone name concrete adapters."""
+"""Wires the gateway together. This file, ``make`` and ``borrow`` alone name concrete adapters."""
 
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from gateway import make
 from gateway.adapters import tasks
 from gateway.adapters.ami.protocol import MAX_PENDING
-from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
 from gateway.adapters.exposure_file import FileExposureStore
-from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
 from gateway.adapters.identity import kept_name
-from gateway.adapters.mail.postman import SmtpPostman, learn
-from gateway.adapters.mail.server import MailServer, Tls
+from gateway.adapters.mail.postman import learn
 from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.metrics.pressure import PressureCollector, Queue
 from gateway.adapters.payment_program import CommandPayments
-from gateway.adapters.pressure import PressureCollector, Queue
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.settle_queue import FileSettleQueue
@@ -35,7 +33,6 @@ from gateway.reload import Outcome, Reloader, facts_of
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.archive import Archiver
 from gateway.service.deliveries import Deliveries
-from gateway.service.desk import Desk
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
 from gateway.service.guard import GuardedSwitch, Tenure
@@ -50,8 +47,11 @@ from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 from gateway.service.unsettled import Arrears
 from gateway.service.world import World
-from gateway.settings import MailSettings, Settings, SwitchSettings
+from gateway.settings import Settings, SwitchSettings
 from rating import preload_number_types
+
+if TYPE_CHECKING:
+    from gateway.adapters.http.api import ApiServer
 
 log = structlog.get_logger(__name__)
 
@@ -98,67 +98,74 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
+        await self._open_books()
+        await self._open_switches()
+        await self._open_doors()
+        self._start_errands()
+
+    async def _open_books(self) -> None:
+        """The ledger, and what waits to be told to it or by it."""
+        queue_dir = self.settings.ledger.queue_dir
         self.ledger = await self._open_ledger()
         self.notices = self._notices()
         notifier = await self._open_notifier()
         self.deliverer = Deliveries(self.ledger, self.directory, notifier, self.watch, self.notices)
         self._stack.callback(self.deliverer.stop)
         self._stack.push_async_callback(self._finish_deliveries)
-        self.queue = FileSettleQueue(self.settings.ledger.queue_dir, self.watch)
+        self.queue = FileSettleQueue(queue_dir, self.watch)
         self._stack.push_async_callback(self.queue.close)
-        lent = FileExposureStore(self.settings.ledger.queue_dir, self.watch)
+        lent = FileExposureStore(queue_dir, self.watch)
         self._stack.push_async_callback(lent.close)
         self.exposures = Exposures(lent, self.watch)
-        self.pressure = PressureCollector(self.exposures, self.watch.label_of)
-        self.watch.registry.register(self.pressure)
         self.arrears = Arrears(self.ledger, self.queue, self.watch, self.deliverer.wake)
         self._watch_pressure()
         await self.arrears.load()
         await self.exposures.load(self.ledger, self.arrears)
+
+    async def _open_switches(self) -> None:
+        """Switches are heard; each is this gateway's when Redis says so."""
         self.ownership = self._ownership()
         take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
-        for switch_settings in self.settings.switches:
-            self._add_switch(switch_settings, take_back)
+        for settings in self.settings.switches:
+            self._add_switch(settings, take_back)
         await take_back.tell_orphans(self.boards)
         self._take_part()
-        self.http = HttpServer(
-            render=self.watch.render,
-            ready=self._ready,
-            host=self.settings.http.host,
-            port=self.settings.http.port,
-        )
+
+    async def _open_doors(self) -> None:
+        """For Prometheus and supervisors, for commands of this machine, for the API."""
+        http = self.settings.http
+        self.http = HttpServer(render=self.watch.render, ready=self._ready, host=http.host, port=http.port)
         await self.http.start()
         self._stack.push_async_callback(self.http.stop)
         self.reloader = Reloader(
             self.settings, self.ledger, self.directory, self.boards, self.deliverer, self.watch, self._take_settings
         )
         await self._start_control()
-        self.desk = desk_of(
-            self.ledger,
-            self.directory,
-            self.settings,
-            boards=self.boards,
-            reload=self.reload,
-            outbox_written=self.deliverer.wake,
-        )
+        books, wake = (self.ledger, self.directory, self.settings), self.deliverer.wake
+        self.desk = desk_of(*books, boards=self.boards, reload=self.reload, outbox_written=wake)
         if self.settings.api.is_on:
-            self.api = api_of(self.desk, lambda: self.settings)
+            self.api = make.api(self.desk, lambda: self.settings)
             await self.api.start()
             self._stack.push_async_callback(self.api.stop)
             log.info("api.started", url=self.api.url)
+
+    def _start_errands(self) -> None:
+        """What goes on as long as the gateway does."""
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        errands = [self.arrears.run, reaper.run, self.deliverer.run]
-        errands += [audit.run for audit in self._audits]
+        errands = [self.arrears.run, reaper.run, self.deliverer.run, *(audit.run for audit in self._audits)]
         if self.notices is not None:
             errands.append(self.notices.run)
         journal = self.settings.journal
         if journal.is_archived:
             archive = FileArchive(journal.folder, journal.file_bytes)
-            is_mine = lambda: self.ownership.archives  # noqa: E731 - it changes
-            errands.append(Archiver(self.ledger, self.directory, archive, self.watch, is_mine).run)
+            archives = lambda: self.ownership.archives  # noqa: E731 - it changes
+            errands.append(Archiver(self.ledger, self.directory, archive, self.watch, archives).run)
         for errand in errands:
-            self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+            self._run(errand)
+
+    def _run(self, errand: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._keep_running(errand)))
 
     async def _open_notifier(self) -> Payments:
         # The deliverer is made of what is made here.
@@ -172,7 +179,7 @@ class Gateway:
         if mail is None:
             return None
         learn(tenant.notices.language for tenant in self.directory if tenant.notices.addresses)
-        notices = Notices(self.ledger, self.directory, postman_of(mail), self.watch)
+        notices = Notices(self.ledger, self.directory, make.postman(mail), self.watch)
         self._stack.callback(notices.stop)
         return notices
 
@@ -239,7 +246,7 @@ class Gateway:
         if redis.is_embedded:
             server = await self._stack.enter_async_context(EmbeddedServer(redis.data_dir))
             url = server.url
-            self._tasks.append(asyncio.create_task(self._keep_running(lambda: mind(server))))
+            self._run(lambda: mind(server))
         ledger = ledger_at(url, self.settings, observe=self._observe_ledger)
         self._stack.push_async_callback(ledger.close)
         await ledger.connect()
@@ -274,7 +281,7 @@ class Gateway:
 
     def _add_switch(self, settings: SwitchSettings, take_back: TakeBack) -> None:
         # The switch tells its post, and the post's board acts through the switch: the closure ties the knot.
-        ami, deadline_ms = ami_settings(settings), self.settings.verdict_deadline_ms
+        ami, deadline_ms = make.ami_settings(settings), self.settings.verdict_deadline_ms
         switch = AmiSwitch(ami, lambda fact: post.handle(fact))  # noqa: PLW0108 - it is not bound yet
         tenure = Tenure()
         guard = GuardedSwitch(switch, tenure, self.ownership.certainty)
@@ -295,6 +302,8 @@ class Gateway:
         ]
 
     def _watch_pressure(self) -> None:
+        self.pressure = PressureCollector(self.exposures, self.watch.label_of)
+        self.watch.registry.register(self.pressure)
         self.pressure.watch_tenants(lambda: self.directory)
         most = self.ledger.most_pending
         self.pressure.queues += [
@@ -307,7 +316,7 @@ class Gateway:
         """Be one of the gateways: a switch is this one's when it is heard, and Redis says so."""
         self._has_part = True
         for errand in (self.ownership.run, self._follow_news):  # who gets a switch is told by news
-            self._tasks.append(asyncio.create_task(self._keep_running(errand)))
+            self._run(errand)
         for switch in self.switches:
             switch.start()
 
@@ -334,20 +343,6 @@ class Gateway:
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
 
 
-def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
-    """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
-    api = settings().api
-    return ApiServer(
-        desk,
-        lambda: settings().api.keyring,
-        audit_file=api.audit_file,
-        host=api.host,
-        port=api.port,
-        tls=(api.tls_cert, api.tls_key) if api.tls_cert and api.tls_key else None,
-        requests_per_second=api.requests_per_second,
-    )
-
-
 async def mind(server: EmbeddedServer) -> None:
     """Start the embedded server again when it died (of memory, say): its books are on disk."""
     while True:
@@ -364,35 +359,3 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def postman_of(mail: MailSettings) -> SmtpPostman:
-    """Who sends notices. Raises OSError for a ``ca_file`` that holds no certificates."""
-    return SmtpPostman(
-        MailServer(
-            host=mail.host,
-            port=mail.port,
-            sender=mail.sender,
-            tls=Tls(mail.tls),
-            ca_file=mail.ca_file,
-            username=mail.username,
-            password=mail.password,
-            timeout_seconds=mail.timeout_seconds,
-        )
-    )
-
-
-def ami_settings(settings: SwitchSettings) -> AmiSettings:
-    """The adapter's settings of one switch."""
-    return AmiSettings(
-        name=settings.name,
-        host=settings.host,
-        port=settings.port,
-        username=settings.username,
-        secret=settings.secret,
-        mark=settings.mark,
-        connect_seconds=settings.connect_timeout_ms / 1000,
-        action_seconds=settings.action_timeout_ms / 1000,
-        ping_interval_seconds=settings.ping_interval_ms / 1000,
-        ping_seconds=settings.ping_timeout_ms / 1000,
-    )

@@ -48,9 +48,9 @@ def mail_test(
 
 
 async def _send(mail: MailSettings, owner: Tenant, event: OutboxEvent) -> list[tuple[str, Posted, str]]:
-    from gateway.bootstrap import postman_of  # noqa: PLC0415 - likewise
+    from gateway import make  # noqa: PLC0415 - likewise
 
-    postman = postman_of(mail)
+    postman = make.postman(mail)
     found = []
     for address in owner.notices.addresses:
         outcome, said = await postman.attempt(owner, WaitingMail(event.entry_id, address, event))

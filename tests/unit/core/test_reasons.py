@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.metrics import REASON_UNSAID
+from gateway.adapters.metrics.words import REASON_UNSAID
 from gateway.core.reasons import Reason
 
 ASTERISK = Path(__file__).parents[3] / "config/asterisk"

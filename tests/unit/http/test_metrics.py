@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.adapters.metrics import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS, PrometheusWatch
+from gateway.adapters.metrics import PrometheusWatch
+from gateway.adapters.metrics.words import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS
 from gateway.adapters.redis.functions import library_code
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant

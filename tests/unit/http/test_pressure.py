@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.adapters.metrics import PrometheusWatch
-from gateway.adapters.pressure import PressureCollector, Queue
+from gateway.adapters.metrics.pressure import PressureCollector, Queue
 from gateway.core.exposure import Exposure, FailureRule, Policy
 from tests.unit.core import build
 
@@ -51,9 +51,8 @@ def test_the_age_of_the_oldest_ask_is_that_of_the_pbx_clock() -> None:
     scrape = Scrape()
     for name, oldest_at_ms in (("pbx1", 9_500), ("pbx2", 0)):
         switch = SimpleNamespace(name=name, now_ms=lambda: 10_000)
-        board: Any = SimpleNamespace(
-            world=SimpleNamespace(switch=switch), turns=SimpleNamespace(oldest_at_ms=oldest_at_ms)
-        )
+        asks = SimpleNamespace(turns=SimpleNamespace(oldest_at_ms=oldest_at_ms))
+        board: Any = SimpleNamespace(world=SimpleNamespace(switch=switch), asks=asks)
         scrape.pressure.boards.append(board)
     assert scrape.value("callgate_asks_oldest_age_seconds", switch="pbx1") == 0.5
     assert scrape.value("callgate_asks_oldest_age_seconds", switch="pbx2") == 0

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import gateway.service
-from gateway.adapters.pressure import MOST_IN_ALL, MOST_NOTES
+from gateway.adapters.metrics.pressure import MOST_IN_ALL, MOST_NOTES
 from gateway.core.exposure import Policy
 from gateway.service.turns import A_TURN, MOST_ASKING, MOST_OF_TENANT
 

@@ -1,0 +1,56 @@
+"""Adapters that are made of settings alone, for a gateway or for one command."""
+
+from collections.abc import Callable
+
+from gateway.adapters.ami.settings import AmiSettings
+from gateway.adapters.http.api import ApiServer
+from gateway.adapters.mail.postman import SmtpPostman
+from gateway.adapters.mail.server import MailServer, Tls
+from gateway.service.desk import Desk
+from gateway.settings import MailSettings, Settings, SwitchSettings
+
+
+def api(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
+    """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
+    first = settings().api
+    return ApiServer(
+        desk,
+        lambda: settings().api.keyring,
+        audit_file=first.audit_file,
+        host=first.host,
+        port=first.port,
+        tls=(first.tls_cert, first.tls_key) if first.tls_cert and first.tls_key else None,
+        requests_per_second=first.requests_per_second,
+    )
+
+
+def postman(mail: MailSettings) -> SmtpPostman:
+    """Who sends notices. Raises OSError for a ``ca_file`` that holds no certificates."""
+    return SmtpPostman(
+        MailServer(
+            host=mail.host,
+            port=mail.port,
+            sender=mail.sender,
+            tls=Tls(mail.tls),
+            ca_file=mail.ca_file,
+            username=mail.username,
+            password=mail.password,
+            timeout_seconds=mail.timeout_seconds,
+        )
+    )
+
+
+def ami_settings(settings: SwitchSettings) -> AmiSettings:
+    """The adapter's settings of one switch."""
+    return AmiSettings(
+        name=settings.name,
+        host=settings.host,
+        port=settings.port,
+        username=settings.username,
+        secret=settings.secret,
+        mark=settings.mark,
+        connect_seconds=settings.connect_timeout_ms / 1000,
+        action_seconds=settings.action_timeout_ms / 1000,
+        ping_interval_seconds=settings.ping_interval_ms / 1000,
+        ping_seconds=settings.ping_timeout_ms / 1000,
+    )
