@@ -147,7 +147,7 @@ def owned(tenant: Tenant, number: str) -> Destination | None:
 
 
 def e164_of(number: str) -> str:
-    """The key of an owned number in what a trunk says of it."""
+    """An owned number as the config writes it, in what a trunk says of it."""
     return f"+{number.removeprefix('+')}"
 
 

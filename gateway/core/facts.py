@@ -45,6 +45,11 @@ class Ask:
         return self.direction is Direction.INBOUND
 
     @property
+    def came_in_on(self) -> str:
+        """The number of a call that came in, as its owner would write it (E.164); empty of one that goes out."""
+        return f"+{self.number.removeprefix('+')}" if self.is_inbound else ""
+
+    @property
     def is_own_leg(self) -> bool:
         """The channel that stands for the caller is itself the leg that costs money."""
         return self.is_inbound or self.is_unasked

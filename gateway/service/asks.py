@@ -9,7 +9,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, decide, e164_of
+from gateway.core.decide import Deny, Pass, decide
 from gateway.core.facts import Ask, AskSilenced
 from gateway.core.reasons import Reason
 from gateway.service import verdicts
@@ -99,7 +99,7 @@ class Asks:
         deadline_ms = ask.at_ms + self.deadline_ms
         if world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
-            world.watch.authorized("", "late", "verdict_late", 0.0)
+            world.watch.authorized("", "late", "verdict_late", 0.0, ask.came_in_on)
             return False
         if not is_again and self._is_leg_ending(ask):
             asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._take, ask, True)
@@ -115,7 +115,7 @@ class Asks:
     def _decide(self, ask: Ask, deadline_ms: int) -> Pass | Deny | Terms:
         paying = self._calls.live(ask.uniqueid) if ask.is_inbound else None
         if paying is not None:  # it was sent on to another owned number: one leg is paid for once
-            return Pass(paying.key.tenant, e164_of(ask.number))
+            return Pass(paying.key.tenant, ask.came_in_on)
         return decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
 
     def _begin(self, terms: Terms, heard_at: float) -> None:
@@ -134,13 +134,13 @@ class Asks:
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
             self.refusals.note(ask, decision)
         word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or word
-        self._world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
+        self._world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at, ask.came_in_on)
 
     def _refuse(self, ask: Ask) -> None:
         """There is no room for it to wait in."""
         text, deadline_ms = verdict.deny(ask.nonce, Reason.OVERLOAD), ask.at_ms + self.deadline_ms
         word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or "deny"
-        self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0)
+        self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0, ask.came_in_on)
 
     # ------------------------------------------------------------------------------------------- the ask of before
 

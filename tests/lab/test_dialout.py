@@ -178,7 +178,7 @@ def test_the_host_dials_a_phone_into_the_conference(
     assert talks([one(host.calls)])
 
 
-@pytest.mark.parametrize("tenant", ["acme,1,inbound", "ac me", 'acme"', "globex)"])
+@pytest.mark.parametrize("tenant", ["acme,1,inbound", "ac me", "acme$", "globex)"])
 def test_a_conference_whose_tenant_is_no_name_dials_nobody(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, tenant: str
 ) -> None:
@@ -198,25 +198,27 @@ def test_a_gateway_that_dies_leaves_each_leg_to_its_grant_and_the_conference_to_
     asterisk: Asterisk, gate: MakeGate, phone: MakePhone, carrier: MakeCarrier
 ) -> None:
     """Restarted, it goes on: what ended unheard is charged, and the next leg is extended."""
-    gateway, far, inside = gate(funds="20.00", quantum_seconds=5), carrier(), insiders(phone)
+    gateway, far, inside = gate(funds="20.00", quantum_seconds=10), carrier(), insiders(phone)
     for number in (LONDON, BERLIN):
         dial_out(asterisk, number)
     wait_talking(far, LONDON, BERLIN)
     time.sleep(0.5)
     gateway.kill()
     for number in (LONDON, BERLIN):
-        wait_for(lambda number=number: leg(far, number).bye, 10, f"the end of {number}")  # type: ignore[misc]
-        assert abs(leg(far, number).talked_seconds - 5) < CUT_SECONDS
+        wait_for(lambda number=number: leg(far, number).bye, 15, f"the end of {number}")  # type: ignore[misc]
+        assert abs(leg(far, number).talked_seconds - 10) < CUT_SECONDS
     assert talks([one(each.calls) for each in inside])
     gateway.start()
-    assert {record["billsec"] for record in by_number(gateway, 2).values()} == {5}
+    assert {record["billsec"] for record in by_number(gateway, 2).values()} == {10}
     dial_out(asterisk, PARIS)
     wait_talking(far, PARIS)
     time.sleep(0.5)
     gateway.kill()
     gateway.start()
-    time.sleep(6)
+    answered_at = leg(far, PARIS).answered_at
+    assert answered_at is not None
+    time.sleep(max(0, answered_at + 12.5 - time.time()))
     asterisk.probe.action("Hangup", Channel="/^PJSIP/trunk-/")
     record = by_number(gateway, 3)[PARIS]
     assert abs(leg(far, PARIS).talked_seconds - record["billsec"]) <= WITHIN_SECONDS
-    assert record["billsec"] > 5
+    assert record["billsec"] > 10
