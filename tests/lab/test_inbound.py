@@ -24,7 +24,8 @@ pytestmark = pytest.mark.lab
 RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST = (
     f"1800555{kind}000" for kind in range(1, 9)
 )
-OWNED = (RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST)
+HAS_T = "18005559000"
+OWNED = (RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST, HAS_T)
 PRICES = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 1800,Toll-free,0,6.00,1,1
 """
@@ -94,6 +95,15 @@ def test_ten_callers_on_credit_for_three(asterisk: Asterisk, gate: MakeGate, pho
     assert (account["balance_micros"], account["held_micros"]) == (0, 0)
     assert account["charges_micros"] == 12 * A_SECOND_MICROS
     check_billsec(asterisk, charged)
+    by_number = f'number="+{RINGS}",tenant="acme"'
+    for decision, count in (("allow", 3), ("deny", 7)):
+        series = f'callgate_inbound_authorizations_total{{decision="{decision}",{by_number}}}'
+        assert gateway.metric(series) == count
+    assert gateway.metric(f"callgate_inbound_billed_seconds_total{{{by_number}}}") == 12
+    of_tenant = 'call_class="toll_free",currency="USD",direction="inbound",tenant="acme"'
+    assert gateway.metric(f"callgate_charged_total{{{of_tenant}}}") == pytest.approx(1.2)
+    quote = json.loads(gateway.run("quote", RINGS, "--inbound", "--seconds", "4", "--json").stdout)
+    assert (quote["direction"], quote["number"], quote["charge_micros"]) == ("inbound", f"+{RINGS}", 400_000)
 
 
 def test_a_call_is_extended_and_charged_for_what_the_carrier_counted(gate: MakeGate, phone: MakePhone) -> None:
@@ -215,6 +225,15 @@ def test_a_gateway_that_dies_in_the_call_is_cut_at_its_grant_and_goes_on_when_it
     call = one(caller.wait(20))
     assert charged_as_counted(call, gateway.closed(2)[1]["billsec"])
     assert 12 < call.talked_seconds < 13
+
+
+def test_a_t_extension_does_not_outlive_the_gateway_s_look(gate: MakeGate, phone: MakePhone) -> None:
+    """Asterisk runs it at the cap, without a cap: the gateway ends the leg, and no second of it is sold."""
+    gateway = gate(funds="0.40")
+    call = one(phone(HAS_T, endpoint="carrier").wait(20))
+    print(f"{call.talked_seconds:.3f} s")
+    assert call.talked_seconds < 7
+    assert one(gateway.closed())["billsec"] == 4
 
 
 @pytest.mark.parametrize("on_silence", ["refuse", "continue"])
