@@ -15,9 +15,8 @@ from itertools import count
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.recharge import Mode, Payment, RechargeRule, recharge_id
 from gateway.ports import AccountTerms
 
@@ -28,6 +27,7 @@ from .delivery import CLIENTS, HOW, How, deliver
 from .model import Model
 from .model import Outcome as Told
 from .model_books import DAY_MS, NEVER
+from .random_run import RandomMachine
 from .snapshot import Reader, told, wanted
 
 # Which call: mostly one that is live, or a new one where the step begins one; now and then any other.
@@ -60,12 +60,9 @@ ONE_CALL = {kind: st.tuples(st.just(kind), asks) for kind, asks in ASKS.items()}
 _numbers = count(1)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(RandomMachine):
     """One tenant, some calls, three clients, every operation of the ledger."""
 
-    loop: ClassVar[asyncio.AbstractEventLoop]
-    ledgers: ClassVar[list[RedisLedger]]
-    steps: ClassVar[int] = 0
     seen: ClassVar[Counter[str]] = Counter()  # what was answered how often
 
     def __init__(self) -> None:

@@ -5,7 +5,6 @@ On demand: ``CALLGATE_LEDGER_STEPS=200000 pytest -m full tests/ledger/test_limit
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
@@ -13,11 +12,9 @@ from itertools import count
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule
 
-from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.curbs import Check, Curbs, Kind, Trigger
 from gateway.core.reasons import Reason
 from gateway.ports import Grant, LedgerRejected, Refused, Settled
@@ -25,6 +22,7 @@ from gateway.ports import Grant, LedgerRejected, Refused, Settled
 from .bank import Bank, flat
 from .delivery import CLIENTS, HOW, How, deliver
 from .limits_model import OF_PERIODS, LimitedCall, LimitsModel, Outcome
+from .random_run import RandomMachine, run
 
 FAR_MS = 4_000_000_000_000
 BLOCK_SECONDS = 10
@@ -74,12 +72,9 @@ async def told(step: Awaitable[Any]) -> Outcome:
     return ("done",)
 
 
-class LimitsMachine(RuleBasedStateMachine):
+class LimitsMachine(RandomMachine):
     """One tenant, two callers, two days, limits that change at every step."""
 
-    loop: ClassVar[asyncio.AbstractEventLoop]
-    ledgers: ClassVar[list[RedisLedger]]
-    steps: ClassVar[int] = 0
     seen: ClassVar[Counter[str]] = Counter()
 
     @initialize(credit=st.sampled_from([200, 100_000]), limits=LIMITS)
@@ -339,51 +334,22 @@ class LimitsMachine(RuleBasedStateMachine):
             assert kinds.count("limit.warning") == self.model.warnings
 
 
-def run(server_url: str, steps: int, first_seed: int) -> None:
-    """Run the machine for at least so many steps."""
-
-    async def connect() -> RedisLedger:
-        ledger = RedisLedger(server_url, timeout_seconds=30, sync=False)
-        await ledger.connect()
-        return ledger
-
-    with asyncio.Runner() as runner:
-        LimitsMachine.loop, LimitsMachine.ledgers = runner.get_loop(), [runner.run(connect()) for _ in range(CLIENTS)]
-        LimitsMachine.steps, number, started = 0, first_seed, time.perf_counter()
-        LimitsMachine.seen.clear()
-        while LimitsMachine.steps < steps:
-            print(f"seed {number}: from step {LimitsMachine.steps}", flush=True)
-            run_state_machine_as_test(
-                seed(number)(LimitsMachine),
-                settings=settings(
-                    max_examples=20,
-                    stateful_step_count=60,
-                    deadline=None,
-                    database=None,
-                    print_blob=True,
-                    report_multiple_bugs=False,
-                    phases=(Phase.generate,) if os.environ.get("NOSHRINK") else (Phase.generate, Phase.shrink),
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-            number += 1
-        print(f"{LimitsMachine.steps} steps, {time.perf_counter() - started:.1f} s, seeds {first_seed} to {number - 1}")
-        print("\n".join(f"{times:8} {word}" for word, times in sorted(LimitsMachine.seen.items())))
-        for ledger in LimitsMachine.ledgers:
-            runner.run(ledger.close())
+def check(server_url: str, steps: int, first_seed: int) -> None:
+    """Run the machine for at least so many steps; all of MET must have been met."""
+    run(LimitsMachine, server_url, steps, first_seed, examples=20, steps_each=60)
     assert MET - LimitsMachine.seen.keys() == set()
 
 
 def test_random_calls_under_random_limits_count_what_the_model_counts(server_url: str) -> None:
     """After every one of some thousand steps, repeated, unanswered and racing."""
-    run(server_url, 3_000, 0)
+    check(server_url, 3_000, 0)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(0)
 def test_very_many_random_calls_count_what_the_model_counts(server_url: str) -> None:
     """The same over as many steps as are asked for, by default 25,000, from another seed on."""
-    run(
+    check(
         server_url,
         int(os.environ.get("CALLGATE_LEDGER_STEPS", "25000")),
         int(os.environ.get("CALLGATE_LEDGER_SEED", "1000")),
