@@ -49,8 +49,9 @@ def allowed(call: Call) -> Effects:
     if not ask.is_inbound:
         return (tell,)
     call.legs = (call.own_leg,)
-    if ask.is_up:  # answered before it asked: the clock has started, and the dialplan's cap is as good
-        return (tell, *talking.connect(call, LegAnswered(call.caller, ask.at_ms)))
+    up_at_ms = ask.at_ms if ask.is_up else call.early_answer_ms
+    if up_at_ms:  # answered before it asked, or while it waited: the clock has started
+        return (tell, *talking.connect(call, LegAnswered(call.caller, up_at_ms)))
     return (tell, _ring_on(call, ask.at_ms))
 
 
@@ -80,7 +81,7 @@ def _follow(call: Call) -> Effects:
 
 
 def note_answer(call: Call, event: LegAnswered) -> Effects:
-    """An unasked leg is Up before its money is held."""
+    """An unasked leg, or one that came in, is Up before its money is held."""
     call.early_answer_ms = call.early_answer_ms or event.at_ms
     return ()
 

@@ -157,6 +157,16 @@ def test_a_channel_that_was_up_before_it_asked_is_charged_from_its_ask() -> None
     assert call.state is State.ANSWERED
 
 
+def test_one_that_is_answered_while_it_waits_is_charged_from_then() -> None:
+    """Somebody redirected it meanwhile."""
+    terms = decided(owner(), incoming())
+    assert isinstance(terms, Terms)
+    call = Call(terms)
+    assert advance(call, LegAnswered(CALLER, ASKED_AT_MS + 500)) == ()
+    _, _, arm, _ = advance(call, grant(60))
+    assert arm == Arm(CALLER, ASKED_AT_MS + 60_500, 60, 60_000)
+
+
 def test_its_refusal_is_a_verdict_and_ends_no_leg() -> None:
     """The dialplan hangs up before the answer: nothing is billed upstream."""
     terms = decided(owner(), incoming())
