@@ -13,19 +13,21 @@ from pathlib import Path
 import pytest
 
 from tests.lab.ami_probe import one
-from tests.lab.asterisk import Asterisk
+from tests.lab.asterisk import CARRIER_ADDRESS, Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
+from tests.lab.ear import Ear
 from tests.lab.gateway import MICROS, Books, GatewayProcess, check_billsec, tenant_toml
 from tests.lab.process import wait_for
 from tests.lab.sipp import SipCall
+from tests.lab.softphone import Softphone
 
 pytestmark = pytest.mark.lab
 
 RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST = (
     f"1800555{kind}000" for kind in range(1, 9)
 )
-HAS_T = "18005559000"
-OWNED = (RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST, HAS_T)
+HAS_T, PUT_THROUGH = "18005559000", "18005550000"
+OWNED = (RINGS, RINGS_LONG, EARLY_MEDIA, SENT_ON, UNASKED, NAMED, NO_DIRECTION, UP_FIRST, HAS_T, PUT_THROUGH)
 PRICES = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 1800,Toll-free,0,6.00,1,1
 """
@@ -234,6 +236,21 @@ def test_a_t_extension_does_not_outlive_the_gateway_s_look(gate: MakeGate, phone
     print(f"{call.talked_seconds:.3f} s")
     assert call.talked_seconds < 7
     assert one(gateway.closed())["billsec"] == 4
+
+
+def test_a_call_that_is_put_through_is_warned_and_cut(asterisk: Asterisk, gate: MakeGate, phone: MakePhone) -> None:
+    """Its answer is that of the phone inside; who came in hears the tone before the end, as who dials out does."""
+    asterisk.set_global("CALLGATE_WARNING", "yes")
+    gateway = gate(funds="0.80", quantum_seconds=10, warning_seconds=3)
+    with Softphone(asterisk, "desk", asterisk.desk_port) as desk, Ear(CARRIER_ADDRESS) as ear:
+        call = one(phone(PUT_THROUGH, endpoint="carrier", ear=ear).wait(20))
+        assert desk.wait_rung().is_over
+        end = call.bye.at if call.bye else 0.0
+        tone = ear.loud(end - 3.2, end)
+    assert abs(call.talked_seconds - 8) < CUT_SECONDS
+    assert tone
+    assert ear.loud(0, end - 3.2) == []
+    assert one(gateway.closed())["billsec"] == 8
 
 
 @pytest.mark.parametrize("on_silence", ["refuse", "continue"])
