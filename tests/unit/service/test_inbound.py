@@ -1,11 +1,12 @@
 """Calls that come in on an owned number, on the real ledger: the channel that asks is the leg that is paid for."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from gateway.core.call import State
-from gateway.core.facts import Ask, AskSilenced, ChannelStatus, Direction, LegAnswered, LegDialled
+from gateway.core.facts import Ask, AskSilenced, ChannelEnded, ChannelStatus, Direction, LegAnswered, LegDialled
 from gateway.core.tenant import Inbound, Tenant
 from gateway.core.unasked import Unasked
 from gateway.service.directory import Directory, Register
@@ -14,6 +15,7 @@ from gateway.service.session import Session
 from tests.unit.core import build
 
 from .house import ANSWERED_AT_MS, ASKED_AT_MS, CALLER, LEG, QUANTUM_MICROS, SECOND_MICROS, House, settled_down, until
+from .pair import Pair
 
 pytestmark = pytest.mark.asyncio
 
@@ -269,3 +271,49 @@ async def test_a_number_that_changes_hands_is_the_new_owner_s_for_new_calls(hous
     house.directory.take(Register([replace(house.tenant, inbound=Inbound()), other]))
     assert house.directory.owner(OWNED) is other
     assert session.call.terms.tenant.tenant_id == house.tenant.tenant_id
+
+
+# ------------------------------------------------------------------------------------------------- two gateways
+
+
+@pytest.fixture
+async def pair(house: House) -> AsyncIterator[Pair]:
+    """East owns the switch, west listens."""
+    await house.top_up(10 * QUANTUM_MICROS)
+    pair = Pair(house)
+    await pair.open()
+    yield pair
+    for site in (pair.east, pair.west):
+        site.stop()
+
+
+async def test_an_ask_that_the_dead_owner_never_heard_is_answered_once_by_the_next(pair: Pair) -> None:
+    """As a call that comes in."""
+    pair.deaf.add(pair.east)
+    pair.house.switch.lives(CALLER, CALLGATE_ASK=f"800:{OWNED}:::1:inbound")
+    pair.tell(came_in(pair.house))
+    await pair.east_dies()
+    assert await pair.verdicts(1) == ["allow"]
+    (session,) = pair.west.board
+    assert session.call.terms.ask.is_inbound
+
+
+@pytest.mark.parametrize("hears", ["east", "nobody"])
+async def test_a_call_that_came_in_goes_on_with_the_next_owner(pair: Pair, hears: str) -> None:
+    """Answered with the old owner, or as it dies: the leg, its cap and its end are the next one's."""
+    house = pair.house
+    house.switch.lives(CALLER)
+    pair.tell(came_in(house))
+    await pair.verdicts(1)
+    if hears == "nobody":
+        pair.deaf.add(pair.east)
+    house.switch.lives(CALLER, is_up=True, **{"CDR(answer,u)": f"{ANSWERED_AT_MS // 1000}.000000"})
+    house.switch.clock_ms = ANSWERED_AT_MS
+    pair.tell(LegAnswered(CALLER, ANSWERED_AT_MS))
+    await settled_down()
+    await pair.east_dies()
+    await until(lambda: len(pair.west.board) == 1 and all(one.call.is_live for one in pair.west.board))
+    await until(lambda: house.switch.armed[-1:] == [(CALLER, ANSWERED_AT_MS + 60_000)])
+    pair.tell(ChannelEnded(CALLER, 16, ANSWERED_AT_MS + 9_000))
+    await until(lambda: len(pair.west.board) == 0)
+    assert (await house.balance()).charges_micros == 9 * SECOND_MICROS
