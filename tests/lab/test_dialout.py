@@ -25,7 +25,7 @@ from tests.lab.test_refusals import sound
 pytestmark = pytest.mark.lab
 
 LONDON, PARIS, BERLIN = "442079460000", "33142685300", "493012345678"
-MEMBER, HOST = "7100", "7101"
+MEMBER, HOST, FOLLOW_ME = "7100", "7101", "7102"
 A_SECOND_MICROS = {LONDON: MICROS // 10, PARIS: MICROS // 5, BERLIN: MICROS // 20}
 PRICES = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 44,United Kingdom,0,6.00,1,1
@@ -176,6 +176,25 @@ def test_the_host_dials_a_phone_into_the_conference(
     record = one(gateway.closed(1, 15))
     assert abs(leg(far, LONDON).talked_seconds - record["billsec"]) <= WITHIN_SECONDS
     assert talks([one(host.calls)])
+
+
+def test_a_dial_through_it_names_the_tenant_and_lets_its_caller_hear_a_refusal(
+    asterisk: Asterisk, gate: MakeGate, phone: MakePhone, carrier: MakeCarrier
+) -> None:
+    """A follow-me: the variable goes before the accountcode of the phone; at zero, early media and no answer."""
+    gateway, far = gate(), carrier(talk_ms=2300)
+    asterisk.set_global("CALLGATE_PROMPT_no_credit", sound(asterisk, "no-credit", 0.6))
+    asterisk.set_global("LAB_INVITE", f"011{LONDON}")
+    with Ear(PHONES["globex"]) as ear:
+        refused = one(phone(FOLLOW_ME, endpoint="globex", ear=ear).wait())
+        assert refused.status == 403
+        assert len(ear.loud(0, time.time())) > 20
+    assert far.calls == []
+    gateway.top_up("acme", "5.00")
+    call = one(phone(FOLLOW_ME, endpoint="globex").wait())
+    record = gateway.closed(2)[1]
+    assert (call.status, record["tenant"]) == (200, "acme")
+    assert abs(leg(far, LONDON).talked_seconds - record["billsec"]) <= WITHIN_SECONDS
 
 
 @pytest.mark.parametrize("tenant", ["acme,1,inbound", "ac me", "acme$", "globex)"])
