@@ -45,7 +45,7 @@ class Calls:
         self._by_tenant.setdefault(session.key.tenant, set()).add(session)
         ask = session.call.terms.ask
         if ask.is_own_leg:
-            self._by_leg[ask.uniqueid] = session
+            self.meter(ask.uniqueid, session)
         elif not ask.is_spare:
             self._by_caller[ask.uniqueid] = session
             self._by_linkedid[ask.linkedid or ask.uniqueid] = session
