@@ -1,7 +1,8 @@
 """Which leg of a call costs money, and what becomes of it.
 
 A leg is its call's from ``Calls.meter`` on: a leg that was dialled for an ask and that the ask pays for, a further one
-of a fork that answers, and, from its ask on, a channel that came in. One that no ask pays for is looked at by ``unasked.py``.
+of a fork that answers, and, from its ask on, a channel that came in. One that no ask pays for is looked at by
+``unasked.py``.
 """
 
 from collections.abc import Callable
