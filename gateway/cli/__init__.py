@@ -26,6 +26,7 @@ from gateway.cli import reload as reloads
 from gateway.cli import status as statuses
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
+from gateway.core.facts import Direction
 from gateway.ports import StoredCall
 from gateway.settings import Settings
 from rating import format_amount
@@ -192,14 +193,17 @@ def calls(tenants: OfTenants = None, config: ConfigDir = CONFIG, as_json: AsJson
     if not rows:
         print("No call is live.")
         return
-    table = Table("tenant", "call", "state", "number", *[right(name) for name in ("granted", "charged", "held")])
+    table = Table(
+        "tenant", "call", "state", "direction", "number", *[right(name) for name in ("granted", "charged", "held")]
+    )
     for row in rows:
-        number = json.loads(row.meta).get("e164", "")
+        memo = json.loads(row.meta)
         table.add_row(
             row.key.tenant,
             row.key.call_id,
             row.state,
-            number,
+            memo.get("direction", Direction.OUTBOUND),
+            memo.get("e164", ""),
             f"{row.granted_seconds} s",
             format_amount(row.charged_micros),
             format_amount(row.held_micros),

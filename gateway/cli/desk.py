@@ -15,6 +15,7 @@ from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
 from gateway.cli.explain import figures
 from gateway.cli.tables import show
+from gateway.core.facts import Direction
 from gateway.core.tenant import Tenant
 from gateway.ports import Refusal, Restriction
 from gateway.service.desk import Desk
@@ -121,12 +122,13 @@ def refusals(
         print("No call was refused.")
         return
     owner = tenant_named(load_settings(config), tenant)
-    table = Table("at", "number", "cli", "reason", "limit", "call")
+    table = Table("at", "direction", "number", "cli", "reason", "limit", "call")
     for one in found:
         facts = _facts(one)
         number = str(facts.get("e164") or facts.get("number", ""))
         caller = str(facts.get("cli", ""))
-        table.add_row(_when(one.at_ms, owner), number, caller, one.reason, figures(one, owner), one.call_id)
+        direction = str(facts.get("direction", Direction.OUTBOUND))
+        table.add_row(_when(one.at_ms, owner), direction, number, caller, one.reason, figures(one, owner), one.call_id)
     show(table)
 
 

@@ -15,6 +15,7 @@ from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
+from gateway.core.facts import Direction
 from gateway.core.journal import Entry
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
@@ -23,6 +24,7 @@ from gateway.service.explain import Story, stories_of
 from gateway.settings import Settings
 from rating import format_amount
 
+_ASKED = ("number", "cli", "e164", "class", "at_ms", "direction")
 _TABLE = "config/asterisk/REASONS.md says what each reason means, and what to do"
 
 
@@ -64,7 +66,7 @@ def asked_of(story: Story) -> dict[str, Any]:
         with suppress(ValueError):
             facts = json.loads(text)
             if isinstance(facts, dict):
-                return {name: facts[name] for name in ("number", "cli", "e164", "class", "at_ms") if name in facts}
+                return {name: facts[name] for name in _ASKED if name in facts}
     return {}
 
 
@@ -90,7 +92,8 @@ def _tell(story: Story, owner: Tenant) -> None:
     asked = asked_of(story)
     print(f"call {story.call_id} of {story.tenant}")
     if asked:
-        words = [f"{asked.get('cli') or 'an unknown caller'} dialled {asked.get('number')}"]
+        verb = "came in on" if asked.get("direction") == Direction.INBOUND else "dialled"
+        words = [f"{asked.get('cli') or 'an unknown caller'} {verb} {asked.get('number')}"]
         words += [f"{asked['e164']}, {asked['class']}"] if asked.get("e164") else []
         print("  " + ": ".join(words))
     if story.refusal is not None:
@@ -146,8 +149,9 @@ def _outcome(story: Story, owner: Tenant, asked: dict[str, Any]) -> Iterator[str
         if asked.get("number"):
             asked_at = datetime.fromtimestamp(asked["at_ms"] / 1000, UTC).astimezone(owner.zone)
             when = asked_at.isoformat(timespec="seconds")
-            number, seconds = asked["number"], closing.note or 0
-            yield f"block by block: callgate quote {number} --tenant {story.tenant} --seconds {seconds} --at {when}"
+            number = asked["number"] + (" --inbound" if asked.get("direction") == Direction.INBOUND else "")
+            told = f"--tenant {story.tenant} --seconds {closing.note or 0} --at {when}"
+            yield f"block by block: callgate quote {number} {told}"
     elif story.entries and story.entries[-1].type == "release":
         yield "nobody answered: nothing was charged"
 

@@ -17,8 +17,10 @@ from gateway import borrow
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core import quote as quotes
+from gateway.core.facts import Direction
 from gateway.core.tenant import Included, Tenant
 from gateway.service.accounts import opened_account
+from gateway.service.directory import Directory
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
     LATEST_MS,
@@ -53,6 +55,7 @@ class Subject:
     currency: str = ""
     tenant: Tenant | None = None
     pool: Included | None = None
+    direction: Direction = Direction.OUTBOUND
 
     @property
     def month(self) -> str:
@@ -73,6 +76,9 @@ def quote(
     tenant: Annotated[str | None, typer.Option(help="Who calls; not needed where there is one tenant.")] = None,
     tariff: Annotated[Path | None, typer.Option(help="A tariff's CSV, in place of a tenant's prices.")] = None,
     at: Annotated[str | None, typer.Option(help="When it is answered, as 2027-01-31T18:00; else now.")] = None,
+    inbound: Annotated[
+        bool, typer.Option("--inbound", help="A call that comes in on that number: its owner pays.")
+    ] = False,
     config: ConfigDir = CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -81,9 +87,13 @@ def quote(
     if tariff is not None:
         if tenant is not None:
             fail("Name a tenant or a tariff, not both.")
+        if inbound:
+            fail("Leave --inbound out: a tariff alone says what a call to a number costs.")
         subject = _of_tariff(number, tariff, at_ms)
     else:
-        subject = _of_tenant(number, tenant, config, at_ms, as_json=as_json)
+        owner = _owner(number, tenant, config) if inbound else _tenant(tenant, config)
+        direction = Direction.INBOUND if inbound else Direction.OUTBOUND
+        subject = _of_tenant(number, owner, at_ms, direction, as_json=as_json)
     if seconds is None:
         _show_price(subject, config, as_json=as_json)
     else:
@@ -138,12 +148,20 @@ def _tenant(name: str | None, config: Path) -> Tenant:
     return tenant_named(settings, name)
 
 
-def _of_tenant(number: str, name: str | None, config: Path, at_ms: int, *, as_json: bool) -> Subject:
+def _owner(number: str, name: str | None, config: Path) -> Tenant:
+    """Whose the number is; a tenant that is named and does not own it is told so."""
+    found = Directory(load_settings(config).tenants.values()).owner(number)
+    if name is not None or found is None:
+        return _tenant(name, config)
+    return found
+
+
+def _of_tenant(number: str, tenant: Tenant, at_ms: int, direction: Direction, *, as_json: bool) -> Subject:
     """A tenant's call, decided as the gate would. One that would be refused, or would pass, is told and ends here."""
-    tenant = _tenant(name, config)
-    found = quotes.quote(tenant, number, at_ms)
+    found = quotes.quote(tenant, number, at_ms, direction)
     if found.price is not None:
-        return Subject(found.number, found.call_class, found.price, at_ms, tenant.currency, tenant, found.pool)
+        facts = (found.number, found.call_class, found.price, at_ms, tenant.currency, tenant, found.pool)
+        return Subject(*facts, direction)
     if found.sentence:
         fail(f"{found.sentence} ({found.reason})")
     if found.outcome is quotes.Outcome.REFUSED:
@@ -290,7 +308,8 @@ def _available_micros(subject: Subject, config: Path) -> int | None:
 
 def _print_subject(subject: Subject) -> None:
     words = [
-        subject.number,
+        f"to {subject.number}" if subject.direction is Direction.INBOUND else subject.number,
+        subject.direction if subject.direction is Direction.INBOUND else "",
         subject.call_class,
         f"answered {_when(subject.at_ms).isoformat(sep=' ', timespec='seconds')}",
     ]
@@ -301,6 +320,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
     return {
         "number": subject.number,
         "class": subject.call_class,
+        "direction": subject.direction,
         "is_metered": True,
         "answered_at": _when(subject.at_ms).isoformat(),
         "tenant": subject.tenant.tenant_id if subject.tenant else None,

@@ -6,8 +6,8 @@ They are run by the transition table in lifecycle.py, which also asserts the sta
 from gateway.core import restrain, talking, verdict
 from gateway.core.books import Grant, Refused
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
-from gateway.core.effects import Bound, Close, Effects, EndLeg, Release, Reserve, SendVerdict
-from gateway.core.events import CallerEnded, ForkRefused, LedgerSilent, LegEnded, VerdictMissed
+from gateway.core.effects import Bound, Close, Effects, EndLeg, Release, Reserve, SendVerdict, Wake
+from gateway.core.events import CallerEnded, ForkRefused, LedgerSilent, LegEnded, QuotaLow, VerdictMissed
 from gateway.core.facts import AskSilenced, LegAnswered, LegDialled
 from gateway.core.reasons import Reason
 
@@ -38,11 +38,37 @@ def allow(call: Call, grant: Grant) -> Effects:
 
 def allowed(call: Call) -> Effects:
     """The verdict that says so, where anybody waits for one."""
+    ask = call.terms.ask
     call.state = State.RESERVED
-    if not call.terms.ask.is_waited_for:
-        return _follow(call) if call.terms.ask.is_unasked else ()
-    text = verdict.allow(call.terms.ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
-    return (SendVerdict(text, call.terms.verdict_deadline_ms),)
+    if ask.is_unasked:
+        return _follow(call)
+    if not ask.is_waited_for:
+        return ()
+    text = verdict.allow(ask.nonce, call.terms.dial_number, call.granted_seconds * 1000)
+    tell = SendVerdict(text, call.terms.verdict_deadline_ms)
+    if not ask.is_inbound:
+        return (tell,)
+    call.legs = (call.own_leg,)
+    up_at_ms = ask.at_ms if ask.is_up else call.early_answer_ms
+    if up_at_ms:  # answered before it asked, or while it waited: the clock has started
+        return (tell, *talking.connect(call, LegAnswered(call.caller, up_at_ms)))
+    return (tell, _ring_on(call, ask.at_ms))
+
+
+def _ring_on(call: Call, at_ms: int) -> Wake:
+    """When the cap of a call that came in, and that nobody has answered, is to be set anew."""
+    return Wake(at_ms + call.granted_seconds * 1000 - call.lead_ms, is_over=False)
+
+
+def keep_ringing(call: Call, event: QuotaLow) -> Effects:
+    """A call that came in rings on beyond its first cap: the PBX is to end it a grant from now, and no later.
+
+    So what is talked is never more than the grant, should the gateway be dead by the answer. Who rings for longer
+    than the price was held for is ended by the last such cap.
+    """
+    if not call.terms.ask.is_inbound or event.at_ms >= call.terms.latest_answer_ms:
+        return ()  # else: the alarm of an ask that was to be refused by now
+    return (Bound(call.caller, event.at_ms + call.granted_seconds * 1000), _ring_on(call, event.at_ms))
 
 
 def _follow(call: Call) -> Effects:
@@ -55,7 +81,7 @@ def _follow(call: Call) -> Effects:
 
 
 def note_answer(call: Call, event: LegAnswered) -> Effects:
-    """An unasked leg is Up before its money is held."""
+    """An unasked leg, or one that came in, is Up before its money is held."""
     call.early_answer_ms = call.early_answer_ms or event.at_ms
     return ()
 

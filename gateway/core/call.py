@@ -183,6 +183,12 @@ class Call:
         """A leg is Up on this call's money."""
         return self.state in {State.ANSWERED, State.EXTENDING, State.FINAL}
 
+    @property
+    def own_leg(self) -> LegDialled:
+        """The channel that asked, as the leg that it is itself: nobody here dialled it."""
+        ask = self.terms.ask
+        return LegDialled("", ask.uniqueid, "", self.terms.dial_number, ask.at_ms, ask.linkedid)
+
     def pays_for(self, dialled: LegDialled) -> bool:
         """Whether a leg is what was asked for: the dialplan dials the number of the verdict, and only that."""
         return self.terms.dial_number in dialled.dial_string
@@ -277,5 +283,6 @@ class Call:
             cause_q850=self.cause_q850,
             was_cut=was_cut,
             included_seconds=self.charge_of(self.billed_seconds)[1] if self.billed_seconds else 0,
+            direction=terms.ask.direction,
             exposed_micros=self.lent_micros,
         )

@@ -30,4 +30,5 @@ class CallRecord:
     cause_q850: int
     was_cut: bool  # ended by the PBX at the end of its grant
     included_seconds: int = 0  # of the month's included time, spent before money
+    direction: str = "outbound"  # or inbound: to the owned number ``e164``
     exposed_micros: int = 0  # the most that was granted without the ledger at a time (failure policy "continue")

@@ -1,4 +1,8 @@
-"""What an ask is: refused, let pass, or metered, before any money is looked at."""
+"""What an ask is: refused, let pass, or metered, before any money is looked at.
+
+A call that comes in on an owned number is always metered: of class toll_free, priced by the owner's inbound tariff.
+Bars, unmetered classes, included minutes and emergency numbers are about what a tenant dials, and not about it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,8 +11,8 @@ from gateway.core.call import Terms
 from gateway.core.facts import Ask
 from gateway.core.limits import of_lowest_rate
 from gateway.core.reasons import Reason
-from gateway.core.tenant import Tenant, dial_number
-from rating import MOST_CALL_SECONDS, Destination, NumberError, Price, dearer_class, longest_seconds
+from gateway.core.tenant import Included, Tenant, dial_number
+from rating import MOST_CALL_SECONDS, CallClass, Destination, NumberError, Price, dearer_class, longest_seconds
 
 _DAY_MS = 86_400_000
 
@@ -38,6 +42,8 @@ def decide(
     A metered number that no row of the tariff covers is refused, never free. An emergency number of any tenant's
     country passes whoever asks (``is_emergency``): nobody's accountcode may stand in its way.
     """
+    if ask.is_inbound:
+        return _decide_inbound(ask, tenant, verdict_deadline_ms)
     if tenant is None:
         return Pass("", ask.number) if is_emergency(ask.number) else Deny(Reason.UNKNOWN_TENANT, "")
     try:
@@ -50,28 +56,53 @@ def decide(
     number = dial_number(tenant, destination)
     if destination.call_class not in tenant.metered_classes:
         return Pass(tenant.tenant_id, number)
-    priced = _within_limits(tenant, destination, price, ask.at_ms)
+    included = next((included for included in tenant.included if included.covers(destination)), None)
+    return _metered(_Sale(ask, tenant, destination, number, included), price, verdict_deadline_ms)
+
+
+def _decide_inbound(ask: Ask, tenant: Tenant | None, verdict_deadline_ms: int) -> Deny | Terms:
+    """The owned number says who pays, and what: nobody else's word does."""
+    if tenant is None or (destination := owned(tenant, ask.number)) is None:
+        return Deny(Reason.NOT_OWNED, "" if tenant is None else tenant.tenant_id)
+    price = inbound_price(tenant, destination, ask.at_ms)
+    return _metered(_Sale(ask, tenant, destination, destination.e164, None), price, verdict_deadline_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sale:
+    """What is to be sold, before its price is looked at."""
+
+    ask: Ask
+    tenant: Tenant
+    destination: Destination
+    dial_number: str
+    included: Included | None
+
+
+def _metered(sale: _Sale, price: Price | None, verdict_deadline_ms: int) -> Deny | Terms:
+    priced = _within_limits(sale, price)
     if isinstance(priced, Deny):
         return priced
     return Terms(
-        call_id=call_id(ask),
-        ask=ask,
-        tenant=tenant,
-        destination=destination,
+        call_id=call_id(sale.ask),
+        ask=sale.ask,
+        tenant=sale.tenant,
+        destination=sale.destination,
         price=priced,
-        latest_answer_ms=_latest_answer_ms(tenant, ask.at_ms),
-        included=next((included for included in tenant.included if included.covers(destination)), None),
-        dial_number=number,
+        latest_answer_ms=_latest_answer_ms(sale.tenant, sale.ask.at_ms),
+        included=sale.included,
+        dial_number=sale.dial_number,
         verdict_deadline_ms=verdict_deadline_ms,
         ends_dear=priced is not price,
     )
 
 
-def _within_limits(tenant: Tenant, destination: Destination, price: Price | None, at_ms: int) -> Deny | Price:
+def _within_limits(sale: _Sale, price: Price | None) -> Deny | Price:
     """What is left of a price: nothing is sold from where a row takes over that a limit finds too dear."""
+    tenant, at_ms = sale.tenant, sale.ask.at_ms
     if price is None:
         return Deny(Reason.NO_RATE, tenant.tenant_id)
-    limits = tuple(limit for limit in tenant.limits if limit.covers(destination))
+    limits = tuple(limit for limit in tenant.limits if limit.covers(sale.destination, sale.ask.direction))
     closed = next((limit for limit in limits if not limit.part_at(at_ms)), None)
     if closed is not None:
         return Deny(Reason.OUTSIDE_HOURS, tenant.tenant_id, closed.name)
@@ -99,13 +130,35 @@ def classified(tenant: Tenant, number: str, at_ms: int) -> tuple[Destination, Pr
     destination = tenant.plan.resolve(number)
     if not destination.e164:
         return destination, None
-    latest_ms = _latest_answer_ms(tenant, at_ms) + MOST_CALL_SECONDS * 1000
-    # To the end of that day: the ledger keeps a price once for all calls that have it alike.
-    price = tenant.tariffs.price(destination.e164, at_ms, -(-latest_ms // _DAY_MS) * _DAY_MS)
+    price = tenant.tariffs.price(destination.e164, at_ms, _last_ms(tenant, at_ms))
     of_row = price.rates[0].call_class if price is not None else None
     if of_row is not None:
         destination = replace(destination, call_class=dearer_class(destination.call_class, of_row))
     return destination, price
+
+
+def owned(tenant: Tenant, number: str) -> Destination | None:
+    """Where a call that comes in on a number goes, for its owner; None where the tenant does not own it.
+
+    The number is E.164, with its + or without: trunks write it either way.
+    """
+    e164 = e164_of(number)
+    return Destination(number, e164, CallClass.TOLL_FREE) if e164 in tenant.inbound.numbers else None
+
+
+def e164_of(number: str) -> str:
+    """An owned number as the config writes it, in what a trunk says of it."""
+    return f"+{number.removeprefix('+')}"
+
+
+def inbound_price(tenant: Tenant, destination: Destination, at_ms: int) -> Price | None:
+    """What a call to an owned number costs from an instant to the end of the longest call; None: no row covers it."""
+    return tenant.inbound.tariffs.price(destination.e164, at_ms, _last_ms(tenant, at_ms))
+
+
+def _last_ms(tenant: Tenant, at_ms: int) -> int:
+    latest_ms = _latest_answer_ms(tenant, at_ms) + MOST_CALL_SECONDS * 1000
+    return -(-latest_ms // _DAY_MS) * _DAY_MS  # the end of that day: the ledger keeps a price once for all alike
 
 
 def _latest_answer_ms(tenant: Tenant, asked_at_ms: int) -> int:

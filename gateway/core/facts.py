@@ -8,14 +8,22 @@ named by their Uniqueid.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 # The nonce of an ask that the gateway made up for a leg that nobody asked for: no dialplan's, as those are digits.
 UNASKED = "unasked"
 
 
+class Direction(StrEnum):
+    """Which way a call goes, as its payer sees it."""
+
+    OUTBOUND = "outbound"  # the channel asks for a leg that it is about to dial
+    INBOUND = "inbound"  # it came in on an owned number and is itself the leg that costs money
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A channel holds its dial and asks for credit (``UserEvent(CallGateAuthorize)``)."""
+    """A channel holds its dial, or its answer, and asks for credit (``UserEvent(CallGateAuthorize)``)."""
 
     switch: str
     uniqueid: str
@@ -28,6 +36,23 @@ class Ask:
     linkedid: str = ""  # of the asker: a leg behind a Local channel carries the same
 
     legs: int = 1  # how many of them may answer: a Dial to several trunks at once
+    direction: Direction = Direction.OUTBOUND
+    is_up: bool = False  # the channel was answered before it asked
+
+    @property
+    def is_inbound(self) -> bool:
+        """For a call to an owned number: its owner pays, whoever the channel belongs to."""
+        return self.direction is Direction.INBOUND
+
+    @property
+    def came_in_on(self) -> str:
+        """The number of a call that came in, as its owner would write it (E.164); empty of one that goes out."""
+        return f"+{self.number.removeprefix('+')}" if self.is_inbound else ""
+
+    @property
+    def is_own_leg(self) -> bool:
+        """The channel that stands for the caller is itself the leg that costs money."""
+        return self.is_inbound or self.is_unasked
 
     @property
     def is_waited_for(self) -> bool:
@@ -70,10 +95,11 @@ class LegDialled:
 
 @dataclass(frozen=True, slots=True)
 class LegAnswered:
-    """An outbound leg is Up (``Newstate`` 6, or ``DialEnd`` ANSWER as the fall-back)."""
+    """A channel is Up (``Newstate`` 6, or, for an outbound leg, ``DialEnd`` ANSWER as the fall-back)."""
 
     leg: str
     at_ms: int
+    name: str = ""  # PJSIP/carrier-00000007; empty where it was not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +160,13 @@ class ChannelStatus:
     is_up: bool  # ChannelState 6
     hangup_at_ms: int  # TimeToHangup, absolute; 0: no cap by AbsoluteTimeout
     accountcode: str = ""
-    is_inbound: bool = False  # it came with a number that it dialled (DNID); a leg that Dial or Originate made has none
+    dnid: str = ""  # the number with which it came in; a leg that Dial or Originate made has none
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_inbound(self) -> bool:
+        """It came in: nothing here dialled it."""
+        return bool(self.dnid)
 
     @property
     def answered_at_ms(self) -> int:

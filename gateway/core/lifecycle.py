@@ -120,7 +120,7 @@ def _rules_before_the_answer(rule: Callable[..., None]) -> None:
     rule(asked, QuotaLow, policy.ask_again, asked, refused)
     rule(asked, Exposed, policy.allow_lent, reserved, ringing, answered)
     rule(asked, NotExposed, policy.deny_unlent, refused)
-    rule((reserved, ringing), QuotaLow, _nothing)  # the alarm of an ask that was to be refused by now
+    rule((reserved, ringing), QuotaLow, asking.keep_ringing)
     rule((asked, reserved), AskSilenced, asking.let_go, released)
     rule((asked, reserved, ringing), CallerEnded, asking.let_go, released)
     rule(reserved, VerdictMissed, asking.let_go, released)

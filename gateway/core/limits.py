@@ -3,8 +3,8 @@
 Rules:
 
 - They hold for metered calls: an emergency call, and all else that is not metered, is never counted and never refused.
-- A limit is for the calls of its classes and prefixes; with neither, for all. It counts them together, or each caller,
-  prefix or class by itself (``per``).
+- A limit is for the calls of its classes and prefixes; with neither, for all; and where it names a direction, for that
+  one alone. It counts them together, or each caller, prefix or class by itself (``per``).
 - Hours, days and months are the tenant's own. Money and time count where they are granted, before they are used; what
   is not used returns. So a bound is never passed, and near it calls end within a block of it.
 - Outside of its hours a limit is a part of itself, and has periods of its own: else the day's own calls would use up
@@ -19,6 +19,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from gateway.core.curbs import Check, Kind
+from gateway.core.facts import Direction
 from gateway.core.reasons import Reason
 from rating import Calendar, CallClass, Destination, Period, Prefixes, day_of, hour_of, month_of
 
@@ -57,9 +58,12 @@ class Limit:
     rate_per_minute: Fraction | None = None  # units of the currency: what a minute may cost
     hours: Calendar | None = None  # its band is OPEN_HOURS
     outside: Fraction = Fraction(0)
+    direction: Direction | None = None  # None: both
 
-    def covers(self, destination: Destination) -> bool:
-        """Whether calls to a destination are counted."""
+    def covers(self, destination: Destination, direction: Direction) -> bool:
+        """Whether calls to a destination are counted; of those that come in, that is the owned number."""
+        if self.direction not in {None, direction}:
+            return False
         if not self.classes and not self.prefixes:
             return True
         return destination.call_class in self.classes or bool(self.prefixes.longest(destination.e164))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.call import Terms
-from gateway.core.decide import Deny, classified, decide
-from gateway.core.facts import Ask
+from gateway.core.decide import Deny, classified, decide, owned
+from gateway.core.facts import Ask, Direction
 from gateway.core.tenant import Included, Tenant
 from rating import Account, NumberError, Price, explain, month_of
 
@@ -20,7 +20,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A dialled number at an instant. ``price`` is there where the call is metered, ``reason`` where it is refused."""
+    """A dialled or an owned number at an instant.
+
+    ``price`` is there where the call is metered, ``reason`` where it is refused.
+    """
 
     tenant: Tenant
     number: str  # E.164 where it has one, else as it was dialled
@@ -31,6 +34,7 @@ class Quote:
     pool: Included | None = None
     reason: str = ""
     sentence: str = ""  # what is wrong with the number
+    direction: Direction = Direction.OUTBOUND
 
     @property
     def month(self) -> str:
@@ -48,17 +52,16 @@ class Quote:
         return explain(self.price, self.at_ms, seconds, self.included_seconds)
 
 
-def quote(tenant: Tenant, number: str, at_ms: int) -> Quote:
-    """Decide a call of that tenant, answered at that instant (UTC epoch milliseconds)."""
-    ask = Ask(
-        switch="", uniqueid="", nonce="", number=number, tenant=tenant.tenant_id, accountcode="", cli="", at_ms=at_ms
-    )
+def quote(tenant: Tenant, number: str, at_ms: int, direction: Direction = Direction.OUTBOUND) -> Quote:
+    """Decide a call of that tenant, or to a number that it owns, answered at that instant (UTC epoch milliseconds)."""
+    ask = Ask("", "", "", number, tenant.tenant_id, "", "", at_ms, direction=direction)
     decision = decide(ask, tenant, at_ms, lambda _: False)
     if isinstance(decision, Terms):
-        where = decision.destination
-        return Quote(
-            tenant, where.e164, where.call_class, at_ms, Outcome.METERED, decision.price, pool=decision.included
-        )
+        where, pool = decision.destination, decision.included
+        metered = (tenant, where.e164, where.call_class, at_ms, Outcome.METERED, decision.price, pool)
+        return Quote(*metered, direction=direction)
+    if isinstance(decision, Deny) and ask.is_inbound:
+        return _refused_inbound(tenant, number, at_ms, decision)
     try:
         where = classified(tenant, number, at_ms)[0]
     except NumberError as error:
@@ -68,3 +71,10 @@ def quote(tenant: Tenant, number: str, at_ms: int) -> Quote:
     if isinstance(decision, Deny):
         return Quote(tenant, number, where.call_class, at_ms, Outcome.REFUSED, reason=decision.reason)
     return Quote(tenant, number, where.call_class, at_ms, Outcome.FREE)
+
+
+def _refused_inbound(tenant: Tenant, number: str, at_ms: int, denied: Deny) -> Quote:
+    where = owned(tenant, number)
+    sentence = "" if where is not None else f"{tenant.tenant_id} does not own the number {number}."
+    told = (tenant, where.e164 if where else number, where.call_class if where else "", at_ms, Outcome.REFUSED)
+    return Quote(*told, reason=denied.reason, sentence=sentence, direction=Direction.INBOUND)

@@ -1,12 +1,13 @@
 """Why a call was refused, in one stable code each, with the Q.850 cause the PBX hangs up with.
 
-PJSIP turns the cause into a SIP status (measured on Asterisk 22.10): 21 -> 403, 28 -> 484, 38 -> 500. A refusal by
-policy is a 403 and never a 503, so that an upstream does not try another carrier with it. A tenant may have a 402 for
-want of credit. What each means to an admin stands in config/asterisk/REASONS.md.
+PJSIP turns the cause into a SIP status (measured on Asterisk 22.10): 1 -> 404, 21 -> 403, 28 -> 484, 38 -> 500. A
+refusal by policy is a 403 and never a 503, so that an upstream does not try another carrier with it. A tenant may have
+a 402 for want of credit. What each means to an admin stands in config/asterisk/REASONS.md.
 """
 
 from enum import StrEnum
 
+UNALLOCATED_NUMBER = 1
 NORMAL_CLEARING = 16
 CALL_REJECTED = 21
 INVALID_NUMBER_FORMAT = 28
@@ -18,6 +19,7 @@ class Reason(StrEnum):
 
     NO_CREDIT = "no_credit"
     UNKNOWN_TENANT = "unknown_tenant"
+    NOT_OWNED = "not_owned"  # an inbound number that no tenant owns, or another than the dialplan names
     ACCOUNT_CLOSED = "account_closed"
     BAD_NUMBER = "bad_number"
     BARRED = "barred"  # the plan sells no calls of this class
@@ -46,6 +48,7 @@ class Reason(StrEnum):
 
 
 _CAUSES = {
+    Reason.NOT_OWNED: UNALLOCATED_NUMBER,
     Reason.BAD_NUMBER: INVALID_NUMBER_FORMAT,
     Reason.LEDGER_UNAVAILABLE: NETWORK_OUT_OF_ORDER,
     Reason.OVERLOAD: NETWORK_OUT_OF_ORDER,

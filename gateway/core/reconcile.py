@@ -7,6 +7,8 @@ Rules:
   gets the one nearest in length, and no estimate is corrected by a guess.
 - A CDR counts from its caller's answer, which on a channel that was answered before it asked (an IVR, DISA) is
   earlier than the leg's (measured: 3 s of menu and 2.3 s of talk are a billsec of 6). The time between is taken off.
+- A call that came in is as long as all CDRs of its channel together, from its answer to its end: whatever the channel
+  did meanwhile, a dial of its own too, it was the leg.
 - A leg that was transferred goes on in a CDR of its own Uniqueid, or as the second channel of another's (measured:
   its asker's CDR ends with the transfer). Such a call lasted to the end of the last of them; as it is put together of
   whole seconds, no estimate is corrected by it.
@@ -81,6 +83,7 @@ class BookedCall:
     granted_included_seconds: int = 0
     answered_at_ms: int = 0  # ledger clock
     leg: str = ""  # Uniqueid of the channel that answered
+    is_own_leg: bool = False  # the channel that asked is itself the leg
     is_whole: bool = False  # from its first entry on: else more was granted than is known here
 
     @property
@@ -90,12 +93,15 @@ class BookedCall:
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry of the journal."""
+        if entry.type == "reserve":
+            self.is_own_leg = self.is_own_leg or _CAME_IN in entry.note
         if entry.type in _GRANTS:
             self.granted_micros += entry.held + entry.revenue
             self.granted_included_seconds += entry.included
         elif entry.type == "answer":
             self.answered_at_ms = entry.at_ms
             self.leg = entry.note
+            self.is_own_leg = self.leg == self.uniqueid
         elif entry.type == "release":
             self.state = Booked.RELEASED
         elif entry.type in _CLOSES and entry.total is not None:  # on the first entry of a step alone
@@ -104,6 +110,7 @@ class BookedCall:
             self.seconds = int(entry.note) if entry.note.isdecimal() else 0
 
 
+_CAME_IN: Final = '"direction":"inbound"'  # in what is kept of an ask (service/memo.py)
 _BEGINS: Final = frozenset({"reserve", "register"})
 _GRANTS: Final = _BEGINS | {"extend", "shrink"}
 _CLOSES: Final = {"settle": Booked.SETTLED, "estimate": Booked.ESTIMATED, "correct": Booked.CORRECTED}
@@ -231,6 +238,7 @@ class Reconciliation:
     _legs: set[str] = field(default_factory=set)
     _answered: dict[str, list[Cdr]] = field(default_factory=lambda: defaultdict(list))
     _unanswered: dict[str, Cdr] = field(default_factory=dict)
+    _of_own_leg: dict[str, dict[Cdr, None]] = field(default_factory=lambda: defaultdict(dict))
     _strangers: dict[Cdr, None] = field(default_factory=dict)
     # All answered CDRs, whatever the trunks: (answer, end, uniqueid) by what a transferred leg may be found by.
     _by_leg: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
@@ -255,12 +263,12 @@ class Reconciliation:
     def record(self, cdr: Cdr) -> None:
         """Take one CDR. The same one twice (files that overlap) is one."""
         if cdr.is_answered:
-            span = (cdr.answer_seconds, cdr.end_seconds, cdr.uniqueid)
-            if cdr.uniqueid in self._legs:
-                self._by_leg[cdr.uniqueid].append(span)
-            if cdr.dstchannel:
-                self._by_dstchannel[cdr.dstchannel].append(span)
-        if not self.scope.has_time(cdr.uniqueid) or not self.scope.is_trunk(cdr):
+            self._note_span(cdr)
+        if not self.scope.has_time(cdr.uniqueid):
+            return
+        if any(call.is_own_leg for call in self._by_uniqueid.get(cdr.uniqueid, ())):
+            self._of_own_leg[cdr.uniqueid][cdr] = None
+        if not self.scope.is_trunk(cdr):
             return
         if cdr.uniqueid not in self._by_uniqueid:
             if self.scope.trunks and cdr.is_answered:
@@ -270,6 +278,13 @@ class Reconciliation:
         elif cdr not in self._answered[cdr.uniqueid]:
             self._answered[cdr.uniqueid].append(cdr)
 
+    def _note_span(self, cdr: Cdr) -> None:
+        span = (cdr.answer_seconds, cdr.end_seconds, cdr.uniqueid)
+        if cdr.uniqueid in self._legs:
+            self._by_leg[cdr.uniqueid].append(span)
+        if cdr.dstchannel:
+            self._by_dstchannel[cdr.dstchannel].append(span)
+
     def findings(self) -> Iterator[Finding]:
         """All of them, the matched too, of the tenant that was asked for."""
         for finding in self._all():
@@ -278,10 +293,16 @@ class Reconciliation:
 
     def _all(self) -> Iterator[Finding]:
         for uniqueid, calls in self._by_uniqueid.items():
-            yield from self._of_channel(calls, self._answered.get(uniqueid, []))
+            own = [call for call in calls if call.is_own_leg]
+            dialled = [call for call in calls if not call.is_own_leg]
+            if own:
+                yield from _of_own_leg(own, list(self._of_own_leg.get(uniqueid, ())))
+            if dialled:
+                yield from self._of_channel(dialled, self._answered.get(uniqueid, []), has_own_leg=bool(own))
         yield from (self._extra(cdr, "") for cdr in self._strangers if not self.is_free(cdr))
 
-    def _of_channel(self, calls: list[BookedCall], cdrs: list[Cdr]) -> Iterator[Finding]:
+    def _of_channel(self, calls: list[BookedCall], cdrs: list[Cdr], *, has_own_leg: bool) -> Iterator[Finding]:
+        """``has_own_leg``: the channel is answered as a leg of its own, and its CDRs need no dial to explain them."""
         charged = [call for call in calls if call.state in _CHARGED]
         if len(charged) != len(cdrs):  # the channel may have dialled what passes unmetered, too
             cdrs = [cdr for cdr in cdrs if not self.is_free(cdr)]
@@ -293,7 +314,7 @@ class Reconciliation:
                 yield _transferred(call, replace(cdr, billsec=end_seconds - cdr.answer_seconds))
             else:
                 yield _judged(call, cdr, is_sure=is_sure)
-        taken = list(pairs.values())
+        taken = cdrs if has_own_leg else list(pairs.values())
         still_open = [call for call in calls if call.state is Booked.OPEN]
         for cdr in cdrs:
             if cdr not in taken:
@@ -310,6 +331,21 @@ class Reconciliation:
     def _extra(self, cdr: Cdr, asker: str) -> Finding:
         why = "its channel asked, and this leg was not charged" if asker else "callgate never saw it"
         return Finding(Kind.EXTRA, asker or self.payer(cdr), None, cdr, why)
+
+
+def _of_own_leg(calls: list[BookedCall], cdrs: list[Cdr]) -> Iterator[Finding]:
+    """Calls of a channel that came in: one is charged at the most, and all its CDRs are of that."""
+    answered = sorted((cdr for cdr in cdrs if cdr.is_answered), key=lambda cdr: cdr.answer_seconds)
+    whole = None
+    if answered:
+        whole = replace(answered[0], billsec=max(cdr.end_seconds for cdr in answered) - answered[0].answer_seconds)
+    charged = [call for call in calls if call.state in _CHARGED]
+    if charged:
+        yield from (_judged(call, whole or next(iter(cdrs), None), is_sure=len(charged) == 1) for call in charged)
+    elif whole is not None:
+        still_open = next((call for call in calls if call.state is Booked.OPEN), None)
+        why = "its channel asked, and the call that came in was not charged"
+        yield _open(still_open, whole) if still_open else Finding(Kind.EXTRA, calls[0].tenant, None, whole, why)
 
 
 def _open(call: BookedCall, cdr: Cdr) -> Finding:

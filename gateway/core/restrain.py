@@ -1,10 +1,14 @@
-"""What restrains one call, from its tenant's limits and guards: for its ask, its extensions and its end."""
+"""What restrains one call, from its tenant's limits and guards: for its ask, its extensions and its end.
+
+Guards look at what a tenant dials. Calls that come in are judged by limits and pauses alone: else whoever dials an
+owned number could have its owner paused.
+"""
 
 from typing import TYPE_CHECKING
 
 from gateway.core.curbs import Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.facts import Ask
-from gateway.core.guards import TENANT_PAUSE, Guard, Target, cli_of, cli_pause, pause_name
+from gateway.core.guards import NO_GUARDS, TENANT_PAUSE, Guard, Target, cli_of, cli_pause, pause_name
 from gateway.core.limits import checks_of, during_calls
 from gateway.core.tenant import Tenant
 from rating import Destination, country_of
@@ -16,11 +20,13 @@ if TYPE_CHECKING:
 def curbs_of_ask(terms: "Terms") -> Curbs:
     """For the first quantum."""
     tenant, destination, cli, prefix = terms.tenant, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms)
+    if terms.ask.is_inbound:
+        return Curbs(checks=_checks(terms, terms.ask.at_ms), pauses=_pauses(terms), prefix=prefix)
     guards = tenant.guards
     country = country_of(destination.e164) if guards.tells_new_country else ""
     return Curbs(
-        checks=_checks(tenant, destination, cli, terms.ask.at_ms),
-        pauses=_pauses(cli, prefix),
+        checks=_checks(terms, terms.ask.at_ms),
+        pauses=_pauses(terms),
         digits=destination.e164.removeprefix("+"),
         prefix=prefix,
         refusals=_trigger(guards.refusals, destination, cli, prefix),
@@ -32,26 +38,24 @@ def curbs_of_ask(terms: "Terms") -> Curbs:
 
 def curbs_of_refusal(tenant: Tenant, ask: Ask) -> Curbs:
     """For an ask that was refused before its price was known: it is only counted."""
-    guard = tenant.guards.refusals
+    guard = None if ask.is_inbound else tenant.guards.refusals
     return Curbs(refusals=guard.trigger(cli_of(ask.cli), "") if guard else None)
 
 
 def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
     """For more of a live call, at an instant of the PBX's clock."""
-    cli = cli_of(terms.ask.cli)
-    checks = during_calls(_checks(terms.tenant, terms.destination, cli, at_ms))
-    return Curbs(checks=checks, pauses=_pauses(cli, _prefix_of(terms)))
+    return Curbs(checks=during_calls(_checks(terms, at_ms)), pauses=_pauses(terms))
 
 
 def curbs_of_registration(terms: "Terms", at_ms: int) -> Curbs:
     """For a call that the ledger lost while it went on: it is counted anew, as live too, and judged by nothing."""
-    checks = _checks(terms.tenant, terms.destination, cli_of(terms.ask.cli), at_ms)
+    checks = _checks(terms, at_ms)
     return Curbs(checks=tuple(check for check in checks if check.kind is not Kind.RATE))
 
 
 def short_call_of(terms: "Terms") -> ShortCall | None:
     """What counts the call, should it turn out short."""
-    guards = terms.tenant.guards
+    guards = NO_GUARDS if terms.ask.is_inbound else terms.tenant.guards
     trigger = _trigger(guards.short_calls, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms))
     return None if trigger is None else ShortCall(trigger, guards.shorter_than_seconds)
 
@@ -60,13 +64,17 @@ def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: st
     return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
 
 
-def _checks(tenant: Tenant, destination: Destination, cli: str, at_ms: int) -> tuple[Check, ...]:
-    limits = (limit for limit in tenant.limits if limit.covers(destination))
+def _checks(terms: "Terms", at_ms: int) -> tuple[Check, ...]:
+    tenant, destination, cli = terms.tenant, terms.destination, cli_of(terms.ask.cli)
+    limits = (limit for limit in tenant.limits if limit.covers(destination, terms.ask.direction))
     return tuple(check for limit in limits for check in checks_of(limit, destination, cli, at_ms, tenant.zone))
 
 
-def _pauses(cli: str, prefix: str) -> tuple[str, ...]:
-    return TENANT_PAUSE, cli_pause(cli), pause_name(Target.PREFIX, cli, prefix)
+def _pauses(terms: "Terms") -> tuple[str, ...]:
+    """A prefix is one that the tenant dials: what is paused there says nothing of its own number."""
+    cli = cli_of(terms.ask.cli)
+    prefix = () if terms.ask.is_inbound else (pause_name(Target.PREFIX, cli, _prefix_of(terms)),)
+    return TENANT_PAUSE, cli_pause(cli), *prefix
 
 
 def _prefix_of(terms: "Terms") -> str:

@@ -74,6 +74,17 @@ class Included:
 
 
 @dataclass(frozen=True, slots=True)
+class Inbound:
+    """The numbers that a tenant owns, and what a call to one costs it."""
+
+    numbers: frozenset[str] = frozenset()  # E.164, with the +
+    tariffs: TariffChain = field(default=TariffChain(()), repr=False)  # by prefix of the owned number
+
+
+NO_INBOUND = Inbound()
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One account and its rules. Amounts are micro-units of ``currency`` (ISO 4217)."""
 
@@ -86,6 +97,7 @@ class Tenant:
     limits: tuple[Limit, ...] = ()
     guards: Guards = NO_GUARDS
     included: tuple[Included, ...] = ()
+    inbound: Inbound = NO_INBOUND
     zone: ZoneInfo = UTC  # its months are those of this clock
     accountcodes: tuple[str, ...] = ()
     dial_format: DialFormat = DialFormat.DIALLED

@@ -1,9 +1,11 @@
-"""A leg on a trunk that nobody asked for: an Originate, a call file, a transfer past the gate.
+"""A leg on a trunk that nobody asked for: an Originate, a call file, a transfer past the gate, an answered number.
 
 Rules:
 
 - It is judged when it is dialled: that is the first event that names number and payer, and nothing costs yet.
 - A number that would not be metered for its payer is left alone, and an emergency number always, whoever dialled it.
+- A channel that came in is judged at its answer, by the owner of the number it came in on; it is left alone where
+  nobody owns that, or where the include let it in without a verdict.
 - What the gate would refuse, and what has no payer, is ended. What it would allow is ended or adopted, as the config
   says.
 - Where a tenant's calls go on without the ledger, another gateway may have lent to one, and no books know of it yet. So
@@ -20,8 +22,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from gateway.core.call import Call, Terms
-from gateway.core.decide import Deny, Pass, decide
-from gateway.core.facts import UNASKED, Ask, ChannelStatus, LegDialled
+from gateway.core.decide import Deny, Pass, decide, e164_of
+from gateway.core.facts import UNASKED, Ask, ChannelStatus, Direction, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import NEVER_METERED, DialFormat, Tenant
 from rating import NumberError
@@ -69,8 +71,16 @@ def ask_of(switch: str, dialled: LegDialled, at_ms: int) -> Ask:
     return Ask(switch, dialled.leg, UNASKED, number, "", dialled.accountcode, "", at_ms, dialled.leg)
 
 
+def ask_of_incoming(switch: str, status: ChannelStatus, at_ms: int) -> Ask:
+    """What a channel that came in would have asked."""
+    known = (switch, status.uniqueid, UNASKED, status.dnid, "", "", "", at_ms, status.uniqueid)
+    return Ask(*known, direction=Direction.INBOUND)
+
+
 def judge(ask: Ask, tenant: Tenant | None, is_emergency: Callable[[str], bool]) -> Deny | Pass | Terms:
     """What the gate would have said, of a number in the form in which the trunk has it."""
+    if ask.is_inbound:
+        return decide(ask, tenant, ask.at_ms, is_emergency)
     if is_emergency(ask.number):
         return Pass(tenant.tenant_id if tenant else "", ask.number)
     if not ask.number:
@@ -89,6 +99,12 @@ def went_through_the_gate(caller: ChannelStatus, number: str) -> bool:
     """Whether the include itself let this dial of a caller go out unmetered: nothing was asked, and rightly."""
     reason, dial = caller.variables.get("CALLGATE_REASON"), caller.variables.get("CALLGATE_DIAL")
     return reason in _WORDS_OF_THE_GATE and bool(number) and dial == number
+
+
+def was_let_in(status: ChannelStatus) -> bool:
+    """Whether the include let a channel in without a verdict: it has the cap that the admin chose for that."""
+    dial = e164_of(status.variables.get("CALLGATE_DIAL", ""))
+    return status.variables.get("CALLGATE_REASON") == "no_verdict" and dial == e164_of(status.dnid)
 
 
 def was_allowed(caller: ChannelStatus, number: str | None = None) -> bool:

@@ -35,16 +35,19 @@ class CDRSink(Protocol):
 class Watch(Protocol):
     """What is counted for those who watch. All calls are cheap and never raise."""
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
-        """One verdict: ``allow``, ``pass``, ``deny`` or ``late``, and the time from the ask's receipt to it."""
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
+        """One verdict: ``allow``, ``pass``, ``deny`` or ``late``, and the time from the ask's receipt to it.
+
+        ``came_in_on``: the number, of a call that came in; somebody outside dialled it, and it may be nobody's.
+        """
         ...
 
     def calls_live(self, switch: str, count: int) -> None:
         """How many calls of a switch are metered now."""
         ...
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
-        """A call was settled."""
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
+        """A call was settled; ``came_in_on`` as above."""
         ...
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:

@@ -80,6 +80,10 @@ class Asks:
     def silenced(self, fact: AskSilenced) -> None:
         """The dialplan waits no more."""
         self.turns.forget(fact.uniqueid, fact.nonce)
+        own = self._calls.own(fact.uniqueid)
+        if own is not None and own.call.terms.ask.nonce == fact.nonce:
+            own.tell(fact)
+            return
         session = self._calls.asked_by(fact.uniqueid)
         if session is None:
             return
@@ -113,18 +117,24 @@ class Asks:
         deadline_ms = ask.at_ms + self.deadline_ms
         if world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
-            world.watch.authorized("", "late", "verdict_late", 0.0)
+            world.watch.authorized("", "late", "verdict_late", 0.0, ask.came_in_on)
             return False
         if not is_again and self._is_leg_ending(ask):
             asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._take, ask, True)
             return True
-        decision = decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
+        decision = self._decide(ask, deadline_ms)
         self._supersede(ask)
         if isinstance(decision, Terms):
             self._begin(decision, heard_at)
         else:
             self._answer_at_once(ask, decision, deadline_ms, heard_at)
         return True
+
+    def _decide(self, ask: Ask, deadline_ms: int) -> Pass | Deny | Terms:
+        paying = self._calls.live(ask.uniqueid) if ask.is_inbound else None
+        if paying is not None:  # it was sent on to another owned number: one leg is paid for once
+            return Pass(paying.key.tenant, ask.came_in_on)
+        return decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
 
     def _begin(self, terms: Terms, heard_at: float) -> None:
         spares = [self._open_call(call, heard_at) for call in spare_calls(terms)]
@@ -142,13 +152,13 @@ class Asks:
             log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
             self.refusals.note(ask, decision)
         word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or word
-        self._world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at)
+        self._world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at, ask.came_in_on)
 
     def _refuse(self, ask: Ask) -> None:
         """There is no room for it to wait in."""
         text, deadline_ms = verdict.deny(ask.nonce, Reason.OVERLOAD), ask.at_ms + self.deadline_ms
         word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or "deny"
-        self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0)
+        self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0, ask.came_in_on)
 
     # ------------------------------------------------------------------------------------------- the ask of before
 
@@ -159,6 +169,7 @@ class Asks:
 
     def _supersede(self, again: Ask | AskSilenced) -> None:
         """A channel asks again: what its ask of before holds, and no leg uses, is free for this one."""
-        before = self._calls.asked_by(again.uniqueid)
-        if before is not None and not before.call.is_live and not before.call.legs:
+        is_inbound = isinstance(again, Ask) and again.is_inbound
+        before = self._calls.own(again.uniqueid) if is_inbound else self._calls.asked_by(again.uniqueid)
+        if before is not None and not before.call.is_live and (is_inbound or not before.call.legs):
             self._calls.let_go(before, again.at_ms)

@@ -1,6 +1,7 @@
 """The calls of one switch whose books are open, found by what its facts name: a channel, a dial, an ask, a tenant.
 
-A closed call is remembered while its caller lives: a second leg on its consumed ask must be known.
+A closed call is remembered while its caller lives: a second leg on its consumed ask must be known. A channel may have
+asked twice and pay both: for itself, as the leg that came in, and for one that it dials.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,10 +40,13 @@ class Calls:
     # ---------------------------------------------------------------------------------------------------- coming
 
     def add(self, session: Session) -> None:
-        """A call's books are opened. The spare of a fork is nobody's ask."""
+        """A call's books are opened. The spare of a fork is nobody's ask, and who is the leg itself dials none."""
         self._open.add(session)
         self._by_tenant.setdefault(session.key.tenant, set()).add(session)
-        if not session.call.terms.ask.is_spare:
+        ask = session.call.terms.ask
+        if ask.is_own_leg:
+            self.meter(ask.uniqueid, session)
+        elif not ask.is_spare:
             self.index(session)
 
     def index(self, session: Session) -> None:
@@ -76,7 +80,7 @@ class Calls:
 
     def live_legs(self, uniqueids: Iterable[str]) -> set[str]:
         """The live legs among channels, and those that were dialled for one of them."""
-        found = (self._by_leg.get(uniqueid) or self._by_caller.get(uniqueid) for uniqueid in uniqueids)
+        found = (known.get(uniqueid) for uniqueid in uniqueids for known in (self._by_leg, self._by_caller))
         return {session.call.leg for session in found if session is not None and session.call.is_live}
 
     def asker(self, linkedid: str) -> Session | None:
@@ -84,24 +88,32 @@ class Calls:
         session = self._by_linkedid.get(linkedid)
         return session if session is not None and session.call.state in UNANSWERED else None
 
+    def own(self, uniqueid: str) -> Session | None:
+        """The call of a channel that is itself the leg that costs money."""
+        session = self._by_leg.get(uniqueid)
+        return session if session is not None and session.call.caller == uniqueid else None
+
     def knows(self, leg: str) -> bool:
         """Whether a call has that leg."""
         return leg in self._by_leg
 
     def heard_of(self, ask: Ask) -> Session | None:
         """The session of this very ask, if there is one."""
-        session = self._by_caller.get(ask.uniqueid)
+        session = self.own(ask.uniqueid) if ask.is_own_leg else self._by_caller.get(ask.uniqueid)
         return session if session is not None and session.call.terms.ask.nonce == ask.nonce else None
 
     def later_ask(self, call: Call) -> Session | None:
         """The session of what this call's channel has asked since: that one has its legs from then on."""
-        known = self._by_caller.get(call.caller)
-        is_later = known is not None and known.call.terms.ask.at_ms > call.terms.ask.at_ms
-        return known if is_later and not call.terms.ask.is_spare else None
+        ask, known = call.terms.ask, self._by_caller.get(call.caller)
+        is_later = known is not None and known.call.terms.ask.at_ms > ask.at_ms
+        return known if is_later and not (ask.is_spare or ask.is_own_leg) else None
 
     def session(self, call_id: str) -> Session | None:
         """The session of a call whose books are open here."""
-        session = self._by_caller.get(call_id.split("/")[1])
+        uniqueid = call_id.split("/")[1]
+        session = self._by_caller.get(uniqueid)
+        if session is None or session.key.call_id != call_id:
+            session = self._by_leg.get(uniqueid)
         if session is None or session.key.call_id != call_id:
             session = next((one for one in self._open if one.key.call_id == call_id), None)
         return session if session in self._open else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.core.facts import Direction
 from gateway.core.guards import pause_meant
 from gateway.core.ownership import SWITCH, View
 from gateway.core.quote import Quote, quote
@@ -60,6 +61,7 @@ class LiveCall:
     number: str  # E.164 where it has one, else as it was dialled
     cli: str
     call_class: str
+    direction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,11 @@ class Desk:
             raise DeskError("unknown_tenant", "There is no such tenant.")
         return tenant
 
-    def quote(self, tenant_id: str, number: str, at_ms: int | None = None) -> Quote:
+    def quote(
+        self, tenant_id: str, number: str, at_ms: int | None = None, direction: Direction = Direction.OUTBOUND
+    ) -> Quote:
         """What a call would cost, answered at an instant, or now. Error: ``unknown_tenant``."""
-        return quote(self.tenant(tenant_id), number, int(time.time() * 1000) if at_ms is None else at_ms)
+        return quote(self.tenant(tenant_id), number, int(time.time() * 1000) if at_ms is None else at_ms, direction)
 
     # ------------------------------------------------------------------------------------------------ the books
 
@@ -326,8 +330,8 @@ class Desk:
 def _live(stored: StoredCall) -> LiveCall:
     try:
         memo = json.loads(stored.meta)
-        words = [str(memo.get(name) or "") for name in ("e164", "number", "cli", "class")]
+        words = [str(memo.get(name) or "") for name in ("e164", "number", "cli", "class", "direction")]
     except (ValueError, AttributeError):  # it still holds money, and must be shown
-        words = [""] * 4
-    e164, dialled, cli, call_class = words
-    return LiveCall(stored, e164 or dialled, cli, call_class)
+        words = [""] * 5
+    e164, dialled, cli, call_class, direction = words
+    return LiveCall(stored, e164 or dialled, cli, call_class, direction or Direction.OUTBOUND)

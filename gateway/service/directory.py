@@ -1,8 +1,9 @@
-"""Who pays: tenants by id and by accountcode."""
+"""Who pays: tenants by id, by accountcode, and by the numbers they own."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from gateway.core.decide import e164_of
 from gateway.core.facts import Ask
 from gateway.core.tenant import Tenant
 from rating import CallClass, NumberError, NumberPlan
@@ -15,6 +16,7 @@ class Register:
         self.by_id = {tenant.tenant_id: tenant for tenant in tenants}
         self.plans = tuple({tenant.plan for tenant in self.by_id.values()})
         self.by_accountcode = {code: tenant for tenant in self.by_id.values() for code in tenant.accountcodes}
+        self.by_number = {number: tenant for tenant in self.by_id.values() for number in tenant.inbound.numbers}
 
 
 class Directory:
@@ -35,10 +37,26 @@ class Directory:
         self._now = register
 
     def payer(self, ask: Ask) -> Tenant | None:
-        """The tenant named in the Gosub, or, where it names none, the owner of the endpoint's accountcode."""
+        """The tenant named in the Gosub, or, where it names none, the owner of the endpoint's accountcode.
+
+        Of a call that came in, the owner of the number, whatever the trunk's accountcode; None where the Gosub names
+        somebody else.
+        """
+        if ask.is_inbound:
+            owner = self.owner(ask.number)
+            return owner if owner is not None and ask.tenant in {"", owner.tenant_id} else None
         if ask.tenant:
             return self._now.by_id.get(ask.tenant)
         return self._now.by_accountcode.get(ask.accountcode)
+
+    def owner(self, number: str) -> Tenant | None:
+        """Whose a number is that calls come in on: E.164, with its + or without."""
+        return self._now.by_number.get(e164_of(number))
+
+    @property
+    def owns_numbers(self) -> bool:
+        """Whether anybody owns a number."""
+        return bool(self._now.by_number)
 
     def is_emergency(self, number: str) -> bool:
         """Whether any tenant's number plan knows it for one. Asked only for a channel whose payer is not known."""

@@ -10,8 +10,9 @@ import asyncio
 import structlog
 
 from gateway.core.effects import Look
-from gateway.core.facts import ChannelStatus
+from gateway.core.facts import ChannelStatus, LegAnswered
 from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.service.calls import UNANSWERED
 from gateway.service.resync import Listing, find_leg
 from gateway.service.switchboard import Switchboard
 
@@ -48,7 +49,14 @@ class LegAudit:
                 session.carry_out(Look(session.call.leg))
         for status in listing.values():
             await self._find_asker(status, listing)
+            self._find_answer(status)
         await board.unasked.find(listing)
+
+    def _find_answer(self, status: ChannelStatus) -> None:
+        """A call that came in may have been answered unheard."""
+        session = self._board.calls.own(status.uniqueid)
+        if status.is_up and session is not None and session.call.state in UNANSWERED:
+            self._board.handle(LegAnswered(status.uniqueid, status.answered_at_ms or self._board.world.switch.now_ms()))
 
     async def _find_asker(self, old: ChannelStatus, listing: Listing) -> None:
         """A leg whose dial was not heard may be that of an ask."""

@@ -1,7 +1,8 @@
 """Which leg of a call costs money, and what becomes of it.
 
-A leg is its call's from ``Calls.meter`` on: a leg that was dialled for an ask and that the ask pays for, and a further
-one of a fork that answers. One that no ask pays for is looked at by ``unasked.py``.
+A leg is its call's from ``Calls.meter`` on: a leg that was dialled for an ask and that the ask pays for, a further one
+of a fork that answers, and, from its ask on, a channel that came in. One that no ask pays for is looked at by
+``unasked.py``.
 """
 
 from collections.abc import Callable
@@ -48,7 +49,7 @@ class Legs:
         """A leg is Up."""
         session = self._calls.paying(fact.leg)
         if session is None:
-            self._unasked.answered(fact.leg, fact.at_ms)
+            self._unasked.answered(fact)
             return
         if session.fork is not None and session.call.answered_at_ms and session.call.leg != fact.leg:
             spare = session.fork.answered(fact, session.call.terms)
@@ -66,7 +67,8 @@ class Legs:
             if session.fork is not None:
                 session.fork.ended(fact.uniqueid, session.call.leg, fact.at_ms)
             is_superseded = self._calls.asked_by(session.call.caller) is not session
-            if is_superseded and session.call.state is State.RINGING and not session.call.legs:
+            has_no_leg = session.call.state is State.RINGING and not session.call.legs
+            if session.call.terms.ask.is_own_leg or (is_superseded and has_no_leg):
                 self._calls.let_go(session, fact.at_ms)
         self._caller_ended(fact.uniqueid, fact.at_ms)
 
@@ -78,6 +80,8 @@ class Legs:
         if session is not None:
             latest_ms = session.call.armed_until_ms if session.call.is_live else now_ms
             session.tell(LegEnded(uniqueid, min(now_ms, latest_ms), 0, is_estimate=True))
+            if session.call.terms.ask.is_own_leg:
+                self._calls.let_go(session, now_ms)
         self._caller_ended(uniqueid, now_ms)
 
     def _not_asked_for(self, session: Session, fact: LegDialled) -> None:

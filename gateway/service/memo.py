@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Deny
-from gateway.core.facts import Ask, LegDialled
+from gateway.core.facts import Ask, Direction
 from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
 from rating import CallClass, Destination, price_from_json, price_to_json
@@ -31,6 +31,7 @@ def write(terms: Terms) -> str:
     rare = {
         "linkedid": (ask.linkedid, ask.uniqueid),
         "dial": (terms.dial_number, ask.number),
+        "direction": (ask.direction, Direction.OUTBOUND),
         "included": (terms.included.name if terms.included else "", ""),
         "ends_dear": (terms.ends_dear, False),
     }
@@ -41,7 +42,9 @@ def write(terms: Terms) -> str:
 
 def write_refused(ask: Ask, denied: Deny) -> str:
     """What is told of an ask that was refused before its price was looked at."""
-    facts = {"number": ask.number, "cli": ask.cli, "at_ms": ask.at_ms, "limit": denied.limit}
+    facts: dict[str, Any] = {"number": ask.number, "cli": ask.cli, "at_ms": ask.at_ms, "limit": denied.limit}
+    if ask.is_inbound:
+        facts["direction"] = ask.direction
     return json.dumps(facts, separators=(",", ":"))
 
 
@@ -72,9 +75,9 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         is_cap_known=not stored.answered_at_ms,
         leg=stored.leg,
     )
-    if terms.ask.is_unasked and not stored.answered_at_ms:
-        call.state = State.RINGING
-        call.legs = (LegDialled("", call.caller, "", terms.dial_number, terms.ask.at_ms, call.caller),)
+    if terms.ask.is_own_leg and not stored.answered_at_ms:
+        call.state = State.RINGING if terms.ask.is_unasked else State.RESERVED
+        call.legs = (call.own_leg,)
     if stored.answered_at_ms:
         call.answer_at(stored.answered_at_ms)
     return call
@@ -94,6 +97,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
             cli=memo["cli"],
             at_ms=memo["at_ms"],
             linkedid=memo.get("linkedid", uniqueid),
+            direction=Direction(memo.get("direction", Direction.OUTBOUND)),
         ),
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),

@@ -53,6 +53,8 @@ class Recall:
                     asks[fact.uniqueid] = fact
                 case LegDialled():
                     asks.pop(fact.caller, None)
+                case LegAnswered():  # it came in, and was let
+                    asks.pop(fact.leg, None)
                 case ChannelEnded() | AskSilenced():
                     asks.pop(fact.uniqueid, None)
                 case _:
@@ -64,8 +66,9 @@ class Recall:
 
         A leg of an earlier ask of the same channel is none of this one's. Asks and the link itself are left out.
         """
-        unanswered = sorted((call for call in calls if not call.is_live), key=lambda call: call.terms.ask.at_ms)
-        by_channel = {name: call for call in unanswered for name in (call.caller, _linkedid(call))}
+        asking = [call for call in calls if not call.is_live and not call.terms.ask.is_own_leg]
+        asking.sort(key=lambda call: call.terms.ask.at_ms)
+        by_channel = {name: call for call in asking for name in (call.caller, _linkedid(call))}
         dialled = [leg for leg in self._legs.values() if _is_of(leg, by_channel)]
         return [
             *dialled,

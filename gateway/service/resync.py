@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from gateway.core.call import Call
 from gateway.core.effects import Look
-from gateway.core.events import LegEnded
-from gateway.core.facts import Ask, ChannelStatus, Doubt, LegAnswered, LegDialled, LinkUp, Moved
+from gateway.core.events import LegEnded, QuotaLow
+from gateway.core.facts import Ask, ChannelStatus, Direction, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.core.reasons import CALL_REJECTED
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.calls import UNANSWERED
@@ -29,7 +30,8 @@ MOVED_SECONDS = 0.2  # until channels that change places have done so, and the H
 RETRY_LONGEST_SECONDS = 30.0
 DOUBT_TRIES = 5
 MOST_DOUBTED = 10_000
-ASK_FIELDS = (4, 5)  # CALLGATE_ASK=nonce:number:tenant:cli:legs, set by the dialplan include; the last one came later
+# CALLGATE_ASK=nonce:number:tenant:cli:legs:direction, set by the dialplan include; the last two came later.
+ASK_FIELDS = (4, 5, 6)
 _LEGS = frozenset("123456789")
 
 Listing = Mapping[str, ChannelStatus]
@@ -186,9 +188,17 @@ async def _look_before_answer(board: Switchboard, session: Session, listing: Lis
     for dialled in call.legs:
         leg = listing.get(dialled.leg) or await switch.status(dialled.leg)
         if leg is not None and leg.is_up:
-            board.handle(LegAnswered(leg.uniqueid, leg.answered_at_ms or switch.now_ms()))
+            board.handle(LegAnswered(leg.uniqueid, _answered_at_ms(board, call, leg)))
+    if caller is not None and call.terms.ask.is_inbound and call.state in UNANSWERED:
+        session.tell(QuotaLow(switch.now_ms()))  # it may go on ringing
     if caller is None and not call.is_live:
         board.calls.let_go(session, switch.now_ms())
+
+
+def _answered_at_ms(board: Switchboard, call: Call, leg: ChannelStatus) -> int:
+    """A channel that was answered before it asked is charged from its ask on."""
+    ask = call.terms.ask
+    return max(leg.answered_at_ms or board.world.switch.now_ms(), ask.at_ms if ask.is_inbound else 0)
 
 
 async def _ask_about(board: Switchboard, uniqueid: str) -> None:
@@ -234,6 +244,8 @@ def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None,
     dials the number of the verdict.
     """
     call = session.call
+    if call.terms.ask.is_own_leg:
+        return  # nobody dials it
     if caller is None or status.uniqueid == call.caller or status.linkedid != caller.linkedid:
         return
     if status.name.startswith("Local/") or call.state not in UNANSWERED:
@@ -257,8 +269,10 @@ def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | No
     fields = status.variables.get("CALLGATE_ASK", "").split(":")
     if len(fields) not in ASK_FIELDS or not fields[0].isdigit():
         return
-    nonce, number, tenant, cli, legs = (*fields, "1")[:5]
+    nonce, number, tenant, cli = fields[:4]
+    legs, direction = fields[4] if fields[4:] else "1", fields[5] if fields[5:] else ""
     switch = board.world.switch
+    is_inbound = direction == Direction.INBOUND
     ask = Ask(
         switch.name,
         status.uniqueid,
@@ -269,7 +283,9 @@ def answer_if_waiting(board: Switchboard, status: ChannelStatus, heard: Ask | No
         cli,
         switch.now_ms(),
         status.linkedid,
-        int(legs) if legs in _LEGS else 1,
+        int(legs) if legs in _LEGS and not is_inbound else 1,
+        Direction.INBOUND if is_inbound else Direction.OUTBOUND,
+        status.is_up and is_inbound,
     )
     if heard is not None and heard.nonce == nonce:
         ask = heard

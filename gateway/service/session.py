@@ -299,7 +299,9 @@ class Session:
             self._world.watch.fault("record")
             log.error("record.not_written", call=record.call_id, problem=str(error))
         if record.billsec:
-            self._world.watch.charged(record.tenant, record.call_class, record.charged_micros, record.billsec)
+            self._world.watch.charged(
+                record.tenant, record.call_class, record.charged_micros, record.billsec, self.call.terms.ask.came_in_on
+            )
         self._forget()
 
     def _forget(self) -> None:

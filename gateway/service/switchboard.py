@@ -139,7 +139,7 @@ class Switchboard:
 
         def on_verdict(decision: str) -> None:
             reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
-            watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at)
+            watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at, call.terms.ask.came_in_on)
 
         session = Session(call, self.world, self._closed, on_verdict, self.asks.decided)
         self.calls.add(session)

@@ -1,7 +1,8 @@
 """Legs on a switch's trunks that nobody asked for: found, judged, and ended or adopted. The rules: ``core/unasked.py``.
 
-Most are judged at their DialBegin. Those of a time when nobody listened are found in a whole listing of the switch,
-and looked at once more by themselves before anything is done: a listing is older than what was heard since.
+Most are judged at their DialBegin, and those that came in at their answer. Those of a time when nobody listened are
+found in a whole listing of the switch, and looked at once more by themselves before anything is done: a listing is
+older than what was heard since.
 """
 
 import asyncio
@@ -12,16 +13,18 @@ import structlog
 
 from gateway.core.call import Call, Terms
 from gateway.core.decide import Deny, Pass
-from gateway.core.facts import Ask, ChannelStatus, LegDialled
+from gateway.core.facts import Ask, ChannelStatus, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
 from gateway.core.unasked import (
     TrunkRules,
     Unasked,
     adopted,
     ask_of,
+    ask_of_incoming,
     judge,
     number_of,
     was_allowed,
+    was_let_in,
     went_through_the_gate,
 )
 from gateway.ports import ListNotWhole, SwitchUnavailable
@@ -36,6 +39,9 @@ log = structlog.get_logger(__name__)
 HELD_FACTS_SECONDS = 0.1
 ASK_TRIES = 3
 ASK_AGAIN_SECONDS = 0.25
+
+_ONE_CONTEXT = 'let only the gated context dial this trunk, or set unasked = "adopt"'
+_ASK_FIRST = 'let the context of this number ask (inbound) before it answers, or set unasked = "adopt"'
 
 Decision = Deny | Pass | Terms
 
@@ -78,10 +84,12 @@ class UnaskedLegs:
         else:
             self._act(leg, ask, decision)
 
-    def answered(self, leg: str, at_ms: int) -> None:
-        """A leg that no call has; it may be one that is being judged."""
-        if leg in self._judging:
-            self._judging[leg] = self._judging[leg] or at_ms
+    def answered(self, fact: LegAnswered) -> None:
+        """A leg that no call has; it may be one that is being judged, or one that came in and did not ask."""
+        if fact.leg in self._judging:
+            self._judging[fact.leg] = self._judging[fact.leg] or fact.at_ms
+        elif self._directory.owns_numbers and self._rules.watch(fact.name) and not self._is_seen(fact.leg):
+            self._chores.spawn(self._came_in(fact))
 
     def ended(self, uniqueid: str) -> None:
         """A channel is gone."""
@@ -114,7 +122,9 @@ class UnaskedLegs:
         return leg in self._judging or leg in self._judged
 
     def _is_strange(self, status: ChannelStatus) -> bool:
-        if status.is_inbound or not self._rules.watch(status.name):
+        if not self._rules.watch(status.name):
+            return False
+        if status.is_inbound and not (status.is_up and self._directory.owner(status.dnid)):
             return False
         return not self._is_known(status.uniqueid) and not self._is_seen(status.uniqueid)
 
@@ -129,6 +139,9 @@ class UnaskedLegs:
 
     async def _found(self, status: ChannelStatus, listing: Mapping[str, ChannelStatus]) -> None:
         switch = self._world.switch
+        if status.is_inbound:
+            self._judge_incoming(status, status.answered_at_ms or switch.now_ms())
+            return
         dial_string = await switch.dialled(status)
         if not dial_string or self._is_known(status.uniqueid) or self._is_seen(status.uniqueid):
             self._judged.add(status.uniqueid)  # it came in, or nobody can tell where it goes
@@ -143,16 +156,35 @@ class UnaskedLegs:
             is_let_out = is_let_out or any(was_allowed(each, number_of(dial_string)) for each in family)
         self._act(leg, ask, Pass(ask.tenant, ask.number) if is_let_out else decision)
 
+    async def _came_in(self, fact: LegAnswered) -> None:
+        status = await self._status(fact.leg)
+        if status is not None and self._is_strange(status):
+            self._judge_incoming(status, fact.at_ms)
+
+    def _judge_incoming(self, status: ChannelStatus, answered_at_ms: int) -> None:
+        """By the owner of the number that it came in on."""
+        if status.variables.get("CALLGATE_ASK"):
+            return  # it waits for a verdict
+        ask = ask_of_incoming(self._world.switch.name, status, answered_at_ms)
+        decision = judge(ask, self._directory.payer(ask), self._directory.is_emergency)
+        is_let_in = was_let_in(status)
+        if isinstance(decision, Terms) and decision.tenant.failure.is_lenient:
+            is_let_in = is_let_in or was_allowed(status, decision.dial_number)
+        at = (status.dnid, answered_at_ms, status.linkedid)
+        self._judging[status.uniqueid] = answered_at_ms
+        leg = LegDialled("", status.uniqueid, status.name, *at)
+        self._act(leg, ask, Pass("", ask.number) if is_let_in else decision)
+
     async def _act_unless_let_out(self, leg: LegDialled, ask: Ask, decision: Decision) -> None:
-        caller = await self._caller(leg)
+        caller = await self._status(leg.caller)
         is_let_out = caller is not None and went_through_the_gate(caller, ask.number)
         self._act(leg, ask, Pass(ask.tenant, ask.number) if is_let_out else decision)
 
-    async def _caller(self, leg: LegDialled) -> ChannelStatus | None:
-        """None where it is gone, or cannot be read: then nothing speaks for the leg."""
+    async def _status(self, uniqueid: str) -> ChannelStatus | None:
+        """None where it is gone, or cannot be read: then nothing speaks for it."""
         for _ in range(ASK_TRIES):
             try:
-                return await self._world.switch.status(leg.caller)
+                return await self._world.switch.status(uniqueid)
             except (SwitchUnavailable, ListNotWhole):
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
         return None
@@ -183,7 +215,7 @@ class UnaskedLegs:
             number=ask.number,
             tenant=denied.tenant,
             reason=denied.reason,
-            remedy='let only the gated context dial this trunk, or set unasked = "adopt"',
+            remedy=_ASK_FIRST if ask.is_inbound else _ONE_CONTEXT,
         )
         self._note_refusal(ask, denied)
         self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED))

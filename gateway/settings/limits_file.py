@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema
 
+from gateway.core.facts import Direction
 from gateway.core.guards import Target
 from gateway.core.limits import Per
 from gateway.settings.sections import (
@@ -70,6 +71,9 @@ class LimitSection(Section):
     )
     prefixes_file: TariffName | None = key(
         "a file of such prefixes, one on a line, in the lists' folder", '"high-risk.csv"', None
+    )
+    direction: Direction | None = key(
+        "outbound or inbound: the calls that it is for; left out: both", '"inbound"', None
     )
     per: Per = key("tenant, cli, class or prefix: whose calls are counted together", '"cli"', Per.TENANT)
     concurrent_calls: Count | None = _bound("how many calls at once", "10")

@@ -20,6 +20,7 @@ from gateway.settings.gateway_file import (
     SwitchSection,
     WebhookSection,
 )
+from gateway.settings.lines import KeyPath
 from gateway.settings.mail import MailSettings, read_mail
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
@@ -330,7 +331,7 @@ def _tenants(
         reading.problems.append(Problem(path, None, "", what, remedy, is_warning=True))
     sources: dict[str, Source] = {}
     tenants: dict[str, Tenant] = {}
-    owners: dict[str, Path] = {}
+    owners: dict[tuple[str, str], Path] = {}
     for file in files:
         # One after the other: what was read of a file is let go before the next, not of a thousand at once.
         document = reading.document(file, TenantFile, _AT_TENANT_FILE)
@@ -347,10 +348,18 @@ def _tenants(
     return sources, tenants
 
 
-def _check_owners(document: Document[TenantFile], owners: dict[str, Path]) -> None:
-    """An accountcode with two owners would make one tenant pay for the other."""
+def _check_owners(document: Document[TenantFile], owners: dict[tuple[str, str], Path]) -> None:
+    """An accountcode, or a number, with two owners would make one tenant pay for the other."""
+    inbound = document.content.inbound
     for code in dict.fromkeys(document.content.accountcodes):
-        owner = owners.setdefault(code, document.file)
-        if owner != document.file:
-            what = f"the accountcode {code!a} is that of {owner.name} already"
-            document.wrong(("accountcodes",), what, "let one tenant have it")
+        _claim(document, ("accountcodes",), ("accountcode", ascii(code)), owners)
+    for number in dict.fromkeys(inbound.numbers if inbound is not None else ()):
+        _claim(document, ("inbound", "numbers"), ("number", number), owners)
+
+
+def _claim(
+    document: Document[TenantFile], at: KeyPath, what: tuple[str, str], owners: dict[tuple[str, str], Path]
+) -> None:
+    owner = owners.setdefault(what, document.file)
+    if owner != document.file:
+        document.wrong(at, f"the {' '.join(what)} is that of {owner.name} already", "let one tenant have it")

@@ -91,6 +91,8 @@ class InForce:
         if own.content.plan is None and plan is not None:
             said = Said(self._gateway, ("rating", "default_plan"))
             values = [Value("plan", plan, said) if value.key == "plan" else value for value in values]
+        if own.content.inbound is not None:
+            values += _files_of_inbound(self._files.tariffs, own, own.content.inbound.tariff)
         return _with_secret(values, "webhook.secrets", " ".join(self._settings.tenants[tenant_id].webhook_secrets))
 
     def plan(self, name: str) -> list[Value]:
@@ -177,6 +179,12 @@ def _tariffs(
             yield Value(f"{key}.sha256", known[name].stamp[:16], said)
     if not chain:
         yield Value("tariff", None)
+
+
+def _files_of_inbound(known: Mapping[str, Known], own: AnyDocument, name: str) -> Iterator[Value]:
+    said = Said(own, ("inbound", "tariff"))
+    yield Value("inbound.tariff.rows", len(known[name].tariff.rates), said)
+    yield Value("inbound.tariff.sha256", known[name].stamp[:16], said)
 
 
 def _walk(part: _Part, shown: KeyPath | None = None) -> Iterator[Value]:

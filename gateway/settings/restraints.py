@@ -177,6 +177,7 @@ def _limit(
         rate_per_minute=section.rate_per_minute,
         hours=hours,
         outside=section.outside_hours,
+        direction=section.direction,
     )
 
 

@@ -200,6 +200,7 @@ FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096, patte
 TariffName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.csv$")]
 PlanName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.toml$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,14}$")]
+OwnedNumber = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 ChargeUnit = Annotated[Amount, Field(ge=1, le=MOST_CHARGE_UNIT_MICROS)]
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCIES)})]
 Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|\+[1-9][0-9]{0,2})$"), AfterValidator(_country)]

@@ -10,6 +10,7 @@ from math import lcm
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.settings.lines import KeyPath
 from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.tenant_file import TariffFile
@@ -47,11 +48,13 @@ class Tariffs:
         """The tariffs that were read and are right, by the name that tenants and plans have for them."""
         return {file.name: known for file, known in self._known.items() if known is not None}
 
-    def find(self, name: str, currency: str, charge_unit_micros: int, asker: Document[Any]) -> Tariff | None:
+    def find(
+        self, name: str, currency: str, charge_unit_micros: int, asker: Document[Any], at: KeyPath = ("tariff",)
+    ) -> Tariff | None:
         """The tariff that a file asks for, in its currency; None, and problems noted, when it cannot be had."""
         file = self.folder / name
         if not is_file(file):
-            asker.wrong(("tariff",), f"there is no {file}", "write the file, or name another one of that folder")
+            asker.wrong(at, f"there is no {file}", "write the file, or name another one of that folder")
             return None
         if file not in self._known:
             self._known[file] = self.read(file)
@@ -60,12 +63,12 @@ class Tariffs:
             return None
         if known.currency and known.currency != currency:
             what = f"{name} is in {known.currency}, and the tenant's currency is {currency}"
-            asker.wrong(("tariff",), what, "name a tariff in the tenant's currency")
+            asker.wrong(at, what, "name a tariff in the tenant's currency")
             return None
         first = self._currencies.setdefault(file, currency)
         if not known.currency and first != currency:
             what = f"the prices of {name} count as {first} for one tenant and as {currency} for another"
-            asker.warn(("tariff",), what, f'write currency = "{first}" into {file.with_suffix(".toml").name} beside it')
+            asker.warn(at, what, f'write currency = "{first}" into {file.with_suffix(".toml").name} beside it')
         return self._in_units(file, known, charge_unit_micros)
 
     def _in_units(self, file: Path, known: Known, unit_micros: int) -> Tariff | None:

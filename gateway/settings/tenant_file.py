@@ -45,6 +45,7 @@ from gateway.settings.sections import (
     MailAddress,
     Name,
     OverridingClass,
+    OwnedNumber,
     PlanName,
     Prefix,
     Section,
@@ -112,6 +113,20 @@ class WarningSection(Section):
         "tone",
         '"callgate/ten-seconds"',
         "",
+    )
+
+
+class InboundSection(Section):
+    """Numbers that the tenant owns: it pays for the calls to them."""
+
+    numbers: tuple[OwnedNumber, ...] = key(
+        "toll-free numbers that the tenant owns, as E.164 with their +, in a list",
+        '["+18005551234"]',
+        max_length=MOST_ITEMS,
+    )
+    tariff: TariffName = key(
+        "the name of a file in the tariffs' folder that ends in .csv: what a call to a number costs, by its prefix",
+        '"inbound.csv"',
     )
 
 
@@ -325,6 +340,7 @@ class TenantFile(TermsSection):
     )
     numbers: NumbersSection = key("how the tenant dials", "[numbers]")
     dial: DialSection = key("what the trunk wants", "[dial]", DialSection())
+    inbound: InboundSection | None = key("numbers that the tenant owns", "[inbound]", None)
     quota: QuotaSection = key("how much a call is granted at a time", "[quota]", QuotaSection())
     warning: WarningSection = key("what a caller hears before the money ends", "[warning]", WarningSection())
     failure: FailureSection = key("what becomes of calls without the ledger", "[failure]", FailureSection())

@@ -30,6 +30,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
     file = document.content
     _check_name(document)
     _check_accountcodes(document)
+    _check_inbound(document)
     _check_dial(document)
     _check_notices(document)
     check_terms(document)
@@ -60,6 +61,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
         limits=terms.limits,
         guards=terms.guards,
         included=terms.included,
+        inbound=terms.inbound,
         zone=file.time_zone,
         accountcodes=file.accountcodes,
         dial_format=file.dial.format,
@@ -93,6 +95,12 @@ def _check_accountcodes(document: TenantDocument) -> None:
     codes = document.content.accountcodes
     for code in sorted({code for code in codes if codes.count(code) > 1}):
         document.wrong(("accountcodes",), f"{code!a} stands here twice", "keep one of them")
+
+
+def _check_inbound(document: TenantDocument) -> None:
+    numbers = document.content.inbound.numbers if document.content.inbound is not None else ()
+    for number in sorted({number for number in numbers if numbers.count(number) > 1}):
+        document.wrong(("inbound", "numbers"), f"{number} stands here twice", "keep one of them")
 
 
 def _check_dial(document: TenantDocument) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from gateway.core.barring import Barring
 from gateway.core.guards import Guards
 from gateway.core.limits import Limit
-from gateway.core.tenant import NEVER_METERED, Included
+from gateway.core.tenant import NEVER_METERED, NO_INBOUND, Inbound, Included
 from gateway.settings.reading import Document, Reading, is_file
 from gateway.settings.restraints import PrefixLists, barring_of, check_restraints, guards_of, limits_of
 from gateway.settings.restraints import classes_of as _classes
@@ -34,6 +34,7 @@ class TenantTerms:
     included: tuple[Included, ...]
     credit_limit_micros: int
     credit_months: int | None
+    inbound: Inbound
 
 
 @dataclass(slots=True)
@@ -70,7 +71,8 @@ class Plans:
             return None
         sources: Sequence[Terms] = (tenant,) if plan is None else (tenant, plan)
         tariffs = self._chain(tenant, sources)
-        if tariffs is None:
+        inbound = self._inbound(tenant, _said(sources, "charge_unit"))
+        if tariffs is None or inbound is None:
             return None
         limits = limits_of(sources, self.lists, tenant.content.time_zone)
         if limits is None:
@@ -84,6 +86,7 @@ class Plans:
             included=tuple(map(_included, _said(sources, "included"))),
             credit_limit_micros=_said(sources, "credit_limit"),
             credit_months=_said(sources, "credit_months") or None,
+            inbound=inbound,
         )
 
     def kinds_without_a_row(
@@ -115,6 +118,20 @@ class Plans:
                 check_terms(plan)
             self._documents[file] = plan
         return self._documents[file]
+
+    def _inbound(self, tenant: Document[TenantFile], charge_unit_micros: int) -> Inbound | None:
+        section = tenant.content.inbound
+        if section is None:
+            return NO_INBOUND
+        at = ("inbound", "tariff")
+        tariff = self.tariffs.find(section.tariff, tenant.content.currency, charge_unit_micros, tenant, at)
+        if tariff is None:
+            return None
+        unpriced = [number for number in section.numbers if not tariff.rows(number)]
+        if unpriced:
+            what = f"no row of {section.tariff} prices {', '.join(unpriced)}: every call to it is refused"
+            tenant.warn(at, what, "add a row with a prefix of the number")
+        return Inbound(frozenset(section.numbers), TariffChain((tariff,)))
 
     def _chain(self, tenant: Document[TenantFile], sources: Sequence[Terms]) -> TariffChain | None:
         """The tenant's own rates, then the plan's, then the default's."""

@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from gateway.core.facts import Ask, ChannelStatus, Moved
+import pytest
+
+from gateway.core.facts import Ask, ChannelStatus, Direction, Moved
 from tests.contract import ami_events as ev
 from tests.contract.ami_server import Action, Session, until
 from tests.contract.conftest import Bench
@@ -53,3 +55,20 @@ async def test_an_ask_tells_how_many_legs_may_answer(bench: Bench) -> None:
         await asyncio.sleep(0.05)
     asks = [(fact.nonce, fact.legs) for fact in bench.facts if isinstance(fact, Ask)]
     assert asks == [("41", 3), ("42", 1)]
+
+
+@pytest.mark.parametrize("state", ["4", "6"])
+async def test_an_ask_tells_its_direction_and_whether_it_is_up(bench: Bench, state: str) -> None:
+    """Outbound, where the include does not say; what is no direction is no ask; a call that comes in is one leg."""
+    await bench.up()
+    for nonce, direction in (("41", "inbound"), ("42", "outbound"), ("43", ""), ("44", "upward")):
+        event = ev.ask(nonce=nonce, ChannelState=state)
+        event.body.extend([("Legs", "3"), *([("Direction", direction)] if direction else [])])
+        await bench.server.live(events=True).send(event.encode())
+        await asyncio.sleep(0.05)
+    asks = [(fact.nonce, fact.direction, fact.legs, fact.is_up) for fact in bench.facts if isinstance(fact, Ask)]
+    is_up = state == "6"
+    assert asks == [
+        ("41", Direction.INBOUND, 1, is_up),
+        *((nonce, Direction.OUTBOUND, 3, is_up) for nonce in ("42", "43")),
+    ]

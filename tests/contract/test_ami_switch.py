@@ -26,7 +26,7 @@ CALL = [ev.ask(), ev.dial_begin(), ev.newstate(state="5"), ev.newstate(), ev.dia
 FACTS = [
     Ask("pbx1", ev.CALLER, "42", "18005551212", "acme", "acme", "12125550101", 1732290001123, ev.CALLER),
     LegDialled(ev.CALLER, ev.LEG, "PJSIP/acme-88888888", "18005551212@trunk", 1732290001123, ev.CALLER, "acme"),
-    LegAnswered(ev.LEG, 1732290001123),
+    LegAnswered(ev.LEG, 1732290001123, "PJSIP/acme-88888888"),
     LegAnswered(ev.LEG, 1732290001123),
     ChannelEnded(ev.LEG, 16, 1732290001123),
     AskSilenced(ev.CALLER, "42", continued=False, at_ms=1732290001123),

@@ -119,6 +119,7 @@ class GatewayProcess:
     archive: bool = False  # the journal goes to disk, as it does by default
     ami_port: int = 0  # 0: Asterisk's own; else that of a proxy before it
     prefix: Sequence[str] = ()  # words before its command, as `env` has them
+    tariffs: Mapping[str, str] = field(default_factory=dict)  # beside lab.csv
 
     def __post_init__(self) -> None:
         self.config = self.folder / "config"
@@ -148,7 +149,8 @@ secret = "{self.asterisk.secret}"
 {self.more}
 """
         )
-        (self.config / "tariffs/lab.csv").write_text(TARIFF)
+        for name, text in {"lab.csv": TARIFF, **self.tariffs}.items():
+            (self.config / f"tariffs/{name}").write_text(text)
         for name, text in self.tenants.items():
             (self.config / f"tenants/{name}.toml").write_text(text)
 

@@ -113,8 +113,8 @@ def test_a_hostile_caller_changes_nothing_in_the_ask(
     phone(NUMBER, endpoint="open", from_user=from_user).wait()
     ask = one(_asks(gate.events.messages))
     own = ask.headers[[name for name, _ in ask.headers].index("UserEvent") :]
-    assert [name for name, _ in own] == ["UserEvent", "Nonce", "Number", "Tenant", "CLI", "Legs"]
-    assert (ask["Number"], ask["Tenant"]) == (NUMBER, "")
+    assert [name for name, _ in own] == ["UserEvent", "Nonce", "Number", "Tenant", "CLI", "Legs", "Direction"]
+    assert (ask["Number"], ask["Tenant"], ask["Direction"]) == (NUMBER, "", "outbound")
     assert set(ask["CLI"]) <= set("0123456789+")
     assert cli.startswith(ask["CLI"]) or ask["CLI"] == cli
 

@@ -135,7 +135,7 @@ def test_a_refusal_by_the_dialplan_itself_may_have_a_prompt(
 def test_every_reason_is_refused_with_its_status(phone: MakePhone, hook: MakeHook, reason: Reason) -> None:
     """What REASONS.md says of the SIP status is what the phone gets."""
     hook(deny(reason.cause_q850, reason))
-    expected = {21: 403, 28: 484, 38: 500}[reason.cause_q850]
+    expected = {1: 404, 21: 403, 28: 484, 38: 500}[reason.cause_q850]
     assert one(phone(LONDON).wait()).status == expected
 
 

@@ -35,6 +35,6 @@ def read_item(message: Message, mark: str = "") -> ChannelStatus:
         is_up=headers["ChannelState"] == UP,
         hangup_at_ms=int(headers["TimeToHangup"]) * 1000,
         accountcode=headers["AccountCode"],
-        is_inbound=headers["DNID"] not in _NO_DNID,
+        dnid="" if headers["DNID"] in _NO_DNID else headers["DNID"],
         variables=variables,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.adapters.ami.shapes import ANY, AUTHORIZE, SILENCE, UNIQUEID
-from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Fact, LegAnswered, LegDialled
+from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Direction, Fact, LegAnswered, LegDialled
 
 UP = "6"  # AST_STATE_UP, include/asterisk/channelstate.h
 MAX_CAUSE_Q850 = 127
@@ -28,7 +28,7 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     AUTHORIZE: {
         "Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Linkedid": _UNIQUEID, "Nonce": _NONCE,
         "Number": r"[0-9+*#]{1,64}", "Tenant": _TENANT.pattern, "CLI": r"[0-9+]{0,64}", "AccountCode": ANY,
-        "Legs": r"[1-9]",
+        "Legs": r"[1-9]", "Direction": r"(?:in|out)bound", "ChannelState": r"[0-9]{1,2}",
     },
     SILENCE: {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Nonce": _NONCE, "Decision": ANY},
     "DialBegin": {
@@ -36,7 +36,7 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         "DestChannel": ANY, "DialString": ANY, "DestAccountCode": ANY,
     },
     "DialEnd": {"Timestamp": _TIMESTAMP, "DestUniqueid": _UNIQUEID, "DialStatus": ANY},
-    "Newstate": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "ChannelState": ANY},
+    "Newstate": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "ChannelState": ANY, "Channel": ANY},
     "Hangup": {"Timestamp": _TIMESTAMP, "Uniqueid": _UNIQUEID, "Cause": r"[0-9]{1,3}"},
 }  # fmt: skip
 _CHECKS = {
@@ -105,6 +105,7 @@ class Interpreter:
         return int(text.replace(".", "")) // 1000
 
     def _ask(self, headers: Mapping[str, str]) -> Ask:
+        direction = Direction(headers.get("Direction") or Direction.OUTBOUND)  # an include of before does not tell
         return Ask(
             switch=self._switch,
             uniqueid=headers["Uniqueid"],
@@ -115,7 +116,10 @@ class Interpreter:
             cli=headers["CLI"],
             at_ms=self._at_ms(headers),
             linkedid=headers["Linkedid"],
-            legs=int(headers.get("Legs") or 1),  # an include of before forks does not tell
+            # Nor one of before forks. A channel that came in is one leg.
+            legs=1 if direction is Direction.INBOUND else int(headers.get("Legs") or 1),
+            direction=direction,
+            is_up=headers["ChannelState"] == UP,
         )
 
     def _silence(self, headers: Mapping[str, str]) -> AskSilenced:
@@ -149,7 +153,7 @@ class Interpreter:
     def _newstate(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["ChannelState"] != UP:
             return None
-        return LegAnswered(leg=headers["Uniqueid"], at_ms=self._at_ms(headers))
+        return LegAnswered(leg=headers["Uniqueid"], at_ms=self._at_ms(headers), name=headers["Channel"])
 
     def _hangup(self, headers: Mapping[str, str]) -> ChannelEnded:
         return ChannelEnded(

@@ -23,12 +23,13 @@ class Calls:
     def __init__(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         verdicts = partial(Histogram, registry=registry, buckets=VERDICT_BUCKETS_SECONDS)
+        of_calls = ["tenant", "call_class", "direction"]
         about_charges = "Charged, in units of the currency; for watching only, the ledger has the exact sums."
         self.verdicts = counter("callgate_authorizations", "Verdicts given.", ["tenant", "decision", "reason"])
         self.seconds = verdicts("callgate_authorization_seconds", "From the receipt of an ask to its written verdict.")
         self.live = gauge("callgate_calls_live", "Metered calls now.", ["switch"])
-        self.charged = counter("callgate_charged", about_charges, ["tenant", "call_class", "currency"])
-        self.billed = counter("callgate_billed_seconds", "Seconds of settled calls.", ["tenant", "call_class"])
+        self.charged = counter("callgate_charged", about_charges, [*of_calls, "currency"])
+        self.billed = counter("callgate_billed_seconds", "Seconds of settled calls.", of_calls)
 
 
 class Deliveries:

@@ -15,10 +15,13 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from gateway.adapters.metrics import scrape, table, words
+from gateway.adapters.metrics.inbound import InboundNumbers
 from gateway.adapters.metrics.links import LinkCollector, ReadLinks
 from gateway.adapters.metrics.words import NONE, OTHER, REASON_UNSAID, Bounded
+from gateway.core.facts import Direction
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
+from rating import CallClass
 from rating.money import MICROS
 
 TENANT_LIMIT: Final = 200
@@ -39,7 +42,7 @@ class PrometheusWatch:
         self._tenant_limit = tenant_limit
         self._labels: dict[str, tuple[str, str]] = {}  # tenant -> its label and its currency
         self._verdicts: dict[tuple[str, str, str], Counter] = {}
-        self._charges: dict[tuple[str, str], tuple[Counter, Counter]] = {}
+        self._charges: dict[tuple[str, str, str], tuple[Counter, Counter]] = {}
         self._ledger_times: dict[str, Histogram] = {}
         self._reasons = Bounded(words.REASONS)
         self._classes = Bounded([])
@@ -47,6 +50,7 @@ class PrometheusWatch:
         self._places = Bounded(words.FAULT_PLACES)
         self._functions = Bounded(words.LEDGER_FUNCTIONS)
         self._calls = table.Calls(self.registry)
+        self._inbound = InboundNumbers(self.registry)
         self._deliveries = table.Deliveries(self.registry)
         self._steps = table.Steps(self.registry)
         self._process = table.Process(self.registry)
@@ -92,7 +96,10 @@ class PrometheusWatch:
                 fresh.add(label)
             self._labels[tenant.tenant_id] = (label, tenant.currency)
             for call_class in tenant.metered_classes:
-                self._charge_of(tenant.tenant_id, call_class.value)
+                self._charge_of(tenant.tenant_id, call_class.value, Direction.OUTBOUND)
+            if tenant.inbound.numbers:
+                self._charge_of(tenant.tenant_id, CallClass.TOLL_FREE.value, Direction.INBOUND)
+                self._inbound.name(label, tenant.currency, tenant.inbound.numbers)
         for label in fresh:
             for decision, reason in REASON_UNSAID.items():
                 self._calls.verdicts.labels(label, decision, reason)
@@ -116,8 +123,10 @@ class PrometheusWatch:
 
     # -------------------------------------------------------------------------------------------- ports.Watch
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
         """One verdict, and the seconds from the receipt of its ask."""
+        if came_in_on:
+            self._inbound.authorized(came_in_on, decision)
         key = (tenant if tenant in self._labels else OTHER, decision, reason)
         counter = self._verdicts.get(key)
         if counter is None:
@@ -145,23 +154,26 @@ class PrometheusWatch:
         """How many calls of a switch are metered now."""
         self._calls.live.labels(switch).set(count)
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
         """A call was settled. A negative amount or time cannot be counted: it is a fault."""
         if micros < 0 or seconds < 0:
             self.fault("metrics")
             return
-        money, billed = self._charge_of(tenant, call_class)
+        direction = Direction.INBOUND if came_in_on else Direction.OUTBOUND
+        money, billed = self._charge_of(tenant, call_class, direction)
+        if came_in_on:
+            self._inbound.charged(came_in_on, self.label_of(tenant)[1], micros / MICROS, seconds)
         money.inc(micros / MICROS)
         billed.inc(seconds)
 
-    def _charge_of(self, tenant: str, call_class: str) -> tuple[Counter, Counter]:
+    def _charge_of(self, tenant: str, call_class: str, direction: Direction) -> tuple[Counter, Counter]:
         label, currency = self._labels.get(tenant, (OTHER, NONE))
-        key = (tenant if tenant in self._labels else OTHER, self._classes(call_class))
+        key = (tenant if tenant in self._labels else OTHER, self._classes(call_class), direction.value)
         pair = self._charges.get(key)
         if pair is None:
             pair = (
-                self._calls.charged.labels(label, key[1], currency),
-                self._calls.billed.labels(label, key[1]),
+                self._calls.charged.labels(label, *key[1:], currency),
+                self._calls.billed.labels(label, *key[1:]),
             )
             self._charges[key] = pair
         return pair

@@ -189,13 +189,13 @@ class Tally:
         self.faults: Counter[str] = Counter()
         self.records: list[CallRecord] = []
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
         """Not counted."""
 
     def calls_live(self, switch: str, count: int) -> None:
         """Not counted."""
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
         """Not counted."""
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:

@@ -194,3 +194,23 @@ def test_a_refused_call_is_named_by_the_class_that_the_gate_goes_by(config: Path
         "prefix,destination,connect_fee,rate_per_minute,initial_increment,increment,class\n44,UK,0,1,1,1,premium\n"
     )
     assert f"{LONDON}, premium: such a call is refused (barred)" in callgate(config, "quote", LONDON).stderr
+
+
+OWNED = '\n[inbound]\nnumbers = ["+18005550100"]\ntariff = "inbound.csv"\n'
+
+
+def test_a_call_that_comes_in_is_quoted_by_the_owned_number(config: Path) -> None:
+    """Its owner is found by it; what is told names the direction and the number."""
+    (config / "tenants/globex.toml").write_text((config / "tenants/acme.toml").read_text().replace('["acme"]', '["x"]'))
+    with (config / "tenants/acme.toml").open("a") as file:
+        file.write(OWNED)
+    told = quoted(config, "18005550100", "--inbound", "--seconds", "61")
+    assert (told["direction"], told["number"], told["tenant"]) == ("inbound", "+18005550100", "acme")
+    assert (told["class"], told["runs"][0]["row"]["tariff"]) == ("toll_free", "inbound.csv")
+    assert told["charge_micros"] == 24_200  # 60 and 6 at 0.022
+    assert (
+        "to +18005550100, inbound, toll_free"
+        in callgate(config, "quote", "18005550100", "--inbound", "--seconds", "61").stdout
+    )
+    strange = callgate(config, "quote", "18005550199", "--inbound", "--tenant", "globex")
+    assert "globex does not own the number 18005550199." in strange.stderr

@@ -9,7 +9,7 @@ from gateway.adapters.metrics.words import REASON_UNSAID
 from gateway.core.reasons import Reason
 
 ASTERISK = Path(__file__).parents[3] / "config/asterisk"
-STATUS = {21: "403", 28: "484", 38: "500"}  # as measured: tests/lab/test_refusals.py
+STATUS = {1: "404", 21: "403", 28: "484", 38: "500"}  # as measured: tests/lab/test_refusals.py
 NO_REFUSAL = {Reason.LONGEST_CALL, Reason.VERDICT_LATE}
 
 

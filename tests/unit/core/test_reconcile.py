@@ -1,5 +1,6 @@
 """callgate's calls against CDRs: what belongs together, and what does not agree."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -21,6 +22,7 @@ from gateway.core.reconcile import (
 
 ANSWERED_AT_S = 1_795_389_887
 SCOPE = Scope("pbx1")
+TRUNK_SCOPE = Scope("pbx1", trunks=("PJSIP/trunk-",))
 CALL = "pbx1/1795389880.5/77"
 
 
@@ -295,3 +297,39 @@ def test_a_call_knows_its_channel() -> None:
     """A switch's name may hold a stroke."""
     assert BookedCall("acme", "site/pbx1/1.2/77").uniqueid == "1.2"
     assert BookedCall("acme", CALL).state is Booked.OPEN
+
+
+def came_in(*, kind: str = "settle", seconds: int = 10, call: str = CALL) -> list[Entry]:
+    """A call whose channel is the leg: it says so when it is reserved, and its answer names itself."""
+    life = entries(call, kind=kind, seconds=seconds)
+    life[0] = replace(life[0], note='{"number":"18005551234","direction":"inbound"}')
+    return [replace(entry, note="1795389880.5") if entry.type == "answer" else entry for entry in life]
+
+
+@pytest.mark.parametrize("dstchannel", ["", "PJSIP/desk-3"])
+def test_a_call_that_came_in_is_its_channel_s_own_record(dstchannel: str) -> None:
+    """Whether a menu answered it, or a phone inside."""
+    assert kinds(came_in(), [cdr(dstchannel=dstchannel)], TRUNK_SCOPE) == [Kind.MATCHED]
+    assert kinds(came_in(), [cdr(dstchannel=dstchannel, billsec=20)], TRUNK_SCOPE) == [Kind.DIFFERING]
+    assert kinds(came_in(kind="estimate", seconds=30), [cdr(dstchannel=dstchannel)]) == [Kind.ESTIMATE]
+
+
+def test_a_call_that_came_in_is_as_long_as_all_records_of_its_channel() -> None:
+    """It was sent from one phone inside to the next."""
+    first, second = cdr(billsec=4, dstchannel="PJSIP/desk-3"), cdr(answer_seconds=ANSWERED_AT_S + 4, billsec=6)
+    assert kinds(came_in(), [first, second]) == [Kind.MATCHED]
+
+
+def test_a_call_that_was_sent_on_is_found_once_for_each_of_its_legs() -> None:
+    """One channel, one record, two calls; a leg outside that nobody answered is no further one."""
+    outward = [replace(entry, call="pbx1/1795389880.5/78") for entry in entries()]
+    assert kinds([*came_in(), *outward], [cdr()]) == [Kind.MATCHED, Kind.MATCHED]
+    unanswered = [replace(entry, call="pbx1/1795389880.5/78") for entry in entries(kind="release")]
+    assert kinds([*came_in(), *unanswered], [cdr()]) == [Kind.MATCHED]
+
+
+def test_a_call_that_came_in_and_whose_answer_nobody_heard_is_told() -> None:
+    """Released, it is extra; still held, it is open."""
+    assert kinds(came_in(kind="release"), [cdr(dstchannel="")]) == [Kind.EXTRA]
+    assert kinds(came_in(kind="open"), [cdr(dstchannel="")]) == [Kind.OPEN]
+    assert kinds(came_in(kind="release"), [cdr(dstchannel="", is_answered=False)]) == []

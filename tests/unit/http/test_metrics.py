@@ -2,7 +2,7 @@
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -13,7 +13,7 @@ from gateway.adapters.metrics import PrometheusWatch
 from gateway.adapters.metrics.words import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS
 from gateway.adapters.redis.functions import library_code
 from gateway.core.reasons import Reason
-from gateway.core.tenant import Tenant
+from gateway.core.tenant import Inbound, Tenant
 from gateway.ports import Watch
 from rating import NumberPlan, TariffChain, read_tariff
 
@@ -109,9 +109,10 @@ def test_series_exist_from_the_start() -> None:
             labels = {"tenant": name, "decision": decision, "reason": reason}
             assert found["callgate_authorizations_total", tuple(sorted(labels.items()))] == 0
     assert value(watch, "callgate_calls_live", switch="pbx1") == 0
-    labels = {"tenant": "acme", "call_class": "toll_free", "currency": "USD"}
+    labels = {"tenant": "acme", "call_class": "toll_free", "direction": "outbound", "currency": "USD"}
     assert value(watch, "callgate_charged_total", **labels) == 0
-    assert value(watch, "callgate_billed_seconds_total", tenant="acme", call_class="toll_free") == 0
+    del labels["currency"]
+    assert value(watch, "callgate_billed_seconds_total", **labels) == 0
     for event_type in EVENT_TYPES:
         assert value(watch, "callgate_webhook_attempts_total", type=event_type, result="failed") == 0
     for function in LEDGER_FUNCTIONS:
@@ -152,8 +153,8 @@ def test_tenants_beyond_the_limit_are_other() -> None:
     assert value(watch, name, tenant="t1", decision="allow", reason="ok") == 1
     assert value(watch, name, tenant="t2", decision="allow", reason="ok") is None
     assert value(watch, name, tenant="other", decision="allow", reason="ok") == 3
-    charged = value(watch, "callgate_charged_total", tenant="other", call_class="toll_free", currency="USD")
-    assert charged == 3
+    labels = {"tenant": "other", "call_class": "toll_free", "direction": "outbound", "currency": "USD"}
+    assert value(watch, "callgate_charged_total", **labels) == 3
 
 
 def test_labels_are_bounded() -> None:
@@ -176,9 +177,32 @@ def test_money_is_shown_in_units_of_its_currency() -> None:
     watch.charged("acme", "toll_free", 1_480_000, 61)
     watch.charged("globex", "international_fixed", 2_000_000, 30)
     charged = "callgate_charged_total"
-    assert value(watch, charged, tenant="acme", call_class="toll_free", currency="USD") == pytest.approx(1.5)
-    assert value(watch, charged, tenant="globex", call_class="international_fixed", currency="GBP") == 2
-    assert value(watch, "callgate_billed_seconds_total", tenant="acme", call_class="toll_free") == 121
+    acme = {"tenant": "acme", "call_class": "toll_free", "direction": "outbound"}
+    globex = {"tenant": "globex", "call_class": "international_fixed", "direction": "outbound"}
+    assert value(watch, charged, **acme, currency="USD") == pytest.approx(1.5)
+    assert value(watch, charged, **globex, currency="GBP") == 2
+    assert value(watch, "callgate_billed_seconds_total", **acme) == 121
+
+
+def test_calls_that_come_in_are_told_by_direction_and_number() -> None:
+    """From the start for owned numbers; what somebody outside makes up is one series, other."""
+    owner = replace(tenant("acme"), inbound=Inbound(frozenset({"+18005551234"})))
+    watch = PrometheusWatch([owner])
+    verdicts, number = "callgate_inbound_authorizations_total", {"tenant": "acme", "number": "+18005551234"}
+    assert value(watch, verdicts, **number, decision="deny") == 0
+    before = len(samples(watch))
+    watch.authorized("acme", "allow", "ok", 0.001, "+18005551234")
+    watch.charged("acme", "toll_free", 1_500_000, 90, "+18005551234")
+    assert value(watch, verdicts, **number, decision="allow") == 1
+    assert value(watch, "callgate_inbound_charged_total", **number, currency="USD") == pytest.approx(1.5)
+    assert value(watch, "callgate_inbound_billed_seconds_total", **number) == 90
+    labels = {"tenant": "acme", "call_class": "toll_free", "direction": "inbound"}
+    assert value(watch, "callgate_billed_seconds_total", **labels) == 90
+    assert len(samples(watch)) == before
+    for made_up in range(1000):
+        watch.authorized("", "deny", "not_owned", 0.001, f"+1800{made_up:07}")
+    assert value(watch, verdicts, tenant="other", number="other", decision="deny") == 1000
+    assert len(samples(watch)) - before < 10
 
 
 def test_a_negative_charge_is_a_fault() -> None:

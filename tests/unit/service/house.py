@@ -217,14 +217,14 @@ class Tally:
         self.waits: tuple[float, ...] = ()
         self.payments: tuple[float, ...] = ()
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float) -> None:
+    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
         """Keep it."""
         self.decisions.append((decision, reason))
 
     def calls_live(self, switch: str, count: int) -> None:
         """Not counted."""
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int) -> None:
+    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
         """Not counted."""
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:

@@ -35,7 +35,8 @@ def originated(house: House, dial_string: str = SAID, *, caller: str = "", accou
 def listed(house: House, *, is_up: bool = True, is_inbound: bool = False, answered_at_ms: int = ASKED_AT_MS) -> None:
     """A leg that Status tells of, and no event did."""
     variables = {"CDR(answer,u)": f"{answered_at_ms // 1000}.000000"} if is_up else {}
-    status = ChannelStatus(LEG, LEG, TRUNK_LEG, is_up, 0, "", is_inbound, variables)
+    dnid = "18005551234" if is_inbound else ""
+    status = ChannelStatus(LEG, LEG, TRUNK_LEG, is_up, 0, "", dnid, variables)
     house.switch.living[LEG] = status
     house.switch.dial_strings[LEG] = SAID
 

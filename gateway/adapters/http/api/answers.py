@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gateway.adapters.http.api.shapes import answer, page
+from gateway.core.facts import Direction
 from gateway.core.quote import Outcome
 
 CallState = Annotated[str, Field(description="reserved, answered, in_doubt or estimated")]
@@ -26,6 +27,7 @@ LimitFacts = answer(
     classes=list[str],
     prefixes=Annotated[int, Field(ge=0, description="How many.")],
     per=str,
+    direction=Direction | None,
     concurrent_calls=int | None,
     calls_per_second=int | None,
     calls_per_minute=int | None,
@@ -66,6 +68,7 @@ TenantTerms = answer(
     quantum_seconds=Seconds,
     fairness=str,
     dial_timeout_seconds=Seconds,
+    owned_numbers=list[str],
     has_webhook=bool,
 )
 BalanceFacts = answer(
@@ -124,6 +127,7 @@ CallFacts = answer(
     number=str,
     cli=str,
     call_class=str,
+    direction=Direction,
     granted_seconds=Seconds,
     included_seconds=Seconds,
 )
@@ -267,6 +271,7 @@ QuoteFacts = answer(
     currency=str,
     number=str,
     call_class=str,
+    direction=Direction,
     outcome=Outcome,
     reason=str,
     sentence=str,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.core.facts import Direction
 from gateway.core.forecast import MOST_MINUTES
 from gateway.core.recharge import MOST_A_DAY, MOST_FAILURES, MOST_SECONDS, Mode
 from rating import MOST_CALL_SECONDS, parse_amount
@@ -138,8 +139,9 @@ class QuoteQuery(Ask):
     """Which call."""
 
     number: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[!-~]+$")] = Field(
-        description="As the tenant dials it."
+        description="As the tenant dials it; of a call that comes in, the owned number."
     )
+    direction: Direction = Field(Direction.OUTBOUND, description="Whether it goes out, or comes in on an owned number.")
     seconds: Annotated[int, Field(ge=0, le=MOST_CALL_SECONDS), Number] | None = Field(
         None, description="How long it is: then it is charged."
     )

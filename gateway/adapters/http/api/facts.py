@@ -72,6 +72,7 @@ def terms(tenant: Tenant) -> Answer:
         quantum_seconds=tenant.quantum_seconds,
         fairness=str(tenant.fairness),
         dial_timeout_seconds=tenant.dial_timeout_seconds,
+        owned_numbers=sorted(tenant.inbound.numbers),
         has_webhook=bool(tenant.webhook_url),
     )
 
@@ -82,6 +83,7 @@ def _limit(limit: Limit) -> Answer:
         classes=sorted(limit.classes),
         prefixes=len(limit.prefixes),
         per=str(limit.per),
+        direction=limit.direction,
         concurrent_calls=limit.concurrent_calls,
         calls_per_second=limit.calls_per_second,
         calls_per_minute=limit.calls_per_minute,
@@ -113,6 +115,7 @@ def quote(found: Quote, seconds: int | None) -> Answer:
         currency=found.tenant.currency,
         number=found.number,
         call_class=str(found.call_class),
+        direction=found.direction,
         answered_at=found.at_ms,
         outcome=found.outcome,
         reason=str(found.reason),
@@ -200,6 +203,7 @@ def call(live: LiveCall) -> Answer:
         number=live.number,
         cli=live.cli,
         call_class=live.call_class,
+        direction=live.direction,
         granted_seconds=stored.granted_seconds,
         included_seconds=stored.included_seconds,
         charged=stored.charged_micros,

@@ -66,7 +66,7 @@ async def show_tenant(visit: Visit) -> Answer:
 async def show_quote(visit: Visit) -> Answer:
     """What a call would cost."""
     asked: asks.QuoteQuery = visit.query
-    return facts.quote(visit.desk.quote(visit.tenant_id, asked.number, asked.at_ms), asked.seconds)
+    return facts.quote(visit.desk.quote(visit.tenant_id, asked.number, asked.at_ms, asked.direction), asked.seconds)
 
 
 # -------------------------------------------------------------------------------------------------------- the books
