@@ -26,6 +26,7 @@ from gateway.core.decide import Deny, Pass, decide, e164_of
 from gateway.core.facts import UNASKED, Ask, ChannelStatus, Direction, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import NEVER_METERED, DialFormat, Tenant
+from gateway.core.verdict import ALLOWED
 from rating import NumberError
 
 _DIGITS = re.compile(r"\+?[0-9*#]{1,64}")
@@ -108,9 +109,17 @@ def was_let_in(status: ChannelStatus) -> bool:
 
 
 def was_allowed(caller: ChannelStatus, number: str | None = None) -> bool:
-    """Whether a gateway allowed a caller to dial that number, or any: the leg has the cap that this verdict gave it."""
+    """Whether a gateway allowed a caller to dial that number, or any: the leg has the cap that this verdict gave it.
+
+    The verdict tells, or what the include has made of it: the word of a gateway that had the switch before may come
+    late and stand in the verdict's place. Nobody acts on it, but it is there.
+    """
     _, word, dial = (*caller.variables.get("CALLGATE_VERDICT", "").split(":"), "", "")[:3]
-    return word == "allow" and (number is None or (bool(number) and dial == number))
+    allowed = {dial} if word == "allow" else set()
+    if caller.variables.get("CALLGATE_REASON") == ALLOWED:
+        allowed.add(caller.variables.get("CALLGATE_DIAL", ""))
+    allowed.discard("")
+    return bool(allowed) if number is None else number in allowed
 
 
 def _as_dialled(tenant: Tenant, number: str) -> str:

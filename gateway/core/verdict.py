@@ -6,6 +6,7 @@
 
 from gateway.core.reasons import Reason
 
+ALLOWED = "ok"  # the reason of an allow, which the include keeps in CALLGATE_REASON
 FORBIDDEN = 403  # what PJSIP makes of cause 21
 
 
@@ -13,7 +14,7 @@ def allow(nonce: str, number: str, cap_ms: int) -> str:
     """Metered: dial the number with ``L(cap_ms)``. An empty or zero cap would be no cap at all (measured)."""
     assert cap_ms >= 1
     assert number
-    return f"{nonce}:allow:{number}:{cap_ms}:ok:0"
+    return f"{nonce}:allow:{number}:{cap_ms}:{ALLOWED}:0"
 
 
 def let_pass(nonce: str, number: str) -> str:

@@ -66,8 +66,8 @@ class Crew:
         tenure, certainty = link.tenure, link.certainty
         if not tenure.is_held:
             self._fail(11, f"{link.process.name} sends {what} to {link.name}, and does not own it")
-        if certainty.is_ledger_silent and not (certainty.has_company and what == "a hang-up"):
-            return
+        if certainty.is_ledger_silent:
+            return  # it goes on, and ends what the PBX shows nobody's word for: no paid leg, says rule 7
         self._raise(link.name, tenure.fence, f"{link.process.name} sends {what} to {link.name}")
 
     def _raise(self, of: str, fence: int, what: str) -> None:

@@ -27,8 +27,9 @@
     talked is booked when the ledger is back, also where the gateway that lent it was killed: but for a call of whose
     answer it did not hear a moment before.
 11. Nobody acts for who has a switch now: nothing is sent to a PBX, and nothing that an owner decides on is booked,
-    under a lower fence than something before it. Where Redis is silent to a gateway it goes on, but ends no call that
-    another may have extended. A ledger whose clock is set, or that lost its last writes, has no such order.
+    under a lower fence than something before it. Where Redis is silent to a gateway it goes on, but ends no leg for
+    which the PBX shows another's word (rule 7). A ledger whose clock is set, or that lost its last writes, has no such
+    order.
 12. A switch whose owner dies, while nothing else is broken, is another's within a lease and 350 ms.
 13. Where one gateway is killed, stopped, drained or paused, and nothing else is broken, nobody notices: no ask is left
     without a verdict, no leg without its extension, and each is billed to the second.

@@ -20,6 +20,7 @@ from gateway.core.facts import (
     LegDialled,
     Moved,
 )
+from gateway.core.verdict import ALLOWED
 from gateway.demo.dialplan import Include, Permission, Refusal, on_silence, read_verdict
 
 from .net import World
@@ -225,7 +226,7 @@ class Pbx:
         call_id = f"{self.name}/{caller.uniqueid}/{line.nonce}"
         line.asked = Asked(call_id, plan.tenant, self.now_ms(), self.world.loop.seconds)
         self.asked.append(line.asked)
-        caller.variables["CALLGATE_VERDICT"] = ""
+        caller.variables |= dict.fromkeys(("CALLGATE_VERDICT", "CALLGATE_DIAL", "CALLGATE_REASON"), "")
         caller.variables["CALLGATE_ASK"] = f"{line.nonce}:{plan.number}:{plan.tenant}:123:{legs}"
         self.world.note(self.name, "asks", call_id)
         self._emit(
@@ -273,6 +274,8 @@ class Pbx:
             self._later(line, 0.001, self._end_line, line, decision.cause_q850)
             return
         line.number, line.cap_ms, line.is_gated = decision.number, decision.cap_ms, is_gated
+        reason = (ALLOWED if decision.cap_ms else "unmetered") if is_gated else "no_verdict"
+        line.caller.variables |= {"CALLGATE_DIAL": decision.number, "CALLGATE_REASON": reason}
         self.on_promise(line.plan.tenant)
         self._later(line, 0.001, self._dial, line)
 

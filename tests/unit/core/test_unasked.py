@@ -6,7 +6,7 @@ from gateway.core.decide import Deny, Pass, Terms
 from gateway.core.facts import Ask, ChannelStatus, LegDialled
 from gateway.core.reasons import Reason
 from gateway.core.tenant import DialFormat, Tenant
-from gateway.core.unasked import TrunkRules, Unasked, ask_of, judge, number_of, went_through_the_gate
+from gateway.core.unasked import TrunkRules, Unasked, ask_of, judge, number_of, was_allowed, went_through_the_gate
 from rating import CallClass, NumberPlan
 from tests.unit.core import build
 
@@ -116,3 +116,36 @@ def test_the_includes_own_word_lets_a_leg_go(reason: str, dial: str, is_let_out:
     )
     assert went_through_the_gate(status, "442079460000") is is_let_out
     assert not went_through_the_gate(status, "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_allowed"),
+    [
+        ({"CALLGATE_VERDICT": "7:allow:442079460000:60000:ok:0"}, True),
+        ({"CALLGATE_VERDICT": "7:allow:442079460001:60000:ok:0"}, False),
+        ({"CALLGATE_VERDICT": "7:deny:::no_credit:21"}, False),
+        (
+            {
+                "CALLGATE_VERDICT": "7:deny:::ledger_unavailable:38",
+                "CALLGATE_DIAL": "442079460000",
+                "CALLGATE_REASON": "ok",
+            },
+            True,
+        ),
+        ({"CALLGATE_DIAL": "442079460000", "CALLGATE_REASON": "unmetered"}, False),
+        ({}, False),
+    ],
+)
+def test_a_dial_was_allowed_if_the_verdict_says_so_or_the_include_took_one_that_did(
+    variables: dict[str, str], is_allowed: bool
+) -> None:
+    """A late refusal by a gateway that had the switch before overwrites the verdict, and changes nothing."""
+    caller = ChannelStatus("1.1", "1.1", "PJSIP/desk-1", is_up=False, hangup_at_ms=0, variables=variables)
+    assert was_allowed(caller, "442079460000") is is_allowed
+
+
+def test_a_number_that_cannot_be_read_was_not_allowed() -> None:
+    """Nor is one that is not asked about by number."""
+    caller = ChannelStatus("1.1", "1.1", "PJSIP/desk-1", is_up=False, hangup_at_ms=0)
+    assert not was_allowed(caller, "")
+    assert not was_allowed(caller)

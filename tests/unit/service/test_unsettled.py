@@ -134,7 +134,7 @@ async def test_a_settle_that_is_taken_at_last_is_kept_no_more(house: House) -> N
 async def test_a_settle_that_is_rejected_after_it_was_kept_is_set_aside(house: House) -> None:
     """Its record was written; the figures stay for a person, and no process sends them again."""
     await ended_unheard(house)
-    house.books.faults["settle"] = [LedgerRejected("stale_step", "another hand closed it")]
+    house.books.faults["settle"] = [LedgerRejected("bad_amount", "what nobody sends")]
     house.books.down = set()
     await until(lambda: len(house.board) == 0)
     assert house.drawer.told == ["put", "set aside"]
