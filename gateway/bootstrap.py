@@ -15,6 +15,7 @@ from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
 from gateway.adapters.exposure_file import FileExposureStore
+from gateway.adapters.health import HealthReader
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
@@ -40,6 +41,7 @@ from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
 from gateway.service.guard import GuardedSwitch, Tenure
 from gateway.service.leg_audit import LegAudit
+from gateway.service.live import LiveFeed
 from gateway.service.notices import Notices
 from gateway.service.ownership import Ownership
 from gateway.service.post import Post
@@ -116,6 +118,8 @@ class Gateway:
         await self.arrears.load()
         await self.exposures.load(self.ledger, self.arrears)
         self.ownership = self._ownership()
+        self.health = HealthReader(self.ownership, self.pressure, lambda: self.ledger.pipe.call_all("PING"))
+        self.live = LiveFeed(self.ledger, self.directory, self.boards, self.health)
         take_back = TakeBack(self.ledger, self.ledger, self.directory, self.arrears)
         for switch_settings in self.settings.switches:
             self._add_switch(switch_settings, take_back)
@@ -142,13 +146,13 @@ class Gateway:
             outbox_written=self.deliverer.wake,
         )
         if self.settings.api.is_on:
-            self.api = api_of(self.desk, lambda: self.settings)
+            self.api = api_of(self.desk, lambda: self.settings, self.live)
             await self.api.start()
             self._stack.push_async_callback(self.api.stop)
             log.info("api.started", url=self.api.url)
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
         settle_memory()
-        errands = [self.arrears.run, reaper.run, self.deliverer.run]
+        errands = [self.arrears.run, reaper.run, self.deliverer.run, self.live.run]
         errands += [audit.run for audit in self._audits]
         if self.notices is not None:
             errands.append(self.notices.run)
@@ -279,13 +283,22 @@ class Gateway:
         tenure = Tenure()
         guard = GuardedSwitch(switch, tenure, self.ownership.certainty)
         world = World(
-            self.ledger, self.queue, guard, self.watch, self._sink, self.deliverer.wake, self.exposures, tenure
+            self.ledger,
+            self.queue,
+            guard,
+            self.watch,
+            self._sink,
+            self.deliverer.wake,
+            self.exposures,
+            tenure,
+            self.live,
         )
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         post = Post(board, guard, switch, self._resync, take_back, self.ownership.wake)
         self.ownership.add(post)
         self.switches.append(switch)
         self.boards[settings.name] = board
+        self.health.add(switch, board)
         self._audits.append(LegAudit(board, settings.audit_seconds))
         self.watch.watch_links(settings.name, lambda: switch.stats)
         self.pressure.watch(board)
@@ -334,13 +347,14 @@ class Gateway:
             await asyncio.sleep(ERRAND_AGAIN_SECONDS)
 
 
-def api_of(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
+def api_of(desk: Desk, settings: Callable[[], Settings], live: LiveFeed | None = None) -> ApiServer:
     """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
     api = settings().api
     return ApiServer(
         desk,
         lambda: settings().api.keyring,
         audit_file=api.audit_file,
+        live=live,
         host=api.host,
         port=api.port,
         tls=(api.tls_cert, api.tls_key) if api.tls_cert and api.tls_key else None,

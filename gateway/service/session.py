@@ -50,11 +50,13 @@ from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import UndefinedTransition, advance
 from gateway.core.talking import registration, set_cap_again
 from gateway.ports import (
+    NOBODY,
     CallKey,
     CDRSink,
     Grant,
     Ledger,
     ListNotWhole,
+    Onlooker,
     SettleQueue,
     Switch,
     SwitchUnavailable,
@@ -92,6 +94,7 @@ class World:
     outbox_written: Callable[[str], None]  # a tenant's outbox has something to deliver
     exposures: Exposures
     tenure: Tenure = field(default_factory=Tenure)
+    onlooker: Onlooker = NOBODY
 
 
 def verdict_answered(written: "asyncio.Future[None]") -> None:
@@ -144,6 +147,7 @@ class Session:
         self._alarm: asyncio.TimerHandle | None = None
         self._is_capped = False  # by us: Status does not tell of the cap that Dial sets at the answer
         self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
+        world.onlooker.changed(call)
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
@@ -161,6 +165,7 @@ class Session:
             self._on_decided(self)
         if self.call.was_lent:
             self._world.exposures.follow(self.call)
+        self._world.onlooker.changed(self.call)
 
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""
@@ -198,6 +203,7 @@ class Session:
         for task in self._tasks:
             task.cancel()
         self._world.exposures.leave(self._world.ledger, self.key)
+        self._world.onlooker.gone(self.call)
 
     def rearm(self, hangup_at_ms: int) -> None:
         """Set the cap and the alarm of a live call anew, after a gap: the PBX ends it then, 0 for no cap."""
@@ -380,6 +386,7 @@ class Session:
         except OSError as error:
             self._world.watch.fault("record")
             log.error("record.not_written", call=record.call_id, problem=str(error))
+        self._world.onlooker.closed(record)
         if record.billsec:
             self._world.watch.charged(record.tenant, record.call_class, record.charged_micros, record.billsec)
         self._forget()
@@ -389,6 +396,7 @@ class Session:
             self._alarm.cancel()
             self._alarm = None
         self._world.exposures.drop(self.key)
+        self._world.onlooker.gone(self.call)
         self._on_closed(self)
         asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal
 

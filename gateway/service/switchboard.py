@@ -292,6 +292,7 @@ class Switchboard:
         """There is no room for it to wait in."""
         deadline_ms = ask.at_ms + self.deadline_ms
         word = self._answer(ask, verdict.deny(ask.nonce, Reason.OVERLOAD), deadline_ms) or "deny"
+        self.world.onlooker.refused(ask, Reason.OVERLOAD.value, ask.tenant, "")
         self.world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0)
 
     def _ask(self, ask: Ask, is_again: bool = False) -> bool:
