@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--mute-audio",
-    "--hide-scrollbars", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
-    "--remote-debugging-port=0",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--mute-audio",
+    "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding", "--remote-debugging-port=0",
 )  # fmt: skip
 START_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 20.0

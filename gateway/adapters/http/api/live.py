@@ -88,7 +88,7 @@ class LiveStream:
         if seen < 0 or feed.view.since(seen) is None:
             seen = await self._tell_all(response, feed, token)
         beat_at = feed.now_ms()
-        while token in self._keyring().tokens:
+        while token in self._keyring().tokens and not _is_gone(request):
             turns = feed.view.since(seen)
             if turns is None:
                 seen = await self._tell_all(response, feed, token)
@@ -124,6 +124,10 @@ class LiveStream:
             async with asyncio.timeout(self._write_seconds):
                 await response.write(frame)
             await asyncio.sleep(0)
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _turned(feed: LiveFeed) -> bool:
