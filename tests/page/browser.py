@@ -163,7 +163,7 @@ class Page:
 
     async def go(self, url: str) -> None:
         """Open an address."""
-        await self.send("Page.navigate", url=url)
+        await self.send("Page.navigate", url=url)  # one that differs in its # alone loads nothing
         await self.until("document.readyState === 'complete'")
 
     async def size(self, width: int, height: int, scale: float = 1.0) -> None:
@@ -212,7 +212,7 @@ class Page:
         await self.click("document.getElementById('token')")
         await self.type(token)
         await self.press("Enter")
-        await self.until("!document.querySelector('.gate.unknown')")
+        await self.until("Boolean(document.querySelector('.gate:not(.unknown)'))")
 
     async def picture(self) -> bytes:
         """A PNG of what is seen."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.adapters.http.api.live import LiveStream
 from gateway.adapters.http.page import FOLDER, POLICY, files
 from gateway.core.access import Keyring, Role, Token, hash_of
 from gateway.core.facts import AskSilenced
+from gateway.core.reasons import Reason
 from gateway.service import live as feeds
 from gateway.service.live import LiveFeed
 from tests.unit.core import build
@@ -413,8 +415,6 @@ async def test_the_shell_is_public_and_may_run_nothing_else(api: Caller) -> None
 
 def test_both_languages_say_all_there_is_to_say() -> None:
     """The same keys, with the same places to fill in, and each text that the page names."""
-    import re  # noqa: PLC0415
-
     english, french = (json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in ("en", "fr"))
     assert english.keys() == french.keys()
     for key, text in english.items():
@@ -425,9 +425,7 @@ def test_both_languages_say_all_there_is_to_say() -> None:
     assert named <= english.keys()
     counted = set(re.findall(r'\bcounted\("([\w.]+)"', scripts))
     assert {f"{key}.other" for key in counted} <= english.keys()
-    assert {f"reason.{reason}" for reason in __import__("gateway.core.reasons", fromlist=["Reason"]).Reason} <= set(
-        english
-    )
+    assert {f"reason.{reason}" for reason in Reason} <= english.keys()
 
 
 def test_the_page_takes_nothing_from_elsewhere_and_makes_no_markup_of_text() -> None:

@@ -58,9 +58,8 @@ export class Table {
   /** Draw what is seen: after a tick, a scroll, a change. */
   show(at) {
     this.at = at;
-    if (!this.rows.length) return;
-    if (!this.rowHeight) this.#measure();
-    const seen = Math.ceil(this.root.clientHeight / this.rowHeight) + 2 * SPARE_ROWS;
+    if (!this.rowHeight && this.rows.length) this.#measure();
+    const seen = this.rows.length ? Math.ceil(this.root.clientHeight / this.rowHeight) + 2 * SPARE_ROWS : 0;
     const first = Math.max(0, Math.min(Math.floor(this.root.scrollTop / this.rowHeight) - SPARE_ROWS, this.rows.length - seen));
     const count = Math.min(seen, this.rows.length - first);
     while (this.lines.length < count) this.#add();
