@@ -42,8 +42,10 @@ class PageError(AssertionError):
 class Browser:
     """One process. ``async with Browser(folder) as browser``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_polite: bool = False) -> None:
+        """``is_polite``: it gets what of the machine nobody else wants."""
         self._folder = folder
+        self._before = ("nice", "-n", "19") if is_polite else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._base = ""
@@ -52,7 +54,7 @@ class Browser:
         program = found()
         assert program is not None, "there is no Chromium: make page-pictures installs it"
         profile = self._folder / "profile"
-        words = (program, *FLAGS, f"--user-data-dir={profile}", "about:blank")
+        words = (*self._before, program, *FLAGS, f"--user-data-dir={profile}", "about:blank")
         self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         told = profile / "DevToolsActivePort"
         async with asyncio.timeout(START_SECONDS):

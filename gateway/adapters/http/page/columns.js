@@ -135,7 +135,7 @@ function cutButton() {
     button.call = call;
     mark(button, "aria-label", t("cut.label", { number: call.number, tenant: call.tenant }));
   };
-  return { key: "act", head: t("calls.act"), kind: "right wide act", make, show };
+  return { key: "act", head: h("span", { class: "unseen" }, t("calls.act")), kind: "right wide act", make, show };
 }
 
 /** Calls in an order. The usual one stays calm: those that end for good, those that talk, the newest first, and the rest. */
@@ -240,7 +240,7 @@ function today() {
   const show = ({ figure, about, bar, fillBar }, tenant) => {
     put(figure, amount(tenant.spent_today_micros));
     const [tightest] = tightLimits(tenant);
-    put(about, tightest ? t("tenants.of", { most: amount(tightest.most_micros) }) : "");
+    put(about, tightest ? t("tenants.limit", { name: tightest.name, used: amount(tightest.used_micros), most: amount(tightest.most_micros) }) : "");
     bar.hidden = !tightest;
     if (tightest) {
       const part = Math.min(1, tightest.used_micros / Math.max(1, tightest.most_micros));

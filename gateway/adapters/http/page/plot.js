@@ -3,8 +3,9 @@
 import { h, put, s } from "/page/dom.js";
 import { amount, moment, money, t, tickOf } from "/page/words.js";
 
-const [LEAST_WIDTH, HEIGHT, SPENT] = [560, 240, 56];
+const [LEAST_WIDTH, HEIGHT, SPENT] = [320, 240, 56];
 const [LEFT, RIGHT, TOP, BOTTOM, GAP] = [76, 16, 12, 24, 18];
+const TICK_WIDTH = 110;
 const DAY_MS = 86_400_000;
 
 /** Draw. ``points``: [{at_ms, balance_micros}], ``hours``: [{at_ms, charged_micros}]; ``zeroAt``: when the forecast is zero. */
@@ -26,7 +27,7 @@ export function plot({ points, hours, currency, fromMs, toMs, zeroAt, width }) {
       s("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(level), y2: y(level), class: level === 0 ? "zero" : "grid" }),
       s("text", { x: LEFT - 8, y: y(level) + 4, class: "label end" }, amount(level)),
     ]),
-    ticks(fromMs, endMs).map((at) => s("text", { x: x(at), y: HEIGHT - 4, class: "label middle" }, tickOf(at, endMs - fromMs > 2 * DAY_MS))),
+    ticks(fromMs, endMs, WIDTH / TICK_WIDTH).map((at) => s("text", { x: x(at), y: HEIGHT - 4, class: "label middle" }, tickOf(at, endMs - fromMs > 2 * DAY_MS))),
     s("path", { d: `${line}L${x(toMs)},${y(low)}L${x(points[0].at_ms)},${y(low)}Z`, class: "area" }),
     s("path", { d: line, class: "line" }),
     ahead && s("line", { x1: x(toMs), y1: y(last.balance_micros), x2: x(zeroAt), y2: y(0), class: "forecast" }),
@@ -57,8 +58,8 @@ function levels(low, high) {
   return found;
 }
 
-function ticks(fromMs, toMs) {
-  const hours = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168].find((one) => (toMs - fromMs) / (one * 3_600_000) <= 8) ?? 720;
+function ticks(fromMs, toMs, most) {
+  const hours = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168].find((one) => (toMs - fromMs) / (one * 3_600_000) <= most) ?? 720;
   const step = hours * 3_600_000;
   const shift = new Date(toMs).getTimezoneOffset() * 60_000;
   const found = [];

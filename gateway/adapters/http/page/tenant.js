@@ -48,8 +48,10 @@ export function tenantPage(name) {
     }));
   };
   const drawPlot = ({ points, hours, currency, from }) => {
+    const tenant = store.tenant.get(name);
     const known = points.map((one) => ({ at_ms: one.at_ms, balance_micros: one.balance_micros }));
-    return plot({ points: known, hours, currency, fromMs: from, toMs: now(), zeroAt: store.tenant.get(name)?.zero_at_ms, width: box.plot.clientWidth - 40 });
+    if (tenant) known.push({ at_ms: now(), balance_micros: tenant.balance_micros });
+    return plot({ points: known, hours, currency, fromMs: from, toMs: now(), zeroAt: tenant?.zero_at_ms, width: box.plot.clientWidth - 40 });
   };
   const timer = setInterval(() => !document.hidden && !isGone && load(), AGAIN_MS);
   load();
