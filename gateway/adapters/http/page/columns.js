@@ -248,7 +248,7 @@ function today() {
       mark(bar, "class", `bar ${part >= 1 ? "bad" : part >= 0.8 ? "warn" : ""}`);
     }
   };
-  return { key: "today", head: t("tenants.today"), kind: "right wide", make, show };
+  return { key: "today", head: t("tenants.today"), kind: "right wide today", make, show };
 }
 
 /** The day's limits, that which is nearest to its bound first. */
