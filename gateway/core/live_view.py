@@ -78,7 +78,7 @@ class LiveView:
 
     def since(self, number: int) -> list[LiveTurn] | None:
         """The turns after that one, in order. None: they are not all there any more, or that one never was."""
-        if not 0 <= self.number - number <= len(self._turns):
+        if number < 0 or not 0 <= self.number - number <= len(self._turns):
             return None
         return [turn for turn in self._turns if turn.number > number]
 

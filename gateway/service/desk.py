@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 ARCHIVE_READS_AT_ONCE = 2  # threads that the archive and the settle queue need, too
 CALL_ID_PARTS = 3  # switch/uniqueid/nonce
-REFUSALS_READ = 1_000  # looked through for one call's
+REFUSALS_READ = 500  # looked through for one call's
 DAY_MS = 86_400_000
 MOST_HISTORY_MS = 366 * DAY_MS
 
@@ -202,8 +202,9 @@ class Desk:
     async def story(self, tenant_id: str, call_id: str) -> CallStory:
         """What became of a call. Errors: ``unknown_tenant``, ``unknown_call``. Raises as ``journal``."""
         tenant = self.tenant(tenant_id).tenant_id
-        refusals = await self._restraints.refusals(tenant, REFUSALS_READ) if self._restraints is not None else ()
         stored = await self._ledger.stored_call(CallKey(tenant, call_id))
+        is_asked = stored is None and self._restraints is not None  # what has books was not refused
+        refusals = await self._limits.refusals(tenant, REFUSALS_READ) if is_asked else ()
         found = await call_story(call_id, lambda wanted: self.journal(tenant, wanted), refusals, stored)
         if not found.is_known:
             raise DeskError("unknown_call", "Nothing is known of such a call; it may be too long ago.")

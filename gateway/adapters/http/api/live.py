@@ -7,6 +7,7 @@ WRITE_SECONDS is dropped. Who comes again with ``Last-Event-ID`` is told what it
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -27,6 +28,7 @@ MOST_OF_A_TOKEN: Final = 16
 WRITE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 5.0
 ITEMS_A_PIECE: Final = 40  # put into words at a time: while that is done, no verdict is written
+_NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 _log = structlog.get_logger("callgate.api")
@@ -83,9 +85,8 @@ class LiveStream:
             await _turned(feed)
         await response.prepare(request)
         await self._write(response, [_frame("hello", _hello(feed, token))])
-        epoch, _, number = request.headers.get("Last-Event-ID", "").partition("-")
-        seen = int(number) if epoch == feed.epoch and number.isdecimal() else -1
-        if seen < 0 or feed.view.since(seen) is None:
+        seen = _seen(request.headers.get("Last-Event-ID", ""), feed)
+        if feed.view.since(seen) is None:
             seen = await self._tell_all(response, feed, token)
         beat_at = feed.now_ms()
         while token in self._keyring().tokens and not _is_gone(request):
@@ -124,6 +125,12 @@ class LiveStream:
             async with asyncio.timeout(self._write_seconds):
                 await response.write(frame)
             await asyncio.sleep(0)
+
+
+def _seen(last_id: str, feed: LiveFeed) -> int:
+    """The turn that a watcher was told last; -1 where it is none of this process."""
+    epoch, _, number = last_id.partition("-")
+    return int(number) if epoch == feed.epoch and _NUMBER.fullmatch(number) else -1
 
 
 def _is_gone(request: web.Request) -> bool:

@@ -21,6 +21,7 @@ let page = null;
 let gate = null;
 let link = null;
 let sayRefusals = () => {};
+let known = ""; // the roles that the page was made for
 
 // ------------------------------------------------------------------------------------------------- the frame
 
@@ -91,6 +92,7 @@ function login(problem = "") {
 }
 
 function enter(secret) {
+  known = "";
   token.set(secret);
   clear();
   frame();
@@ -150,9 +152,14 @@ frame();
 watch((kinds) => {
   gate.show();
   showLink();
-  // What a token may do is known now: the page is made anew, with the buttons that belong to it.
-  if (kinds.has("hello") && store.hello) go();
-  else page?.show(kinds);
+  // What a token may do is known now: the page is made anew, with the buttons that belong to it. Not so at each new link.
+  const may = store.hello?.roles.join(" ") ?? "";
+  if (kinds.has("hello") && store.hello && may !== known) {
+    known = may;
+    go();
+  } else {
+    page?.show(kinds);
+  }
   tellTitle();
 });
 addEventListener("hashchange", () => { go(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
