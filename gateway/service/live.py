@@ -175,11 +175,10 @@ class LiveFeed:
 
     async def _take_calls(self) -> None:
         ahead_ms: dict[str, int] = {}
-        for number in range(1, len(self._dirty) + 1):
-            if not self._dirty:  # some went meanwhile
-                return
-            call_id = next(iter(self._dirty))
-            call = self._dirty.pop(call_id)
+        for number, call_id in enumerate(tuple(self._dirty), 1):
+            call = self._dirty.pop(call_id, None)
+            if call is None:  # it went meanwhile
+                continue
             switch = call.terms.ask.switch
             if switch not in ahead_ms:
                 ahead_ms[switch] = self.now_ms() - self._boards[switch].world.switch.now_ms()

@@ -2,9 +2,9 @@
 
 ``python -m tests.load.bench_page`` (`--calls 5000 --seconds 15 --rounds 3`) takes some three minutes. `callgate serve`
 runs as its own process before a PBX that is played here. Rounds alternate between nobody, a plain reader of the stream,
-and a headless Chromium with the overview open; each prints the time from the ask to the verdict, on the PBX's side of
-the socket, and the gateway's CPU. A wall has a machine of its own: here Chromium gets only what is left, so its frames
-are told by the CPU that the renderer's tasks took (a trace), which other work does not make longer.
+and, at last, a headless Chromium with the overview open; each prints the time from the ask to the verdict, on the PBX's
+side of the socket, and the gateway's CPU. A wall has a machine of its own: here Chromium gets only what is left, so its
+frames are told by the CPU that the renderer's tasks took (a trace), which other work does not make longer.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ async def bench(calls: int, seconds: float, rounds: int) -> None:
                 await measure("nobody", took, switch, seconds, pid)
                 async with reader(url):
                     await measure("a reader", took, switch, seconds, pid)
-                if found() is not None:
+                if found() is not None and number == rounds - 1:
                     work = partial(measure, "Chromium", took, switch, seconds, pid)
                     await look(Path(name) / str(number), url, calls, work)
         await switch.stop()
@@ -232,7 +232,9 @@ async def look(folder: Path, url: str, calls: int, work: Callable[[], Awaitable[
     folder.mkdir()
     async with Browser(folder, is_polite=True) as browser, browser.page() as page:
         await page.enter(url, TOKEN)
-        await page.until(f"Number(document.querySelector('.count').innerText.replace(/[^0-9]/g, '')) >= {calls}", 60)
+        await page.until(
+            f"Number(document.querySelector('.count').innerText.replace(/[^0-9]/g, '')) >= {calls * 0.9}", 60
+        )
         await asyncio.sleep(2)
         tasks = await trace(page, work())
         over = sum(task > FRAME_MS for task in tasks)
