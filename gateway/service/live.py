@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.core.call import Call
+from gateway.core.call import Call, State
 from gateway.core.cdr import CallRecord
 from gateway.core.facts import Ask
 from gateway.core.gating import Health
@@ -30,7 +30,8 @@ from rating import day_of
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS: Final = 1.0
-ROWS_A_SLICE: Final = 8  # some 0.2 ms
+ROWS_A_SLICE: Final = 4  # some 0.2 ms, and then a pause: an ask takes several turns of the loop
+PAUSE_SECONDS: Final = 0.002
 REFUSALS_KEPT: Final = 100
 ENDED_KEPT: Final = 200
 MOST_NEW_A_TURN: Final = 200  # refusals and ends: a flood of them is counted, and not shown one by one
@@ -39,6 +40,7 @@ ASKED_AT_ONCE: Final = 2  # their replies come together: some 0.3 ms
 AGAIN_SECONDS: Final = 2.0  # a tenant whose calls change is asked about so often at the most
 RESTED_SECONDS: Final = 30.0  # with nobody looking on: then all is forgotten
 
+CLOSED: Final = frozenset({State.REFUSED, State.RELEASED, State.SETTLED})
 CALL, TENANT, REFUSAL, ENDED, SWITCH, QUEUE, GATE, LEDGER = (
     "call", "tenant", "refusal", "ended", "switch", "queue", "gate", "ledger",
 )  # fmt: skip
@@ -182,12 +184,13 @@ class LiveFeed:
             switch = call.terms.ask.switch
             if switch not in ahead_ms:
                 ahead_ms[switch] = self.now_ms() - self._boards[switch].world.switch.now_ms()
-            if self._boards[switch].session(call_id) is not None:  # its books may be closed, or another gateway's
+            # Another gateway's, else; that is asked last, as a call that is not there is looked for among all.
+            if call.state not in CLOSED and self._boards[switch].session(call_id) is not None:
                 tenant = call.terms.tenant.tenant_id
                 self.view.put(CALL, call_id, tenant, call_row(call, ahead_ms[switch]))
                 self._touched[tenant] = None
             if number % ROWS_A_SLICE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _take_new(self) -> None:
         while self._new:
@@ -215,6 +218,7 @@ class LiveFeed:
         for start in range(0, len(chosen), ASKED_AT_ONCE):
             asks = (self._take_tenant(name) for name in chosen[start : start + ASKED_AT_ONCE])
             await asyncio.gather(*asks)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _chosen(self) -> list[str]:
         """Whose figures are asked for in this turn: those whose calls changed, and some of the others."""

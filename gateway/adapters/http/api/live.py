@@ -20,14 +20,14 @@ from aiohttp import web
 from gateway.adapters.http.api.problems import ApiProblem
 from gateway.core.access import Keyring, Token
 from gateway.core.live_view import Item, LiveTurn, is_shown
-from gateway.service.live import LiveFeed
+from gateway.service.live import PAUSE_SECONDS, LiveFeed
 
 PATH: Final = "/v1/live"
 MOST_WATCHERS: Final = 32
 MOST_OF_A_TOKEN: Final = 16
 WRITE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 5.0
-ITEMS_A_PIECE: Final = 40  # put into words at a time: while that is done, no verdict is written
+ITEMS_A_PIECE: Final = 12  # put into words at a time: while that is done, no verdict is written
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -124,7 +124,7 @@ class LiveStream:
         for frame in frames:
             async with asyncio.timeout(self._write_seconds):
                 await response.write(frame)
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _seen(last_id: str, feed: LiveFeed) -> int:
