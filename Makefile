@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks schema coverage check lab setup image-check mail-picture lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page schema coverage check lab setup image-check mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -32,6 +32,8 @@ help:
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
 	@echo 'make mail-picture draws the picture of config/mail/README.md anew, by headless Chromium (root, apt)'
+	@echo 'make page-pictures draws the pictures of the live page anew, likewise'
+	@echo 'make bench-page   5,000 live calls: what one who looks on costs a verdict, and what a frame of the page takes'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
 
 demo:
@@ -105,6 +107,12 @@ image-check: setup
 
 mail-picture: setup
 	$(BIN)/python -m tests.unit.mail.picture
+
+page-pictures: setup
+	$(BIN)/python -m tests.page.pictures
+
+bench-page: setup
+	$(BIN)/python -m tests.load.bench_page $(ARGS)
 
 lock:
 	@requirements/install runtime || true  # pins that do not fit are what this mends

@@ -15,6 +15,7 @@ from gateway.adapters.ami.protocol import MAX_PENDING
 from gateway.adapters.ami.switch import AmiSwitch
 from gateway.adapters.archive import FileArchive
 from gateway.adapters.exposure_file import FileExposureStore
+from gateway.adapters.health import HealthReader
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.http.server import HttpServer
 from gateway.adapters.identity import kept_name
@@ -38,6 +39,7 @@ from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
 from gateway.service.guard import GuardedSwitch, Tenure
 from gateway.service.leg_audit import LegAudit
+from gateway.service.live import LiveFeed
 from gateway.service.notices import Notices
 from gateway.service.ownership import Ownership
 from gateway.service.post import Post
@@ -140,6 +142,8 @@ class Gateway:
     def _make_switches(self) -> None:
         self.ownership = self._ownership()
         self.watch.registry.register(OwnershipCollector(self.ownership))
+        self.health = HealthReader(self.ownership, self.pressure, lambda: self.ledger.pipe.call_all("PING"))
+        self.live = LiveFeed(self.ledger, self.directory, self.boards, self.health)
         for settings in self.settings.switches:
             self._add_switch(settings)
 
@@ -156,7 +160,7 @@ class Gateway:
         books, wake = (self.ledger, self.directory, self.settings), self.deliverer.wake
         self.desk = desk_of(*books, boards=self.boards, reload=self.reload, outbox_written=wake)
         if self.settings.api.is_on:
-            self.api = make.api(self.desk, lambda: self.settings)
+            self.api = make.api(self.desk, lambda: self.settings, self.live)
             await self.api.start()
             self._stack.push_async_callback(self.api.stop)
             log.info("api.started", url=self.api.url)
@@ -164,7 +168,8 @@ class Gateway:
     def _start_errands(self) -> None:
         """What goes on as long as the gateway does."""
         reaper = Reaper(self.ledger, self.directory, self.boards, self.watch, self.deliverer.wake)
-        errands = [self.arrears.run, reaper.run, self.deliverer.run, *(audit.run for audit in self._audits)]
+        errands = [self.arrears.run, reaper.run, self.deliverer.run, self.live.run]
+        errands += [audit.run for audit in self._audits]
         if self.notices is not None:
             errands.append(self.notices.run)
         journal = self.settings.journal
@@ -317,7 +322,15 @@ class Gateway:
         tenure = Tenure()
         guard = GuardedSwitch(switch, tenure, self.ownership.certainty)
         world = World(
-            self.ledger, self.queue, guard, self.watch, self._sink, self.deliverer.wake, self.exposures, tenure
+            self.ledger,
+            self.queue,
+            guard,
+            self.watch,
+            self._sink,
+            self.deliverer.wake,
+            self.exposures,
+            tenure,
+            self.live,
         )
         board = Switchboard(world, self.directory, deadline_ms, self._resync.on_gap, settings.trunks)
         post = Post(board, guard, switch, self._resync, self.take_back, self.ownership.wake)
@@ -325,6 +338,7 @@ class Gateway:
         self._stack.callback(post.stop)
         self.switches.append(switch)
         self.boards[settings.name] = board
+        self.health.add(switch, board)
         self._audits.append(LegAudit(board, settings.audit_seconds))
         self.watch.watch_links(settings.name, lambda: switch.stats)
         self.pressure.watch(board)

@@ -7,16 +7,18 @@ from gateway.adapters.http.api import ApiServer
 from gateway.adapters.mail.postman import SmtpPostman
 from gateway.adapters.mail.server import MailServer, Tls
 from gateway.service.desk import Desk
+from gateway.service.live import LiveFeed
 from gateway.settings import MailSettings, Settings, SwitchSettings
 
 
-def api(desk: Desk, settings: Callable[[], Settings]) -> ApiServer:
+def api(desk: Desk, settings: Callable[[], Settings], live: LiveFeed | None = None) -> ApiServer:
     """The HTTP API. ``settings`` gives those in force: a reload reads the tokens again; all else is of the start."""
     first = settings().api
     return ApiServer(
         desk,
         lambda: settings().api.keyring,
         audit_file=first.audit_file,
+        live=live,
         host=first.host,
         port=first.port,
         tls=(first.tls_cert, first.tls_key) if first.tls_cert and first.tls_key else None,

@@ -31,6 +31,10 @@ class Board(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+    def announce(self, text: str) -> None:
+        """What is so for the whole show."""
+        ...
+
     def tell(self, tenant: str, news: str) -> None:
         """Something happened to a tenant."""
         ...
@@ -67,6 +71,11 @@ class LineBoard:
     ) -> None:
         """Nothing to put away."""
 
+    def announce(self, text: str) -> None:
+        """Print it."""
+        for line in text.splitlines():
+            self._print(f"{'':<12}  {line}")
+
     def tell(self, tenant: str, news: str) -> None:
         """Print it."""
         self._print(f"{tenant:<12}  {news}")
@@ -88,6 +97,7 @@ class TableBoard:
     def __init__(self, out: Console) -> None:
         self._live = Live(console=out, refresh_per_second=8, transient=True)
         self._last: dict[str, str] = {}
+        self._announced = ""
         self._news: deque[str] = deque(maxlen=NEWS_SHOWN)
         self._began_at = time.monotonic()
 
@@ -100,6 +110,10 @@ class TableBoard:
     ) -> None:
         """Leave the screen as it was."""
         self._live.__exit__(kind, error, trace)
+
+    def announce(self, text: str) -> None:
+        """Keep it for each drawing."""
+        self._announced = text
 
     def tell(self, tenant: str, news: str) -> None:
         """Keep it for the next drawing."""
@@ -121,7 +135,9 @@ class TableBoard:
             )
         news = "\n".join(self._news)
         totals = f"{totals}; live {sum(live.values())}"
-        self._live.update(Group(Text(totals, style="bold"), table, Text(news, style="dim", no_wrap=True)))
+        self._live.update(
+            Group(Text(totals, style="bold"), Text(self._announced), table, Text(news, style="dim", no_wrap=True))
+        )
 
 
 # -------------------------------------------------------------------------------------------------- the summary

@@ -14,6 +14,7 @@ from typing import Final
 from gateway import logs
 from gateway.bootstrap import Gateway
 from gateway.borrow import borrowed_ledger
+from gateway.core.access import TOKEN_BYTES, TOKEN_PREFIX, Role
 from gateway.demo.board import Board, board, console, show_books
 from gateway.demo.books import Opening, TenantBooks, Witness, opening
 from gateway.demo.channels import Call, End
@@ -72,6 +73,7 @@ class Show:
         self._witness = Witness(logs.LogCDRSink())
         self._desk = PaymentDesk(view.tell, seed)
         self._secret = secrets.token_urlsafe(24)
+        self._tokens = {role: TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES) for role in (Role.READ, Role.OPERATE)}
         emergency = frozenset(tenant.home.emergency for tenant in TENANTS)
         self._switch = SoftSwitch(secret=self._secret, name=SWITCH, include=Include(emergency=emergency), is_racy=True)
         self._placed = 0
@@ -107,6 +109,7 @@ class Show:
             gateway = await stack.enter_async_context(Gateway(settings, self._witness))
             self._desk.pay = lambda tenant, topup_id, micros: self._pay(gateway, tenant, topup_id, micros)
             await self._until_linked(gateway)
+            self._announce(gateway)
             await self._act(gateway, seconds, stop)
             self._is_quiet = await self._close(gateway)
             await self._desk.stop()
@@ -114,7 +117,14 @@ class Show:
 
     def _settings(self, webhook_url: str) -> Settings:
         folder = self._folder / "config"
-        write_config(folder, switch=SWITCH, port=self._switch.port, secret=self._secret, webhook_url=webhook_url)
+        write_config(
+            folder,
+            switch=SWITCH,
+            port=self._switch.port,
+            secret=self._secret,
+            webhook_url=webhook_url,
+            tokens=self._tokens,
+        )
         return load(folder)
 
     async def _fund(self, settings: Settings) -> dict[str, Opening]:
@@ -138,6 +148,13 @@ class Show:
             raise
         if not done.is_repeat or topup_id in self._unsure:
             self._witness.paid_micros[tenant.name] += micros
+
+    def _announce(self, gateway: Gateway) -> None:
+        assert gateway.api is not None, "the demo's config names tokens"
+        read, operate = (self._tokens[role] for role in (Role.READ, Role.OPERATE))
+        self._view.announce(
+            f"The live page: {gateway.api.url}/ with the token {read}\nor, to cut calls and to quarantine: {operate}"
+        )
 
     async def _until_linked(self, gateway: Gateway) -> None:
         async def is_linked() -> bool:

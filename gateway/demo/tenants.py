@@ -6,10 +6,13 @@ Prices are those of a bad dream: a minute costs so much that seconds of talk can
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+
+from gateway.core.access import Role, hash_of
 
 
 class Payer(StrEnum):
@@ -98,12 +101,23 @@ queue_dir = "../unsettled"
 [http]
 port = 0
 
+[api]
+port = 0
+tokens_file = "tokens.toml"
+
 [[switch]]
 name = "{switch}"
 host = "127.0.0.1"
 port = {port}
 secret = {secret}
 ping_interval_ms = 1000
+"""
+
+_ADMITTED: Final = """\
+[[token]]
+name = "{name}"
+roles = {roles}
+sha256 = "{sha256}"
 """
 
 _TENANT: Final = """\
@@ -137,12 +151,22 @@ def webhook_secret(tenant: str) -> str:
     return "whsec_" + base64.b64encode(hashlib.sha256(f"callgate demo {tenant}".encode()).digest()).decode()
 
 
-def write_config(folder: Path, *, switch: str, port: int, secret: str, webhook_url: str) -> None:
-    """Write the config that ``callgate serve`` would take: it can be looked at, checked and used like any other."""
+def write_config(
+    folder: Path, *, switch: str, port: int, secret: str, webhook_url: str, tokens: Mapping[Role, str]
+) -> None:
+    """Write the config that ``callgate serve`` would take: it can be looked at, checked and used like any other.
+
+    ``tokens``: one for each role.
+    """
     for sub in ("tenants", "tariffs"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     gateway = _GATEWAY.format(switch=switch, port=port, secret=json.dumps(secret))
     _write(folder / "gateway.toml", gateway)
+    sections = (
+        _ADMITTED.format(name=f"demo-{role}", roles=json.dumps([role]), sha256=hash_of(token).hex())
+        for role, token in tokens.items()
+    )
+    _write(folder / "tokens.toml", "\n".join(sections))
     for currency, scale in {(tenant.currency, tenant.scale) for tenant in TENANTS}:
         _write(folder / "tariffs" / f"{currency}.csv", _tariff(scale))
     for tenant in TENANTS:

@@ -23,10 +23,12 @@ from gateway.ports.books import (
     Unsettled,
 )
 from gateway.ports.desk import ArchivePage, DeskLedger, Reloaded
+from gateway.ports.figures import DayFigures, Figures
 from gateway.ports.journal import Archive, ArchiveBrokenError, ArchiveBusyError, JournalReader
 from gateway.ports.ledger import ExposureStore, Ledger, SettleQueue
 from gateway.ports.limits import Refusal, Restraints, Restriction
 from gateway.ports.mail import MailBox, MailWatch, Posted, Postman, WaitingMail
+from gateway.ports.onlooker import NOBODY, Onlooker
 from gateway.ports.outbox import (
     Attempt,
     DeadEvent,
@@ -45,6 +47,7 @@ from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
 
 __all__ = [
     "BY_HAND",
+    "NOBODY",
     "AccountTerms",
     "Archive",
     "ArchiveBrokenError",
@@ -55,9 +58,11 @@ __all__ = [
     "CDRSink",
     "CallKey",
     "CreditRanShort",
+    "DayFigures",
     "DeadEvent",
     "DeskLedger",
     "ExposureStore",
+    "Figures",
     "FundsCame",
     "Grant",
     "JournalReader",
@@ -75,6 +80,7 @@ __all__ = [
     "MailBox",
     "MailWatch",
     "Notifier",
+    "Onlooker",
     "Outbox",
     "OutboxDesk",
     "OutboxEvent",

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.core.journal import Entry
 from gateway.ports.books import Lot, StoredCall
+from gateway.ports.figures import DayFigures
 from gateway.ports.journal import JournalReader
 from gateway.ports.ledger import Ledger
 from gateway.ports.recharge import RechargeBooks
@@ -15,6 +16,10 @@ class DeskLedger(Ledger, JournalReader, RechargeBooks, Protocol):
 
     async def lots(self, tenant: str) -> Sequence[Lot]:
         """Those that have money, the soonest to expire first."""
+        ...
+
+    async def day_figures(self, tenant: str, counters: Sequence[str]) -> DayFigures:
+        """What was charged of late, and what these counters of limits stand at."""
         ...
 
     async def calls_after(self, tenant: str, after: str, most: int) -> Sequence[StoredCall]:

@@ -158,6 +158,7 @@ class Asks:
         """There is no room for it to wait in."""
         text, deadline_ms = verdict.deny(ask.nonce, Reason.OVERLOAD), ask.at_ms + self.deadline_ms
         word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or "deny"
+        self._world.onlooker.refused(ask, Reason.OVERLOAD.value, ask.tenant, "")
         self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0, ask.came_in_on)
 
     # ------------------------------------------------------------------------------------------- the ask of before

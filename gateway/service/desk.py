@@ -20,6 +20,7 @@ from gateway.core.tenant import Tenant
 from gateway.ports import (
     ArchivePage,
     Balance,
+    CallKey,
     DeadEvent,
     DeskLedger,
     Lane,
@@ -40,10 +41,12 @@ from gateway.ports import (
 from gateway.service.desk_error import DeskError
 from gateway.service.directory import Directory
 from gateway.service.funds import add_funds
+from gateway.service.history import History, history
 from gateway.service.journal import JournalPage, PageOf, journal_page
 from gateway.service.notify import mark_of
 from gateway.service.recharge import Recharges
 from gateway.service.session import Session
+from gateway.service.story import CallStory, call_story
 from gateway.service.switchboard import Switchboard
 from rating import is_country
 
@@ -51,6 +54,9 @@ log = structlog.get_logger(__name__)
 
 ARCHIVE_READS_AT_ONCE = 2  # threads that the archive and the settle queue need, too
 CALL_ID_PARTS = 3  # switch/uniqueid/nonce
+REFUSALS_READ = 500  # looked through for one call's
+DAY_MS = 86_400_000
+MOST_HISTORY_MS = 366 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,14 @@ class Desk:
         async with self._reads:
             return await journal_page(self._ledger, tenant, wanted, self._archive)
 
+    async def history(self, tenant_id: str, from_ms: int | None, points: int) -> History:
+        """The balance from an instant, or for a day, up to now. Error: ``unknown_tenant``. Raises as ``journal``."""
+        tenant = self.tenant(tenant_id).tenant_id
+        now_ms = await self._ledger.now_ms(tenant)
+        day = await self._ledger.day_figures(tenant, ())
+        from_ms = now_ms - DAY_MS if from_ms is None else min(max(from_ms, now_ms - MOST_HISTORY_MS), now_ms)
+        return await history(lambda wanted: self.journal(tenant, wanted), day, from_ms, now_ms, points)
+
     async def top_up(
         self,
         tenant_id: str,
@@ -188,6 +202,17 @@ class Desk:
         Error: ``unknown_tenant``. Raises LedgerUnavailable.
         """
         return [_live(call) for call in await self._ledger.calls_after(self.tenant(tenant_id).tenant_id, after, most)]
+
+    async def story(self, tenant_id: str, call_id: str) -> CallStory:
+        """What became of a call. Errors: ``unknown_tenant``, ``unknown_call``. Raises as ``journal``."""
+        tenant = self.tenant(tenant_id).tenant_id
+        stored = await self._ledger.stored_call(CallKey(tenant, call_id))
+        is_asked = stored is None and self._restraints is not None  # what has books was not refused
+        refusals = await self._limits.refusals(tenant, REFUSALS_READ) if is_asked else ()
+        found = await call_story(call_id, lambda wanted: self.journal(tenant, wanted), refusals, stored)
+        if not found.is_known:
+            raise DeskError("unknown_call", "Nothing is known of such a call; it may be too long ago.")
+        return found
 
     def payer_of(self, call_id: str) -> str | None:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""

@@ -33,6 +33,7 @@ class Refusals:
 
     def note(self, ask: Ask, denied: Deny) -> None:
         """Nobody waits for it: the verdict does not depend on it."""
+        self._world.onlooker.refused(ask, denied.reason.value, denied.tenant, denied.limit)
         tenant = self._directory.get(denied.tenant)
         if tenant is None:
             return

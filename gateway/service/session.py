@@ -87,6 +87,7 @@ class Session:
         self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, meta, world.tenure)
         self._errands = LegErrands(call, world)
         self._alarm: asyncio.TimerHandle | None = None
+        world.onlooker.changed(call)
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
@@ -107,6 +108,7 @@ class Session:
             self._on_decided(self)
         if call.was_lent:
             self._world.exposures.follow(call)
+        self._world.onlooker.changed(call)
 
     def clock_set(self, by_ms: int) -> None:
         """The PBX's clock was set. A call that was answered by the new clock, before that was known, is right."""
@@ -175,6 +177,7 @@ class Session:
         self._lane.leave()
         self._errands.stop()
         self._world.exposures.leave(self._world.ledger, self.key)
+        self._world.onlooker.gone(self.call)
 
     def caller_gone(self, at_ms: int) -> None:
         """The channel that asked is gone, or asks for something else."""
@@ -298,6 +301,7 @@ class Session:
         except OSError as error:
             self._world.watch.fault("record")
             log.error("record.not_written", call=record.call_id, problem=str(error))
+        self._world.onlooker.closed(record)
         if record.billsec:
             self._world.watch.charged(
                 record.tenant, record.call_class, record.charged_micros, record.billsec, self.call.terms.ask.came_in_on
@@ -307,5 +311,6 @@ class Session:
     def _forget(self) -> None:
         self._cancel_alarm()
         self._world.exposures.drop(self.key)
+        self._world.onlooker.gone(self.call)
         self._on_closed(self)
         asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal

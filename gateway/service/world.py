@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.ports import CDRSink, Ledger, SettleQueue, Switch, Watch
+from gateway.ports import NOBODY, CDRSink, Ledger, Onlooker, SettleQueue, Switch, Watch
 from gateway.service.exposure import Exposures
 from gateway.service.guard import Tenure
 
@@ -20,3 +20,4 @@ class World:
     outbox_written: Callable[[str], None]  # a tenant's outbox has something to deliver
     exposures: Exposures
     tenure: Tenure = field(default_factory=Tenure)
+    onlooker: Onlooker = NOBODY

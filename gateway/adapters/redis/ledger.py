@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from gateway.adapters.redis import wire
+from gateway.adapters.redis.figures import read_day
 from gateway.adapters.redis.journal import read_books, read_journal, read_lots
 from gateway.adapters.redis.leases import LeaseSteps
 from gateway.adapters.redis.limits import allow_country, lift, read_refusals, read_restrictions
@@ -22,6 +23,7 @@ from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
+    DayFigures,
     Lot,
     Refusal,
     Restriction,
@@ -162,6 +164,10 @@ class RedisLedger(RechargeSteps, OutboxSteps, MailBoxes, LeaseSteps):
         """Those of them whose validity has run out, by the ledger's own clock, the longest gone first."""
         live_key = wire.account_keys(wire.checked_tenant(tenant))[1]
         return await self._read_calls(tenant, await self._function("expired", [live_key]))
+
+    async def day_figures(self, tenant: str, counters: Sequence[str]) -> DayFigures:
+        """What was charged of late, and what counters of limits stand at."""
+        return await read_day(self._told, tenant, counters)
 
     async def journal(self, tenant: str, after_id: str, most: int) -> Sequence[Entry]:
         """The oldest entries after that one ("": from the beginning). Raises ValueError for what is no entry."""

@@ -245,6 +245,11 @@ def limits_key(tenant: str) -> str:
     return f"cg:{{{tenant}}}:limits"
 
 
+def hours_key(tenant: str) -> str:
+    """Name the key of what was charged hour by hour."""
+    return f"cg:{{{tenant}}}:hours"
+
+
 def refusals_key(tenant: str) -> str:
     """Name the key of the asks that were refused last."""
     return f"cg:{{{tenant}}}:refusals"
@@ -278,7 +283,7 @@ def topup_keys(tenant: str) -> list[str]:
 
 def tend_keys(tenant: str) -> list[str]:
     """Name the keys of what the clock brings: those of top-ups, what limits count, charges by the hour."""
-    return [*topup_keys(tenant), limits_key(tenant), f"cg:{{{tenant}}}:hours"]
+    return [*topup_keys(tenant), limits_key(tenant), hours_key(tenant)]
 
 
 def prices_key(tenant: str) -> str:

@@ -13,10 +13,13 @@ from gateway.adapters.http.api import ApiServer
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.access import Keyring, Role, Token, hash_of
 from gateway.core.facts import Ask
+from gateway.core.gating import Health, QueueHealth, SwitchHealth
 from gateway.core.tenant import Tenant
 from gateway.ports import AccountTerms, Refusal, Restriction
 from gateway.service.desk import Desk
 from gateway.service.directory import Directory
+from gateway.service.live import LiveFeed
+from gateway.service.switchboard import Switchboard
 from tests.unit.core import build
 from tests.unit.service.house import House
 
@@ -78,14 +81,18 @@ class Office:
         self.other_tenant: Tenant = build.tenant(tenant_id=f"other-{number}", tariffs=self.house.tenant.tariffs)
         self.other = self.other_tenant.tenant_id
         self.house.directory = Directory([self.house.tenant, self.other_tenant])
-        self.house.board = self.house.new_board()
+        self.boards: dict[str, Switchboard] = {}
+        self.health = health()
+        self.live = LiveFeed(self.house.books, self.house.directory, self.boards, self._health)
+        self.house.onlooker = self.live
+        self.house.board = self.boards["pbx1"] = self.house.new_board()
         self.limits = FakeLimits()
         self.reloaded = Reloaded()
         self.desk = Desk(
             ledger,
             self.house.directory,
             FileArchivePage(folder / "journal"),
-            boards={"pbx1": self.house.board},
+            boards=self.boards,
             limits=self.limits,
             events=self.ledger,
             leases=self.ledger,
@@ -93,6 +100,9 @@ class Office:
         )
         self.keyring = keyring(self.mine)
         self.audit_file = folder / "audit.jsonl"
+
+    async def _health(self) -> Health:
+        return self.health
 
     async def _reload(self) -> Reloaded:
         return self.reloaded
@@ -104,7 +114,7 @@ class Office:
 
     def server(self, **options: Any) -> ApiServer:
         """The API, not listening yet."""
-        more = {"requests_per_second": 10_000, "port": 0, **options}
+        more = {"requests_per_second": 10_000, "port": 0, "live": self.live, **options}
         return ApiServer(self.desk, lambda: self.keyring, audit_file=self.audit_file, **more)
 
     def audit(self) -> list[dict[str, Any]]:
@@ -114,6 +124,12 @@ class Office:
     def ask_of_other(self) -> Ask:
         """An ask that the other tenant pays for."""
         return build.ask(uniqueid="900.1", nonce="9", tenant=self.other, at_ms=self.house.switch.clock_ms)
+
+
+def health(fault: str = "") -> Health:
+    """Of one switch that is heard, and a ledger that answers, or does not."""
+    switch = SwitchHealth("pbx1", True, "", True, "gw", 0, 1.0, 0, 0, 0, 0)
+    return Health("gw", (switch,), (QueueHealth("asks", "pbx1", 0, 10, 0),), fault, 0.5)
 
 
 def keyring(mine: str) -> Keyring:
@@ -156,7 +172,7 @@ class Caller:
                 assert body["status"] == response.status
                 assert body["type"] == f"urn:callgate:problem:{body['code']}"
             else:
-                body = json.loads(text) if response.content_type == "application/json" else text
+                body = json.loads(text) if text and response.content_type == "application/json" else text
             return response.status, response.headers, body
 
     async def top_up(self, amount: str = "25.00", key: str = "pay-1", **more: Any) -> tuple[int, Any]:

@@ -12,8 +12,10 @@ import pytest
 from gateway.adapters.http.api.audit_log import AuditLog
 from gateway.adapters.http.api.door import _site
 from gateway.adapters.http.api.limiter import Limiter
+from gateway.adapters.http.api.live import PATH as LIVE
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
 from gateway.adapters.http.api.server import PUBLIC
+from gateway.adapters.http.page import files
 from gateway.core.access import TOKEN_BYTES, Keyring, Role, Token, hash_of
 from gateway.ports import LedgerUnavailable
 
@@ -74,11 +76,13 @@ async def test_nothing_answers_without_its_role(api: Caller, office: Office, ope
 
 
 async def test_every_route_is_in_the_table(office: Office) -> None:
-    """Beside the two pages that say what the API is, the application has no route that the walk above does not walk."""
+    """Beside what says what the API is, the live page's shell and its stream, no route is not in the walk above."""
     routes = {
         (route.method, route.resource.canonical) for route in office.server().app().router.routes() if route.resource
     }
-    assert routes == {(one.method, one.path) for one in OPERATIONS} | {("GET", path) for path in PUBLIC}
+    assert routes == {(one.method, one.path) for one in OPERATIONS} | {
+        ("GET", path) for path in (*PUBLIC, *files(), LIVE)
+    }
 
 
 async def test_another_tenant_is_as_one_that_does_not_exist(api: Caller, office: Office) -> None:

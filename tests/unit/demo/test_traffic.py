@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from gateway.core.access import Role
 from gateway.core.call import Terms
 from gateway.core.decide import Deny, Pass, decide
 from gateway.core.facts import Ask
@@ -18,7 +19,14 @@ from rating import INTERNATIONAL_CLASSES, CallClass
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The demo's own config, read as any other."""
     folder = tmp_path_factory.mktemp("config")
-    write_config(folder, switch="demo", port=5038, secret='a "secret"', webhook_url="http://127.0.0.1:1")
+    write_config(
+        folder,
+        switch="demo",
+        port=5038,
+        secret='a "secret"',
+        webhook_url="http://127.0.0.1:1",
+        tokens={Role.READ: "cg_1"},
+    )
     return load(folder)
 
 

@@ -16,11 +16,13 @@ from gateway.core.facts import Ask, ChannelEnded, ChannelStatus, Doubt, LegAnswe
 from gateway.core.tenant import Tenant
 from gateway.core.unasked import TrunkRules, Unasked
 from gateway.ports import (
+    NOBODY,
     AccountTerms,
     Balance,
     CallKey,
     LedgerUnavailable,
     Lent,
+    Onlooker,
     SwitchUnavailable,
     Unsettled,
     VerdictLate,
@@ -264,11 +266,15 @@ class House:
         self.trunks = TrunkRules()
         self.resync = Resync()
         self.exposures = Exposures(self.shelf, self.tally)
+        self.onlooker: Onlooker = NOBODY
         self.board = self.new_board()
 
     def new_board(self) -> Switchboard:
         """A switchboard that knows nothing, as that of a new process."""
-        world = World(self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None, self.exposures)
+        world = World(
+            self.books, self.drawer, self.switch, self.tally, self.tally, lambda _: None, self.exposures,
+            onlooker=self.onlooker,
+        )  # fmt: skip
         return Switchboard(world, self.directory, 2_000, self.resync.on_gap, self.trunks)
 
     def watch_trunks(self, unasked: Unasked, tenant: str = "") -> None:

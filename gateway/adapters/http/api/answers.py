@@ -188,6 +188,46 @@ RefusalFacts = answer(
     most=int,
     facts=dict[str, Any],
 )
+StepFacts = answer(
+    "CallStep",
+    "A step of the books for a call: what it held more (below 0: freed) and charged; with a total, it closed it.",
+    amounts="held charged total?",
+    times="at",
+    type=str,
+    step=int | None,
+    note=str,
+)
+StoryFacts = answer(
+    "CallStory",
+    "What became of one ask. The ask's time is that of its PBX's clock, all others are the ledger's.",
+    times="asked_at?",
+    tenant=str,
+    currency=str,
+    call=str,
+    state=Annotated[str, Field(description="refused, reserved, answered, in_doubt, estimated or closed")],
+    number=str,
+    cli=str,
+    call_class=str,
+    granted_seconds=Seconds,
+    refusal=Annotated[RefusalFacts | None, Field(description="null: it was let pass")],
+    steps=list[StepFacts],  # type: ignore[valid-type]
+    is_whole=Annotated[bool, Field(description="false: too much lies between its steps to have looked at it all")],
+)
+PointFacts = answer("BalancePoint", "The account right after an entry.", amounts="balance held", times="at")
+HourFacts = answer(
+    "HourSpent",
+    "What was charged in an hour; one that is over is rounded up to a cent.",
+    amounts="charged",
+    times="at",
+)
+HistoryFacts = answer(
+    "BalanceHistory",
+    "The first entry after each of so many instants, and the hours of the last week, of UTC.",
+    tenant=str,
+    currency=str,
+    points=list[PointFacts],  # type: ignore[valid-type]
+    hours=list[HourFacts],  # type: ignore[valid-type]
+)
 SwitchFacts = answer(
     "Switch",
     "A switch, and the gateway that owns it; null where none does.",

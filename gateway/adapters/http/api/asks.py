@@ -123,6 +123,13 @@ class JournalQuery(Ask):
     archive: Truth = Field(False, description="Also those that left the ledger for the archive.")
 
 
+class HistoryQuery(Ask):
+    """From when, and how finely."""
+
+    from_ms: Instant | None = Field(None, alias="from", description="Else a day ago; a year at the most.")
+    points: Annotated[int, Field(ge=2, le=MOST_ITEMS, description="How many instants."), Number] = DEFAULT_ITEMS
+
+
 class RefusalQuery(Ask):
     """How many."""
 

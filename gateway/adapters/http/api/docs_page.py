@@ -47,8 +47,9 @@ def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[
     ]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     rows += _fields(body, "body", schemas)
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    told = ", ".join(f"<code>{escape(name)}</code>" for name in _schema(answer, schemas)["properties"])
+    ((kind, content),) = operation["responses"]["200"]["content"].items()
+    names = _schema(content["schema"], schemas)["properties"] if "$ref" in content["schema"] else (kind,)
+    told = ", ".join(f"<code>{escape(name)}</code>" for name in names)
     return (
         f'<h2 id="{operation["operationId"]}"><code>{method.upper()} {escape(path)}</code> '
         f'<span class="role">{operation["x-role"]}</span></h2><p>{escape(operation["summary"])}.</p>'

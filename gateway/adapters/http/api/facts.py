@@ -19,6 +19,8 @@ from gateway.core.recharge import Mode, recharge_id
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, DeadEvent, Lot, OutboxState, Recharged, RechargeStatus, Refusal, Restriction
 from gateway.service.desk import Events, LiveCall
+from gateway.service.history import History
+from gateway.service.story import CallStory
 from rating import AmountError, Run, format_rate
 
 SLICE = 16  # made at a time: about a millisecond, in which no verdict is written
@@ -278,6 +280,49 @@ def refusal(one: Refusal) -> Answer:
         used=one.used,
         most=one.most,
         facts=_memo(one.meta),
+    )
+
+
+def story(tenant: Tenant, one: CallStory) -> Answer:
+    """What became of a call."""
+    asked, stored = one.asked, one.stored
+    state = "refused" if one.refusal is not None else "closed" if stored is None else stored.state
+    at_ms = asked.get("at_ms")
+    steps = [
+        answers.StepFacts.of(
+            type=step.type,
+            at=step.at_ms,
+            step=step.step,
+            held=step.held_micros,
+            charged=step.charged_micros,
+            total=step.total_micros,
+            note=step.note,
+        )
+        for step in one.steps
+    ]
+    return answers.StoryFacts.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        call=one.call_id,
+        state=state,
+        number=str(asked.get("e164") or asked.get("number") or ""),
+        cli=str(asked.get("cli") or ""),
+        call_class=str(asked.get("class") or ""),
+        asked_at=at_ms if isinstance(at_ms, int) and at_ms > 0 else None,
+        granted_seconds=0 if stored is None else stored.granted_seconds,
+        refusal=one.refusal and refusal(one.refusal),
+        steps=steps,
+        is_whole=one.is_whole,
+    )
+
+
+def history(tenant: Tenant, found: History) -> Answer:
+    """A balance over some time."""
+    return answers.HistoryFacts.of(
+        tenant=tenant.tenant_id,
+        currency=tenant.currency,
+        points=[answers.PointFacts.of(at=one.at_ms, balance=one.balance, held=one.held_after) for one in found.entries],
+        hours=[answers.HourFacts.of(at=at_ms, charged=micros) for at_ms, micros in found.hours],
     )
 
 

@@ -111,6 +111,12 @@ async def list_journal(visit: Visit) -> Answer:
     return answers.EntryPage.of(items=await facts.each(found.entries, facts.entry), next_cursor=following)
 
 
+async def show_history(visit: Visit) -> Answer:
+    """The balance over some time."""
+    asked: asks.HistoryQuery = visit.query
+    return facts.history(visit.owner, await visit.desk.history(visit.tenant_id, asked.from_ms, asked.points))
+
+
 async def top_up(visit: Visit) -> Answer:
     """Add funds, once for a key."""
     asked: asks.TopUpBody = visit.body
@@ -184,6 +190,11 @@ async def list_calls_of_tenant(visit: Visit) -> Answer:
     items = found[: visit.query.limit]
     following = _place(items[-1]) if len(found) > len(items) else None
     return answers.CallPage.of(items=await facts.each(items, facts.call), next_cursor=following)
+
+
+async def show_call(visit: Visit) -> Answer:
+    """A call's whole story."""
+    return facts.story(visit.owner, await visit.desk.story(visit.tenant_id, visit.call_id))
 
 
 async def cut(visit: Visit) -> Answer:

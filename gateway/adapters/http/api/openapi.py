@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway.adapters.http.api import asks
+from gateway.adapters.http.api.live import PATH as LIVE
 from gateway.adapters.http.api.operations import CALL, OPERATIONS, Operation, problems_of
 from gateway.adapters.http.api.problems import KINDS, MEDIA_TYPE, Problem
+from gateway.core.access import Role
 
 _REF: Final = "#/components/schemas/{model}"
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
@@ -33,6 +35,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    paths[LIVE] = {"get": _stream()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "callgate", "version": version("callgate"), "description": _ABOUT},
@@ -72,6 +75,24 @@ def _operation(operation: Operation) -> dict[str, Any]:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _stream() -> dict[str, Any]:
+    """The live page's stream, which is no operation: it does not end."""
+    codes = ("unauthorized", "rate_limited", "internal", "not_available")
+    return {
+        "operationId": "live",
+        "summary": "What goes on now, as server-sent events, as far as the token sees it",
+        "description": "First `hello`, `reset`, `items` in pieces and `ready`, then `items` with what changed, once a "
+        "second at the most, and a `beat` at least every 6 seconds. `items` has things by kind and key, and `gone` "
+        "the keys of what is there no more. With `Last-Event-ID` what was missed is told, or all anew.",
+        "x-role": str(Role.READ),
+        "parameters": [],
+        "responses": {
+            "200": {"description": "The stream", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **{str(KINDS[code].status): {"description": f"`{code}`", "content": _problem()} for code in codes},
+        },
+    }
 
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:

@@ -77,6 +77,10 @@ OPERATIONS: Final = (
         handlers.list_journal, answers.EntryPage, (*_BOOKS, "archive_unavailable"), query=asks.JournalQuery,
     ),
     Operation(
+        "show_history", READ, f"{TENANT}/history", _read, "The balance over the last hours or days, for a plot",
+        handlers.show_history, answers.HistoryFacts, (*_BOOKS, "archive_unavailable"), query=asks.HistoryQuery,
+    ),
+    Operation(
         "top_up", "POST", f"{TENANT}/topups", _bill, "Add funds, once for an Idempotency-Key",
         handlers.top_up, answers.TopUpFacts,
         (*_BOOKS, "account_closed", "bad_amount", "bad_id", "id_reused", "too_old", "wrong_currency"),
@@ -129,6 +133,11 @@ OPERATIONS: Final = (
     Operation(
         "list_calls_of_tenant", READ, f"{TENANT}/calls", _read, "A tenant's calls whose books are open, by id",
         handlers.list_calls_of_tenant, answers.CallPage, _BOOKS, query=asks.CallsQuery,
+    ),
+    Operation(
+        "show_call", READ, f"{TENANT}/calls/{{switch}}/{{uniqueid}}/{{nonce}}", _read,
+        "A call's whole story: each step of the books for it",
+        handlers.show_call, answers.StoryFacts, (*_BOOKS, "unknown_call", "archive_unavailable"),
     ),
     Operation(
         "cut_call", "POST", f"{CALL}/cut", _operate, "End a call that runs at this gateway",

@@ -10,10 +10,13 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from gateway.adapters.http import page as live_page
 from gateway.adapters.http.api import docs_page, openapi
 from gateway.adapters.http.api.asks import MOST_BODY_BYTES
 from gateway.adapters.http.api.audit_log import AuditLog
 from gateway.adapters.http.api.door import FAILURES_AT_ONCE, Door
+from gateway.adapters.http.api.live import PATH as LIVE_PATH
+from gateway.adapters.http.api.live import LiveStream
 from gateway.adapters.http.api.operations import OPERATIONS, Operation
 from gateway.adapters.http.api.problems import KINDS, ApiProblem, of_http, of_refusal
 from gateway.adapters.http.listener import Listener
@@ -29,12 +32,13 @@ from gateway.core.access import Keyring, Token
 from gateway.ports import ArchiveBrokenError, LedgerRejected, LedgerUnavailable
 from gateway.service.desk import Desk
 from gateway.service.desk_error import DeskError
+from gateway.service.live import LiveFeed
 
 TIMEOUT_SECONDS: Final = 15.0  # beyond the five seconds that a top-up may wait for the disk
 KEEP_ALIVE_SECONDS: Final = 15.0
 MOST_CONNECTIONS: Final = 200
 PUBLIC: Final = ("/v1/openapi.json", "/v1/docs")
-"""What is shown without a token: what the API is, and nothing of this gateway."""
+"""What is shown without a token, beside the live page's shell: what the API is, and nothing of this gateway."""
 
 _FAULTS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...]] = (
     (TimeoutError, "timeout", "It may have been done; send it again: what books money is booked once."),
@@ -60,6 +64,7 @@ class ApiServer:
         keyring: Callable[[], Keyring],
         *,
         audit_file: Path,
+        live: LiveFeed | None = None,
         host: str = "127.0.0.1",
         port: int = 9465,
         tls: tuple[Path, Path] | None = None,
@@ -68,12 +73,13 @@ class ApiServer:
         timeout_seconds: float = TIMEOUT_SECONDS,
         most_connections: int = MOST_CONNECTIONS,
     ) -> None:
-        """``keyring`` gives the tokens in force; ``tls`` is the files of certificate and key.
+        """``keyring`` gives the tokens in force; ``tls`` is the files of certificate and key; ``live``: for /v1/live.
 
         ``failures_at_once``: requests of one address without a valid token, before it has to wait.
         """
         self._audit = AuditLog(audit_file)
         self._audit_file = audit_file
+        self._live = LiveStream(live, keyring)
         self._door = Door(desk, keyring, self._audit, requests_per_second, failures_at_once)
         self._host = host
         self._wanted_port = port
@@ -144,8 +150,16 @@ class ApiServer:
             policy = {"Content-Security-Policy": docs_page.POLICY}
             return web.Response(text=page, content_type="text/html", headers=policy)
 
-        for path, show in zip(PUBLIC, (show_document, show_page), strict=True):
+        async def show_live(request: web.Request) -> web.StreamResponse:
+            return await self._live.serve(request, self._door.let_in(request))
+
+        shown: dict[str, Handler] = {
+            **dict(zip(PUBLIC, (show_document, show_page), strict=True)),
+            **live_page.handlers(),
+        }
+        for path, show in {**shown, LIVE_PATH: show_live}.items():
             app.router.add_get(path, show, allow_head=False, expect_handler=_expected)
+        app.on_shutdown.append(self._live.close)
         return app
 
     def _handler(self, operation: Operation) -> Handler:
