@@ -156,6 +156,7 @@ def test_at_zero_the_host_hears_why_and_the_conference_goes_on(
     assert [record["reason"] for record in gateway.closed()] == ["no_credit"]
 
 
+@pytest.mark.full
 def test_without_a_prompt_the_host_hears_tones(asterisk: Asterisk, gate: MakeGate, phone: MakePhone) -> None:
     """Silence would say nothing."""
     gate()
@@ -197,7 +198,10 @@ def test_a_dial_through_it_names_the_tenant_and_lets_its_caller_hear_a_refusal(
     assert abs(leg(far, LONDON).talked_seconds - record["billsec"]) <= WITHIN_SECONDS
 
 
-@pytest.mark.parametrize("tenant", ["acme,1,inbound", "ac me", "acme$", "globex)"])
+@pytest.mark.parametrize(
+    "tenant",
+    ["acme,1,inbound", *(pytest.param(text, marks=pytest.mark.full) for text in ("ac me", "acme$", "globex)"))],
+)
 def test_a_conference_whose_tenant_is_no_name_dials_nobody(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier, tenant: str
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_call_is_extended_and_charged_for_what_the_carrier_counted(gate: MakeG
     assert gateway.balance("acme")["charges_micros"] == record["billsec"] * A_SECOND_MICROS
 
 
+@pytest.mark.full
 def test_a_caller_may_ring_for_longer_than_the_first_grant(gate: MakeGate, phone: MakePhone) -> None:
     """The cap moves on while it rings, and counts from the answer."""
     gateway = gate(funds="0.40")  # one quantum
@@ -172,7 +173,7 @@ def test_a_channel_that_was_answered_first_is_paid_for_from_its_ask_and_once(gat
     assert one(gateway.closed())["billsec"] == 4
 
 
-@pytest.mark.parametrize("unasked", ["adopt", "end"])
+@pytest.mark.parametrize("unasked", [pytest.param("adopt", marks=pytest.mark.full), "end"])
 def test_a_number_that_is_answered_without_an_ask_is_adopted_or_ended(
     gate: MakeGate, phone: MakePhone, unasked: str
 ) -> None:
@@ -253,7 +254,7 @@ def test_a_call_that_is_put_through_is_warned_and_cut(asterisk: Asterisk, gate: 
     assert one(gateway.closed())["billsec"] == 8
 
 
-@pytest.mark.parametrize("on_silence", ["refuse", "continue"])
+@pytest.mark.parametrize("on_silence", [pytest.param("refuse", marks=pytest.mark.full), "continue"])
 def test_without_a_gateway_the_admin_has_chosen(asterisk: Asterisk, phone: MakePhone, on_silence: str) -> None:
     """Refused unanswered, or let in with the fixed cap."""
     asterisk.set_global("CALLGATE_WAIT", "1")

@@ -131,7 +131,14 @@ def test_a_refusal_by_the_dialplan_itself_may_have_a_prompt(
     assert (call.status, has_early_media(call)) == (500, True)
 
 
-@pytest.mark.parametrize("reason", list(Reason))
+# CI plays the first of each cause; the status is the cause's.
+_FIRST = {reason.cause_q850: reason for reason in reversed(Reason)}
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [pytest.param(one, marks=() if _FIRST[one.cause_q850] is one else pytest.mark.full) for one in Reason],
+)
 def test_every_reason_is_refused_with_its_status(phone: MakePhone, hook: MakeHook, reason: Reason) -> None:
     """What REASONS.md says of the SIP status is what the phone gets."""
     hook(deny(reason.cause_q850, reason))
@@ -180,7 +187,9 @@ def test_402_comes_after_a_prompt(asterisk: Asterisk, phone: MakePhone, hook: Ma
     assert (call.status, has_early_media(call)) == (402, True)
 
 
-@pytest.mark.parametrize("status", ["200", "4020", "500", "x", "0402"])
+@pytest.mark.parametrize(
+    "status", ["200", *(pytest.param(text, marks=pytest.mark.full) for text in ("4020", "500", "x", "0402"))]
+)
 def test_no_other_status_is_taken(phone: MakePhone, hook: MakeHook, status: str) -> None:
     """The dialplan knows 402 and nothing else."""
     hook(lambda _ask: f"deny::{status}:no_credit:21")

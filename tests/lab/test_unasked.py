@@ -203,6 +203,7 @@ def test_legs_of_a_time_when_the_gateway_was_dead_are_found_and_ended(
     assert one(gateway.lines("leg.unasked"))["number"] == DIALLED
 
 
+@pytest.mark.full
 def test_an_adopted_leg_goes_on_when_the_gateway_is_killed_and_started_again(
     asterisk: Asterisk, gate: MakeGate, carrier: MakeCarrier
 ) -> None:
