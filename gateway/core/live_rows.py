@@ -15,7 +15,6 @@ from gateway.core.limits import Per, checks_of
 from gateway.core.tenant import Tenant
 from rating import CallClass, Destination, day_of
 
-OUTBOUND = "outbound"
 _ANYWHERE = Destination("", "", CallClass.INTERNAL)
 
 
@@ -30,7 +29,7 @@ def call_row(call: Call, ahead_ms: int) -> dict[str, Any]:
         "number": terms.destination.e164 or ask.number,
         "to": terms.price.rates[0].destination if terms.price.rates else "",
         "class": str(terms.destination.call_class),
-        "direction": str(getattr(ask, "direction", OUTBOUND)),
+        "direction": str(ask.direction),
         "state": str(call.state),
         "asked_at_ms": ask.at_ms + ahead_ms,
         "granted_seconds": call.granted_seconds,
@@ -59,7 +58,7 @@ def ended_row(record: CallRecord, ended_at_ms: int) -> dict[str, Any]:
         "cli": record.cli,
         "number": record.e164 or record.dialled,
         "class": record.call_class,
-        "direction": str(getattr(record, "direction", OUTBOUND)),
+        "direction": str(record.direction),
         "outcome": record.outcome,
         "reason": str(record.reason),
         "at_ms": ended_at_ms,
