@@ -2,7 +2,8 @@
 
 A line is appended and synced before the grant is told; all that came up in the meantime shares a sync, in a thread. The
 last line of a call counts. A line that is not whole was never told of: it is the last one, and is left out. When there
-is nothing lent any more the file is emptied; when it holds much more lines than calls, it is written anew.
+is nothing lent any more the file is emptied; when it holds much more lines than calls, it is written anew. So it is
+some seconds after a write that failed: a later process must not register a call that was over by then.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 FILE_NAME: Final = "exposure.jsonl"
 _DAMAGED: Final = ".damaged"
 _VERSION: Final = 1
+RETRY_SECONDS: Final = 5.0  # after a write that failed
 _SPARE_LINES: Final = 1_000  # beyond one for each call, before the file is written anew
 
 
@@ -39,6 +41,7 @@ class FileExposureStore:
         self._in_file = 0  # lines
         self._waiting: list[asyncio.Future[None]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None  # the last write failed
 
     async def keep(self, lent: Lent) -> None:
         """Have it on disk before this returns. Raises OSError."""
@@ -68,20 +71,28 @@ class FileExposureStore:
         return list(self._lent.values())
 
     async def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written; what could not be is tried once more."""
         while self._writer is not None:
             await asyncio.shield(self._writer)
+        if self._again is not None:
+            self._start()
+            await asyncio.shield(cast("asyncio.Task[None]", self._writer))
+            self._try_again_after(None)
 
     # ---------------------------------------------------------------------------------------------- in the event loop
 
     def _add(self, line: bytes) -> None:
         self._lines.append(line)
+        self._start()
+
+    def _start(self) -> None:
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="callgate-exposure")
 
     async def _write_all(self) -> None:
+        fault = None
         try:
-            while self._lines:
+            while True:
                 lines, self._lines = self._lines, []
                 waiting, self._waiting = self._waiting, []
                 fault = await self._write(lines)
@@ -89,8 +100,17 @@ class FileExposureStore:
                     if written.done():
                         continue
                     written.set_exception(fault) if fault is not None else written.set_result(None)
+                if not self._lines:
+                    break
         finally:
             self._writer = None
+        self._try_again_after(fault)
+
+    def _try_again_after(self, fault: OSError | None) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        loop = asyncio.get_running_loop()
+        self._again = None if fault is None else loop.call_later(RETRY_SECONDS, self._start)
 
     async def _write(self, lines: list[bytes]) -> OSError | None:
         is_anew = self._in_file + len(lines) > 2 * len(self._lent) + _SPARE_LINES or not self._lent

@@ -56,8 +56,9 @@ def connect(call: Call, event: LegAnswered) -> Effects:
         else RecordAnswer(event.leg, event.at_ms, call.granted_seconds * 1000 + VALIDITY_SLACK_MS)
     )
     # Dial's L() caps the leg that the asker itself dialled. One behind a Local channel loses that cap when the
-    # Local channel optimizes itself away (measured): it gets its own.
-    arm = () if is_direct else (set_cap(call),)
+    # Local channel optimizes itself away (measured): it gets its own. So does a leg of a call that was taken back: its
+    # L() is less than the books hold where they took the reserve, were not heard to, and a part was lent.
+    arm = () if is_direct and call.is_cap_known else (set_cap(call),)
     return (record, *arm, Wake(call.cap_at_ms - call.lead_ms, is_over=False))
 
 

@@ -70,9 +70,10 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         booked_micros=stored.charged_micros + stored.held_micros,
         included_seconds=stored.included_seconds,
         pool_period=stored.pool.partition("|")[2],
-        # Whether the last grant's cap reached the PBX is not known: it is taken as set until Status tells.
+        # Whether the last grant's cap reached the PBX, or Dial's L() was of what was lent, is not known: it is taken as
+        # set until Status tells.
         armed_seconds=stored.granted_seconds,
-        is_cap_known=not stored.answered_at_ms,
+        is_cap_known=False,
         leg=stored.leg,
     )
     if terms.ask.is_own_leg and not stored.answered_at_ms:

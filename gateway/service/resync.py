@@ -17,6 +17,7 @@ from gateway.core.effects import Look
 from gateway.core.events import LegEnded, QuotaLow
 from gateway.core.facts import Ask, ChannelStatus, Direction, Doubt, LegAnswered, LegDialled, LinkUp, Moved
 from gateway.core.reasons import CALL_REJECTED
+from gateway.core.unasked import was_allowed
 from gateway.ports import ListNotWhole, SwitchUnavailable
 from gateway.service.calls import UNANSWERED
 from gateway.service.leg_errands import HANGUP_ON_ITS_WAY_SECONDS
@@ -241,7 +242,7 @@ def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None,
 
     It is this call's only while the caller carries this ask's verdict: the include clears it before every other
     dial that passes through it, an emergency call's too. What the leg's dial string was is lost; the dialplan
-    dials the number of the verdict.
+    dials the number of the verdict. A former owner's refusal of the same ask may stand in its place.
     """
     call = session.call
     if call.terms.ask.is_own_leg:
@@ -250,7 +251,8 @@ def find_leg(board: Switchboard, session: Session, caller: ChannelStatus | None,
         return
     if status.name.startswith("Local/") or call.state not in UNANSWERED:
         return
-    if not caller.variables.get("CALLGATE_VERDICT", "").startswith(f"{call.terms.ask.nonce}:allow:"):
+    is_of_this_ask = caller.variables.get("CALLGATE_VERDICT", "").startswith(f"{call.terms.ask.nonce}:")
+    if not is_of_this_ask or not was_allowed(caller, call.terms.dial_number):
         return
     now_ms = board.world.switch.now_ms()
     if all(dialled.leg != status.uniqueid for dialled in call.legs):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 from zlib import crc32
 
+from gateway.adapters.exposure_file import RETRY_SECONDS
 from gateway.bootstrap import Gateway
 from gateway.core.call import Call
 from gateway.core.cdr import CallRecord
@@ -105,7 +106,7 @@ class DiskQueue:
 class DiskShelf:
     """Implements ports.ExposureStore, as the file does it: what is told together is written together, in its order.
 
-    A write that failed is made up for by the next one, which writes all that there is.
+    A write that failed is made up for by the next one, which writes all that there is, and comes by itself.
     """
 
     def __init__(self, world: World, process: Process, disk: Disk) -> None:
@@ -114,6 +115,7 @@ class DiskShelf:
         self._waiting: list[asyncio.Future[None]] = []
         self._is_writing = False
         self._has_more = False
+        self._has_failed = False
 
     def _add(self) -> None:
         self._has_more = True
@@ -130,11 +132,18 @@ class DiskShelf:
         if not is_full:
             self._disk.lent = lent
         self._is_writing = False
+        self._has_failed = is_full
+        if is_full:
+            self._process.at(self._world.loop.seconds + RETRY_SECONDS, self._try_again)
         if self._has_more:
             self._write()
         for written in waiting:
             if not written.done():
                 written.set_exception(OSError("the disk is full")) if is_full else written.set_result(None)
+
+    def _try_again(self) -> None:
+        if self._has_failed:
+            self._add()
 
     async def keep(self, lent: Lent) -> None:
         """Have it on disk before this returns."""

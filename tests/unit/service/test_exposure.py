@@ -240,6 +240,32 @@ async def test_a_lent_call_killed_before_its_answer_is_found_by_its_leg(lax: Hou
     await until(lambda: session.call.state is State.ANSWERED)
 
 
+async def test_a_lent_call_of_which_the_books_hold_more_is_capped_by_what_they_hold_after_a_kill(lax: House) -> None:
+    """Seed 8642: they took the reserve and were not heard to; the Dial's own cap is that of the part that was lent."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    await lax.reserved()  # its L() may be of less
+    await killed(lax)
+    lax.board.handle(lax.dialled())
+    lax.switch.lives(LEG, is_up=True)
+    lax.switch.clock_ms = ANSWERED_AT_MS
+    lax.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
+    await until(lambda: lax.switch.armed == [(LEG, ANSWERED_AT_MS + 60_000)])
+
+
+async def test_a_leg_that_the_cap_of_what_was_lent_cuts_costs_no_second_beyond_it(lax: House) -> None:
+    """The PBX could not be reached before the cut."""
+    await lax.top_up(10 * QUANTUM_MICROS)
+    await lax.reserved()
+    await killed(lax)
+    lax.board.handle(lax.dialled())
+    lax.switch.lives(LEG, is_up=True)
+    lax.switch.is_down = True
+    lax.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
+    lax.hung_up(LEG, ANSWERED_AT_MS + 10_005)
+    await until(lambda: len(lax.board) == 0)
+    assert (await lax.balance()).charges_micros == 10 * SECOND_MICROS
+
+
 async def test_a_lent_call_whose_settle_waits_on_disk_too_is_charged_once(lax: House) -> None:
     """By the settle; the registration finds it closed."""
     lax.books.down = {"all"}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters import exposure_file
 from gateway.adapters.exposure_file import FILE_NAME, FileExposureStore
 from gateway.core.books import Pool
 from gateway.core.effects import Register
 from gateway.ports import CallKey, Lent
 
-from .house import Tally
+from .house import Tally, until
 
 
 def lent(number: int = 1, *, leg: str = "", seconds: int = 60) -> Lent:
@@ -118,6 +119,40 @@ async def test_a_disk_that_takes_nothing_is_told_to_who_keeps(tmp_path: Path) ->
     (tmp_path / "unsettled").unlink()
     await one.keep(lent(2))
     assert await read(tmp_path) == [lent(1), lent(2)]
+
+
+async def test_what_a_full_disk_did_not_take_is_written_though_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 8711: a call that is over does not stay for a later process to register."""
+    monkeypatch.setattr(exposure_file, "RETRY_SECONDS", 0.01)
+    one = await over_on_a_full_disk(tmp_path)
+    (tmp_path / "unsettled").unlink()
+    (tmp_path / "aside").rename(tmp_path / "unsettled")
+    assert await read(tmp_path) == [lent(1)]
+    await until(lambda: not (tmp_path / "unsettled" / FILE_NAME).read_bytes())
+    await one.close()
+
+
+async def test_what_a_full_disk_did_not_take_is_tried_once_more_at_the_end(tmp_path: Path) -> None:
+    """A stop does not wait for the next try."""
+    one = await over_on_a_full_disk(tmp_path)
+    (tmp_path / "unsettled").unlink()
+    (tmp_path / "aside").rename(tmp_path / "unsettled")
+    await one.close()
+    assert await read(tmp_path) == []
+
+
+async def over_on_a_full_disk(tmp_path: Path) -> FileExposureStore:
+    """A call was lent to, and is over; the second could not be written."""
+    tally = Tally()
+    one = store(tmp_path, tally)
+    await one.keep(lent(1))
+    (tmp_path / "unsettled").rename(tmp_path / "aside")
+    (tmp_path / "unsettled").write_text("in the way")
+    one.forget(lent(1).key)
+    await until(lambda: bool(tally.faults))
+    return one
 
 
 LENDER = """

@@ -91,6 +91,25 @@ async def test_a_leg_is_found_also_where_the_asker_is_not_the_first_channel_of_i
     assert session.call.state is State.ANSWERED
 
 
+@pytest.mark.parametrize(
+    ("nonce", "reason", "is_found"), [("777", "ok", True), ("777", "emergency", False), ("778", "ok", False)]
+)
+async def test_a_leg_is_found_though_a_former_owner_refused_the_same_ask_later(
+    house: House, nonce: str, reason: str, *, is_found: bool
+) -> None:
+    """Seed 9785: its refusal stands in the verdict's place; what the include took tells that the leg is paid for."""
+    await house.top_up(QUANTUM_MICROS)
+    session = await house.reserved()
+    late = f"{nonce}:deny:::ledger_unavailable:38"
+    number = session.call.terms.dial_number
+    variables = {"CALLGATE_VERDICT": late, "CALLGATE_REASON": reason, "CALLGATE_DIAL": number}
+    house.switch.lives(CALLER, is_up=True, **variables)
+    house.switch.lives(LEG, is_up=True)
+    house.gap()
+    await settled_down(0.3)
+    assert (session.call.state is State.ANSWERED) is is_found
+
+
 async def test_an_emergency_leg_of_a_caller_with_an_unused_ask_is_left_alone_after_a_gap(house: House) -> None:
     """The include clears CALLGATE_VERDICT before an emergency call: the caller no longer carries this ask's verdict."""
     await house.top_up(QUANTUM_MICROS)
