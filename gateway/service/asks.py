@@ -95,6 +95,11 @@ class Asks:
             self._supersede(fact)
             session.tell(fact)
 
+    def asked_again(self, ask: Ask) -> None:
+        """Another gateway took that ask, and perhaps lent for it: the books may know the channel's ask of before alone."""
+        if self._calls.heard_of(ask) is None:
+            self._supersede(ask)
+
     def ask_ledger(self, session: Session) -> None:
         """Ask for a call's first money."""
         effects = begin(session.call)

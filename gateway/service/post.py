@@ -205,6 +205,8 @@ class Post:
                 break
         for fact in self._recall.story_of([session.call for session in self.board]):
             self.board.handle(fact)
+        for ask in self._recall.later_asks([session.call for session in self.board]):
+            self.board.asks.asked_again(ask)
         for session in self.board:
             session.set_alarm()  # a quota that runs low must not wait for the look at all channels
         self._go(Turn.TAKEN_BACK)

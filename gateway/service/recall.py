@@ -2,18 +2,23 @@
 
 The last seconds of all facts, and the legs that are dialled and not gone, since one that was dialled long ago may be
 answered in the very second in which its owner dies. While nobody can say who owns the switch, no second is the last:
-all is remembered from when it was last known to have an owner. Both are bounded; what is lost so is found by ``Status``
-or by the CDR.
+all is remembered from when it was last known to have an owner. Nor is it at once when Redis is back: its owner has to
+book first what happened meanwhile, and may die before it has. All is bounded; what is lost so is found by ``Status`` or
+by the CDR.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from gateway.core.call import Call
 from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Fact, LegAnswered, LegDialled, LinkUp
 
 MOST_FACTS = 20_000
-MOST_LEGS = 50_000
+MOST_LEGS = 50_000  # and asks
+SILENCE_SECONDS = 3.0  # without an owner's sign of life; more than Redis is asked in (a quarter of the longest lease)
+
+T = TypeVar("T")
 
 
 class Recall:
@@ -22,23 +27,33 @@ class Recall:
     def __init__(self, clock: Callable[[], float], keep_seconds: float) -> None:
         self._clock = clock
         self._keep_seconds = keep_seconds
-        self._owned_at = clock()
+        self._owned_at = self._told_at = clock()
+        self._booking_until = 0.0
         self._facts: deque[tuple[float, Fact]] = deque()
-        self._legs: dict[str, LegDialled] = {}
+        self._asked: dict[str, Ask] = {}  # what a channel, or a Linkedid, asked last
+        self._legs: dict[str, tuple[LegDialled, Ask | None]] = {}  # with the ask that was heard before it
 
     def has_owner(self) -> None:
         """Somebody takes care of the switch: of what has happened, the last seconds will do."""
-        self._owned_at = self._clock()
+        now = self._clock()
+        if now - self._told_at > SILENCE_SECONDS:
+            self._booking_until = now + self._keep_seconds
+        self._told_at = now
+        if now >= self._booking_until:
+            self._owned_at = now
 
     def note(self, fact: Fact) -> None:
         """Remember it for a while."""
         self._facts.append((self._clock(), fact))
         if isinstance(fact, LegDialled):
-            if len(self._legs) >= MOST_LEGS:
-                del self._legs[next(iter(self._legs))]
-            self._legs[fact.leg] = fact
+            asked = self._asked.get(fact.caller) or self._asked.get(fact.linkedid)
+            _put(self._legs, fact.leg, (fact, asked))
+        elif isinstance(fact, Ask) and not fact.is_own_leg:
+            for name in {fact.uniqueid, fact.linkedid or fact.uniqueid}:
+                _put(self._asked, name, fact)
         elif isinstance(fact, LinkUp) and fact.restarted:
             self._legs.clear()
+            self._asked.clear()
         while self._facts[0][0] < self._owned_at - self._keep_seconds or len(self._facts) > MOST_FACTS:
             self._drop_oldest()
 
@@ -64,16 +79,22 @@ class Recall:
     def story_of(self, calls: Iterable[Call]) -> list[Fact]:
         """What happened to these calls, in order: legs of those that nobody has answered yet, then how all went on.
 
-        A leg of an earlier ask of the same channel is none of this one's. Asks and the link itself are left out.
+        A leg of another ask of the same channel is none of this one's, also where the books do not know that other one.
+        Asks and the link itself are left out.
         """
-        asking = [call for call in calls if not call.is_live and not call.terms.ask.is_own_leg]
+        asking = [call for call in calls if _dials(call)]
         asking.sort(key=lambda call: call.terms.ask.at_ms)
         by_channel = {name: call for call in asking for name in (call.caller, _linkedid(call))}
-        dialled = [leg for leg in self._legs.values() if _is_of(leg, by_channel)]
+        dialled = [leg for leg, asked in self._legs.values() if _is_of(leg, asked, by_channel)]
         return [
             *dialled,
             *(fact for fact in self._since_owned() if isinstance(fact, LegAnswered | ChannelEnded | AskSilenced)),
         ]
+
+    def later_asks(self, calls: Iterable[Call]) -> list[Ask]:
+        """What the channels of these calls have asked since: the books may know nothing of it."""
+        heard = [(call.terms.ask, self._asked.get(call.caller)) for call in calls if _dials(call)]
+        return [asked for ask, asked in heard if asked is not None and _is_later(asked, ask)]
 
     def has_restarted(self) -> bool:
         """The PBX itself began anew within what is remembered."""
@@ -87,12 +108,31 @@ class Recall:
         _, fact = self._facts.popleft()
         if isinstance(fact, ChannelEnded):  # not before: its answer and its end may still have to be told
             self._legs.pop(fact.uniqueid, None)
+            self._asked.pop(fact.uniqueid, None)
+
+
+def _put(known: dict[str, T], name: str, value: T) -> None:
+    """The oldest makes room; what is there already is made new."""
+    if known.pop(name, None) is None and len(known) >= MOST_LEGS:
+        del known[next(iter(known))]
+    known[name] = value
+
+
+def _dials(call: Call) -> bool:
+    return not call.is_live and not call.terms.ask.is_own_leg
+
+
+def _is_later(asked: Ask, ask: Ask) -> bool:
+    return asked.nonce != ask.nonce and asked.at_ms > ask.at_ms
 
 
 def _linkedid(call: Call) -> str:
     return call.terms.ask.linkedid or call.caller
 
 
-def _is_of(fact: LegDialled, by_channel: Mapping[str, Call]) -> bool:
+def _is_of(fact: LegDialled, asked: Ask | None, by_channel: Mapping[str, Call]) -> bool:
     call = by_channel.get(fact.caller) or by_channel.get(fact.linkedid)
-    return call is not None and fact.at_ms >= call.terms.ask.at_ms
+    if call is None or fact.at_ms < call.terms.ask.at_ms:
+        return False
+    # An ask overtakes what was heard before it: its leg is dialled after it.
+    return asked is None or asked.at_ms > fact.at_ms or not _is_later(asked, call.terms.ask)

@@ -15,7 +15,9 @@
    not live to settle it; at most its first grant. (The PBX's own records tell: ``callgate reconcile``.) And what the
    dialplan let go on by itself: it has a cap of its own, and is billed only where the gateway had allowed it after all.
    And what a fail-over of the ledger lost of the last moments, where no gateway goes on with it; and a leg whose dial
-   was not heard, or was hidden by a forger, while the lists that would tell of it cannot be read.
+   was not heard, or was hidden by a forger, while the lists that would tell of it cannot be read. And what a former
+   owner heard, cut off from the ledger, whose heir did not hear it and has let go of the call before: the settle, of
+   the seconds talked, is set aside for a person.
 7. No paid second is withheld: the gateway ends no paid leg (its cap does), and where nothing is broken, no cap cuts a
    leg for which more was granted before, or whose tenant had enough for a quantum of each call. But a clock of the PBX
    that is set between ask and end may cost the call as much.
@@ -326,6 +328,8 @@ class Judge:
             self.fail(10, f"{talk.call_id} was lent, talked {talk.seconds:.3f} s and not billed; its answer was heard")
         if self._has_lost_writes or is_unknown or (self._has_spoilt_lists and not kept.answered_at_ms):
             return
+        if self._is_for_a_person(talk):
+            return
         if self._was_known(talk):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
         if kept.answered_at_ms or any(not process.is_dead for process in talk.known_by):
@@ -339,6 +343,11 @@ class Judge:
         has_settled = bool(self._vault.shelves[key.tenant].kept[key.call_id].closings)
         was_deaf = any(fault.kind in DEAFENING for fault in self._plan.faults)
         return self._plan.gateways > 1 and (has_settled or was_deaf or "." in key.call_id.rpartition("/")[2])
+
+    def _is_for_a_person(self, talk: Talk) -> bool:
+        """A gateway has told what it was to cost; rule 8 has judged whether that may be so."""
+        aside = [entry for host in self._hosts for entry in host.disk.aside if entry.key.call_id == talk.call_id]
+        return any(not one.is_estimate and abs(one.seconds * 1000 - talk.told_ms) <= GRACE_MS for one in aside)
 
     def _was_lent_by_another(self, talk: Talk) -> bool:
         """Perhaps: its owner cannot know of it before it is booked, and nobody tells it then. Seed 6104 is one."""

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.core.call import State
-from gateway.core.facts import AskSilenced, ChannelEnded, Fact, LegAnswered, LinkUp
+from gateway.core.facts import AskSilenced, ChannelEnded, Direction, Fact, LegAnswered, LinkUp
 from gateway.service import recall
 from gateway.service.recall import Recall
 from tests.unit.core import build
@@ -21,6 +21,15 @@ def remembering(*facts: Fact) -> tuple[Recall, Clock]:
     for fact in facts:
         found.note(fact)
     return found, clock
+
+
+def owned(found: Recall, clock: Clock) -> None:
+    """Somebody has the switch, and had time to book what has happened."""
+    found.has_owner()
+    clock.now += 2.5
+    found.has_owner()
+    clock.now += 2.5
+    found.has_owner()
 
 
 def test_an_ask_waits_until_something_is_heard_of_it() -> None:
@@ -71,7 +80,7 @@ def test_a_story_is_whole_from_when_there_was_an_owner_last() -> None:
     clock.now += 60
     found.note(ChannelEnded("x", 16, AT_MS))
     assert len(found.story_of([call])) == 4
-    found.has_owner()
+    owned(found, clock)
     found.note(ChannelEnded("x", 16, AT_MS))
     assert found.story_of([call]) == [ChannelEnded("x", 16, AT_MS)] * 2
 
@@ -85,12 +94,49 @@ def test_a_leg_is_the_later_ones_of_two_asks_of_a_channel() -> None:
     assert found.story_of([before, after]) == found.story_of([after, before]) == []
 
 
+def test_a_leg_of_a_later_ask_is_none_of_the_one_of_before() -> None:
+    """The books know that one alone: what was asked later was lent by a gateway that is dead."""
+    before, later = build.call(), build.ask(nonce="778", at_ms=AT_MS + 50)
+    found, _ = remembering(before.terms.ask, later, build.dialled())
+    before.state = State.RESERVED
+    assert (found.story_of([before]), found.later_asks([before])) == ([], [later])
+
+
+def test_a_leg_that_is_heard_of_after_a_later_ask_is_that_of_before() -> None:
+    """An adapter holds other facts back until it believes them, and asks never."""
+    before, later = build.call(), build.ask(nonce="778", at_ms=AT_MS + 150)
+    found, _ = remembering(before.terms.ask, later, build.dialled())
+    before.state = State.RESERVED
+    assert found.story_of([before]) == [build.dialled()]
+
+
+def test_a_channel_that_came_in_has_not_asked_anew_for_what_it_dials() -> None:
+    """It may pay for both."""
+    call, inbound = build.call(), build.ask(nonce="778", at_ms=AT_MS + 50, direction=Direction.INBOUND)
+    found, _ = remembering(call.terms.ask, inbound)
+    call.state = State.RESERVED
+    assert found.later_asks([call]) == []
+
+
+def test_what_happened_in_a_silence_is_remembered_until_its_owner_had_time_to_book_it() -> None:
+    """Its owner may die when Redis is just back."""
+    found, clock = remembering(build.dialled(), LegAnswered(LEG, AT_MS + 100), ChannelEnded(LEG, 16, AT_MS + 200))
+    call = build.call()
+    call.state = State.RESERVED
+    clock.now += 60
+    for _ in range(4):
+        found.has_owner()
+        clock.now += 1
+        found.note(ChannelEnded("x", 16, AT_MS))
+    assert len(found.story_of([call])) == 7
+
+
 def test_a_leg_that_is_gone_is_forgotten_once_its_end_was_told_to_all() -> None:
     """Not before: its answer and its end may still be told together."""
     found, clock = remembering(build.dialled(), ChannelEnded(LEG, 16, AT_MS + 100))
     assert LEG in found._legs
     clock.now += 6
-    found.has_owner()
+    owned(found, clock)
     found.note(ChannelEnded("x", 16, AT_MS))
     assert LEG not in found._legs
 
@@ -100,7 +146,7 @@ def test_a_pbx_that_began_anew_has_no_legs() -> None:
     found, clock = remembering(build.dialled(), LinkUp(restarted=True))
     assert (found.has_restarted(), found._legs) == (True, {})
     clock.now += 6
-    found.has_owner()
+    owned(found, clock)
     assert not found.has_restarted()
 
 

@@ -81,6 +81,23 @@ async def test_a_leg_is_paid_by_what_its_channel_asked_last(pair: Pair) -> None:
     assert (await house.balance()).live_calls == 1
 
 
+async def test_a_leg_of_an_ask_that_the_books_do_not_know_is_not_paid_by_the_ask_of_before(pair: Pair) -> None:
+    """East lent for the later one, and is dead: whoever has that on disk charges it."""
+    house = pair.house
+    ask(pair, is_waiting=False)
+    await pair.verdicts(1)
+    pair.deaf.add(pair.east)
+    house.switch.clock_ms += 1_000
+    pair.tell(house.ask("778"))
+    pair.tell(house.dialled())
+    house.switch.lives(LEG, is_up=True)
+    pair.tell(LegAnswered(LEG, house.switch.clock_ms))
+    await pair.east_dies()
+    await until(lambda: len(pair.west.board) == 0)
+    assert (await house.balance()).held_micros == 0
+    assert "answer" not in house.books.sent
+
+
 async def test_an_ask_that_the_dead_owner_never_heard_is_answered_once(pair: Pair) -> None:
     """West remembers it; at its own instant."""
     pair.deaf.add(pair.east)
