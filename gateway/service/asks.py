@@ -96,7 +96,7 @@ class Asks:
             session.tell(fact)
 
     def asked_again(self, ask: Ask) -> None:
-        """Another gateway took that ask, and perhaps lent for it: the books may know the channel's ask of before alone."""
+        """Another gateway took that ask, and perhaps lent for it: the books may know the one of before alone."""
         if self._calls.heard_of(ask) is None:
             self._supersede(ask)
 
