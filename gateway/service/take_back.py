@@ -31,10 +31,9 @@ class TakeBack:
         self._arrears = arrears
 
     async def adopt(self, board: Switchboard) -> None:
-        """Sessions for the calls of one switch. Those that have one keep it, unless the books know more of the call,
-        or took no step of it any more.
+        """Sessions for the calls of one switch. Raises LedgerUnavailable.
 
-        Raises LedgerUnavailable.
+        Those that have one keep it, unless the books know more of the call, or take no step of that session any more.
         A call that nobody has answered is claimed first: it is what a former owner, whose word comes late, could still
         take back. What became of the calls is looked up afterwards.
         """
