@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import structlog
 
+from gateway.core.call import Call
 from gateway.core.tenant import Tenant
 from gateway.ports import Leases, Ledger, LedgerRejected, OwnersKey, StoredCall
 from gateway.service import memo
 from gateway.service.calls import UNANSWERED
 from gateway.service.directory import Directory
-from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
 from gateway.service.unsettled import Arrears
 
@@ -32,18 +32,19 @@ class TakeBack:
         self._arrears = arrears
 
     async def adopt(self, board: Switchboard) -> None:
-        """Sessions for the calls of one switch. Those that have one keep it, unless the books know more of the call.
+        """Sessions for the calls of one switch. Raises LedgerUnavailable.
 
-        Raises LedgerUnavailable.
+        Those that have one keep it, unless the books know more of the call, or take no step of that session any more.
         A call that nobody has answered is claimed first: it is what a former owner, whose word comes late, could still
         take back. What became of the calls is looked up afterwards.
         """
-        name = board.world.switch.name
-        found = await self._stored(name)
+        found = await self._stored(board.world.switch.name)
+        for left in [session for session in board if session.is_left]:
+            board.forget(left)
         await _each(self._claim, [(board, stored) for _, stored in found if not stored.answered_at_ms])
         for tenant, stored in found:
             known = board.calls.session(stored.key.call_id)
-            if stored.key in self._arrears or (known is not None and not _is_to_be_replaced(known, stored)):
+            if stored.key in self._arrears or (known is not None and not _is_newer(stored, known.call)):
                 continue
             try:
                 call = memo.restore(stored, tenant)
@@ -79,10 +80,9 @@ class TakeBack:
             log.warning("call.not_claimed", call=key.call_id, code=error.code)
 
 
-def _is_to_be_replaced(known: Session, stored: StoredCall) -> bool:
-    """Another gateway had the call meanwhile, and went on with it; or the books took no step of this one's any more."""
-    call = known.call
-    return known.is_left or stored.step > call.step or (stored.answered_at_ms > 0 and call.state in UNANSWERED)
+def _is_newer(stored: StoredCall, call: Call) -> bool:
+    """Another gateway had the call meanwhile, and went on with it."""
+    return stored.step > call.step or (stored.answered_at_ms > 0 and call.state in UNANSWERED)
 
 
 async def _each(ask: Callable[[T], Awaitable[U]], many: Iterable[T]) -> list[U]:

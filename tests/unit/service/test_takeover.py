@@ -355,6 +355,18 @@ async def test_an_ask_that_was_fenced_is_taken_back_by_who_has_the_switch_again(
     assert (await house.balance()).live_calls == 0
 
 
+async def test_an_ask_that_was_fenced_and_holds_nothing_is_forgotten(pair: Pair) -> None:
+    """Another gateway has let go of it by then."""
+    pair.house.books.faults["reserve"] = [LedgerRejected("fenced", "another gateway has the call")]
+    ask(pair)
+    await settled_down()
+    assert len(pair.east.board) == 1
+    pair.house.switch.living.clear()
+    pair.leases.owners = {name: (*owner[:2], owner[2] + 9, "") for name, owner in pair.leases.owners.items()}
+    await pair.east.turn()
+    await until(lambda: len(pair.east.board) == 0)
+
+
 async def test_a_server_that_lost_the_lease_and_the_call_gets_both_again(pair: Pair) -> None:
     """A fail-over lost the last writes: who has the sessions knows better than the books, and keeps them."""
     house, east = pair.house, pair.east
