@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HEALED_SECONDS: Final = 8.0
 # Of a takeover, beyond the lease: the wait of who is second choice, and the way to the ledger and back.
+BEGUN_SECONDS: Final = 1.0
 TAKEN_SECONDS: Final = 0.35
 ASKED_AGAIN_SECONDS: Final = 1.4  # beyond the lease: taken, taken back, extended and armed
 PROMISED_MS: Final = 600  # with this lease an ask is answered by whoever takes over
@@ -85,7 +86,10 @@ class Crew:
 
     def _harms_beside(self, host: "Host", since: float) -> bool:
         """Anything but this gateway has suffered."""
-        is_other_down = any(other is not host and not other.is_running for other in self._hosts)
+        now = self._world.loop.seconds
+        others = [other for other in self._hosts if other is not host]
+        # Who has just begun has to hear first who else there is.
+        is_other_down = any(not other.is_running or other.began_at > now - BEGUN_SECONDS for other in others)
         return is_other_down or any(harm.what not in HARMLESS for harm in self._world.harms_since(since))
 
     def _is_taken(self, host: "Host", switches: Sequence[str], since: float) -> None:

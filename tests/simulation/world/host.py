@@ -242,6 +242,7 @@ class Host:
         self.ledger: LedgerClient | None = None
         self.exposures: Exposures | None = None
         self.lives = 0
+        self.began_at = 0.0
         self.ownership: Ownership | None = None
         self.on_gone: Callable[[Host, list[str]], None] = lambda _host, _switches: None
         self._plan, self._vault, self._pbxs, self._mischief = plan, vault, pbxs, mischief
@@ -271,6 +272,7 @@ class Host:
         if self.process is not None and not self.process.is_dead:
             return
         self.lives += 1
+        self.began_at = self.world.loop.seconds
         self.world.note(self.name, "starts", self.lives)
         self.world.breaks("start")
         self.process = Process(self.world.loop, self.name)

@@ -32,7 +32,8 @@
     under a lower fence than something before it. Where Redis is silent to a gateway it goes on, but ends no leg for
     which the PBX shows another's word (rule 7). A ledger whose clock is set, or that lost its last writes, has no such
     order.
-12. A switch whose owner dies, while nothing else is broken, is another's within a lease and 350 ms.
+12. A switch whose owner dies, while nothing else is broken and nobody has begun within the last second, is another's
+    within a lease and 350 ms.
 13. Where one gateway is killed, stopped, drained or paused, and nothing else is broken, nobody notices: no ask is left
     without a verdict, no leg without its extension, and each is billed to the second.
 14. In the end each switch has one owner, and no gateway has two more than another.
