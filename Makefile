@@ -54,9 +54,9 @@ check: setup
 lab: setup
 	@requirements/lab
 
-# The unit tests share the cores; what measures time on a real PBX or a real server has them for itself. With ARGS, one
+# Unit tests and simulations share the cores; what measures time on a real PBX or a real server has them for itself. With ARGS, one
 # run of what these choose.
-QUICK := tests/unit tests/replay
+QUICK := tests/unit tests/replay tests/simulation
 test: check lab
 ifeq ($(strip $(ARGS)),)
 	$(PYTEST) -m 'not full and not load' -n auto --maxprocesses 4 --dist loadfile $(QUICK)
