@@ -394,7 +394,9 @@ def test_a_gateway_that_sleeps_past_its_deadline_harms_no_waiting_call(
     check_journal(books)
 
 
-@pytest.mark.parametrize("ring_ms", [50, 6_000], ids=["in a bridge", "ringing"])
+@pytest.mark.parametrize(
+    "ring_ms", [pytest.param(50, id="in a bridge", marks=pytest.mark.full), pytest.param(6_000, id="ringing")]
+)
 def test_a_late_gateway_harms_no_call_that_went_on_without_it(
     asterisk: Asterisk, gate: GatewayProcess, books: Books, carrier: MakeCarrier, phone: MakePhone, ring_ms: int
 ) -> None:

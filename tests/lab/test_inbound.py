@@ -108,6 +108,7 @@ def test_ten_callers_on_credit_for_three(asterisk: Asterisk, gate: MakeGate, pho
     assert (quote["direction"], quote["number"], quote["charge_micros"]) == ("inbound", f"+{RINGS}", 400_000)
 
 
+@pytest.mark.full
 def test_a_call_is_extended_and_charged_for_what_the_carrier_counted(gate: MakeGate, phone: MakePhone) -> None:
     """Until its caller hangs up, beyond the first grant."""
     gateway = gate(funds="20.00")
@@ -136,6 +137,7 @@ def test_early_media_is_no_answer(gate: MakeGate, phone: MakePhone) -> None:
     assert (record["outcome"], record["billsec"]) == ("released", 0)
 
 
+@pytest.mark.full
 def test_a_call_that_is_sent_on_pays_for_both_of_its_legs(
     gate: MakeGate, phone: MakePhone, carrier: MakeCarrier
 ) -> None:
@@ -239,6 +241,7 @@ def test_a_t_extension_does_not_outlive_the_gateway_s_look(gate: MakeGate, phone
     assert one(gateway.closed())["billsec"] == 4
 
 
+@pytest.mark.full
 def test_a_call_that_is_put_through_is_warned_and_cut(asterisk: Asterisk, gate: MakeGate, phone: MakePhone) -> None:
     """Its answer is that of the phone inside; who came in hears the tone before the end, as who dials out does."""
     asterisk.set_global("CALLGATE_WARNING", "yes")

@@ -193,7 +193,7 @@ FAULTS_OF_WIRES: tuple[Fault, ...] = (
     CutInMessage("cut-in-list", "AMI is cut, and again in the list of what is live", 1.0, NOTHING_IS_SEEN,
                  MidMessage(Way.TO_GATEWAY, LIST, 200), is_after_cut=True),
     Away("ami-away", "AMI is reset, and refused until after all grants", LONG_SECONDS, NO_GATEWAY),
-    HalfOpen("half-open", "AMI is half-open for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN, is_in_ci=True),
+    HalfOpen("half-open", "AMI is half-open for 1.2 s", SHORT_SECONDS, NOTHING_IS_SEEN),
     HalfOpen("half-open-long", "AMI is half-open until after all grants; then what waited comes", LONG_SECONDS,
              NO_GATEWAY),
     HalfOpen("half-open-cut", "AMI is half-open until after all grants, and then reset", LONG_SECONDS, NO_GATEWAY,
