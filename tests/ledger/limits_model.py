@@ -218,6 +218,8 @@ class LimitsModel:
         return call.told
 
     def _late(self, call: LimitedCall, step: int) -> str:
+        if call.state == "settled":
+            return "settled"
         if step <= call.step:
             return "stale_step"
         return "" if call.state == "answered" else "bad_state"
