@@ -45,7 +45,7 @@ async def measure(concurrent: int, calls: int) -> str:
             for bank in banks:
                 await bank.open(credit=10**13)
             waits: list[float] = []
-            pipe = ledger.pipe._map.primaries[0].line
+            pipe = ledger.pipe._primaries[0].line
 
             async def worker(number: int) -> None:
                 for turn in range(calls // concurrent):

@@ -50,7 +50,7 @@ async def test_who_waits_for_functions_that_are_being_loaded_hears_of_a_close(ow
     await ledger.pipe.call("FUNCTION", "FLUSH")
     waiting = asyncio.ensure_future(bank.reserve(flat((60, 1))))
     async with asyncio.timeout(5):
-        while not ledger.pipe._map._chores:
+        while not ledger.pipe._chores:
             await asyncio.sleep(0)
         await ledger.close()
         with pytest.raises(LedgerUnavailable):

@@ -9,6 +9,8 @@ Rules of this file:
 - Only what a node refused is sent again (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, no functions yet), and only until the
   time-out that began when it was first sent. Of what was lost with a connection the caller hears at once: nobody
   knows whether it was carried out, or whether a replica will be promoted in time.
+- A lost node makes the router look for the new map, at most five times a second however many commands fail.
+- A map may be older than what MOVED taught; the next MOVED mends that.
 """
 
 import asyncio
@@ -18,17 +20,35 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import AskError, ClusterDownError, MasterDownError, MovedError, ResponseError, TryAgainError
 
-from gateway.adapters.redis import cluster
+from gateway.adapters import tasks
+from gateway.adapters.redis import cluster, scout
+from gateway.adapters.redis.cluster import Address, Range
 from gateway.adapters.redis.pipe import Line, OnReply, Reply, Word
-from gateway.adapters.redis.slot_map import CLOSED, Make, Node, SlotMap
-from gateway.ports import LedgerUnavailable
+from gateway.adapters.redis.scout import NoClusterError
+from gateway.ports import LedgerRejected, LedgerUnavailable
 
 T = TypeVar("T")
+Make = Callable[[str], Line]  # makes the line to one server, of its URL
 Equip = Callable[[Line], Coroutine[Any, Any, None]]  # gives one server the functions
 
+_LOOK_PAUSE_SECONDS: Final = 0.2
 _SHORTEST_PAUSE_SECONDS: Final = 0.005  # before what was refused is sent again; it doubles
 _LONGEST_PAUSE_SECONDS: Final = 0.1
 _MOST_HOPS: Final = 2  # from node to node without a pause: two that point at each other must not play ball
+_CLOSED: Final = "The connection to the ledger is closed; nothing more can be asked."
+_NOBODY_HAS_IT: Final = "no primary is known for it"
+_RETIRED_FOR: Final = 2  # time-outs; after that nobody waits for the line's replies
+
+
+class _Node:
+    """A server and the line to it."""
+
+    __slots__ = ("address", "equipping", "line")
+
+    def __init__(self, address: Address, line: Line) -> None:
+        self.address = address
+        self.line = line
+        self.equipping: asyncio.Task[None] | None = None
 
 
 class _Errand:
@@ -49,7 +69,7 @@ class _Errand:
     )
 
     def __init__(
-        self, router: "Router", node: Node | None, command: Sequence[Word], on_reply: OnReply, sent_at: float
+        self, router: "Router", node: _Node | None, command: Sequence[Word], on_reply: OnReply, sent_at: float
     ) -> None:
         self._router = router
         self._on_reply: OnReply | None = on_reply
@@ -97,26 +117,43 @@ class Router(Line):
         """
         self.timeout_seconds: Final = timeout_seconds
         self._most_strays = most_strays
+        self._seeds = cluster.seeds(url)
+        self._make = make
         self._equip = equip
-        self._map = SlotMap(url, make, timeout_seconds, self._try_again)
+        self._nodes: dict[Address, _Node] = {}  # to which there are lines
+        self._primaries: list[_Node] = []
+        self._replicas: list[Address] = []
+        self._map: list[_Node | None] = []  # by slot; empty while no cluster was seen
         self._strays: set[_Errand] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._scout: asyncio.Task[None] | None = None
+        self._looks = 0
+        self._look_at = 0.0
+        self._fault = _NOBODY_HAS_IT  # why a command waits for the map
+        self._is_closed = False
+        addresses = [cluster.address_of(seed) for seed in self._seeds]
+        if len(addresses) == 1:
+            home = self._nodes[addresses[0]] = _Node(addresses[0], make(self._seeds[0]))
+            self._primaries.append(home)
 
     @property
     def urls(self) -> list[str]:
         """All nodes that are known, each by its URL: the cluster's own, then those that the URL named."""
-        return self._map.urls
+        addresses = [*(node.address for node in self._primaries), *self._replicas] if self._map else []
+        found = [cluster.url_of(address, self._seeds[0]) for address in addresses]
+        return list(dict.fromkeys([*found, *self._seeds]))
 
     @property
     def pending(self) -> int:
         """Commands at all servers, and those that wait for one."""
-        return sum(node.line.pending for node in self._map) + len(self._strays)
+        return sum(node.line.pending for node in list(self._nodes.values())) + len(self._strays)
 
     async def connect(self) -> None:
         """See what is there, and that every primary answers and has the functions.
 
         Raises LedgerUnavailable. Rejected: ``no_cluster`` (several hosts that are none), and what ``equip`` says.
         """
-        await self._map.look()
+        await self._look()
         await self._on_each(self._equip)
 
     async def call_all(self, *command: Word) -> list[Reply]:
@@ -129,38 +166,42 @@ class Router(Line):
 
     def send(self, command: Sequence[Word], on_reply: OnReply) -> None:
         """Send a command to the primary of its first key; one without a key goes to any primary."""
-        if self._map.is_closed:
-            raise LedgerUnavailable(CLOSED)
+        if self._is_closed:
+            raise LedgerUnavailable(_CLOSED)
         if len(self._strays) >= self._most_strays:
             raise LedgerUnavailable(f"{self._most_strays} commands wait for the ledger's cluster; see CLUSTER INFO.")
-        node = self._map.node_for(command)
+        node = self._node_for(command)
         now = asyncio.get_running_loop().time()
         if node is None:
-            self._map.refresh()
-            self._wait(_Errand(self, node, command, on_reply, now), self._map.fault)
+            self._refresh()
+            self._wait(_Errand(self, node, command, on_reply, now), self._fault)
         else:
             node.line.send(command, partial(self._take, node, command, on_reply, now))
 
     async def close(self) -> None:
         """End all lines; what is pending fails with LedgerUnavailable."""
-        await self._map.close()
+        self._is_closed = True
+        chores = [*self._chores] if self._scout is None else [*self._chores, self._scout]
+        await tasks.end(*chores)
+        for node in self._nodes.values():
+            await node.line.close()
         for errand in tuple(self._strays):
             errand.settle(LedgerUnavailable("The connection to the ledger was closed; send the step again."))
 
     async def _on_each(self, act: Callable[[Line], Coroutine[Any, Any, T]]) -> list[T]:
-        if not self._map.primaries:
-            await self._map.look()
-        outcomes = await asyncio.gather(*(act(node.line) for node in self._map.primaries), return_exceptions=True)
+        if not self._primaries:
+            await self._look()
+        outcomes = await asyncio.gather(*(act(node.line) for node in self._primaries), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
-                self._map.refresh()
+                self._refresh()
                 raise outcome
         return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
     # ------------------------------------------------------------------------------------------------ errands
 
     def _take(
-        self, node: Node, command: Sequence[Word], on_reply: OnReply, sent_at: float, reply: Reply | Exception
+        self, node: _Node, command: Sequence[Word], on_reply: OnReply, sent_at: float, reply: Reply | Exception
     ) -> None:
         """Pass a first reply on. What there is to know of a command is put together for the few that were refused."""
         if isinstance(reply, Exception):
@@ -171,14 +212,14 @@ class Router(Line):
     def refused(self, errand: _Errand, error: Exception) -> None:
         """Send again what a node refused and another, or the same one later, will not; tell of all else."""
         cause = error.__cause__ if isinstance(error, LedgerUnavailable) else error
-        if self._map.is_closed:
+        if self._is_closed:
             errand.settle(error)
         elif isinstance(cause, AskError):
             self._redirect(errand, cause)
         elif isinstance(cause, TryAgainError):
             self._wait(errand, str(cause))
         elif isinstance(cause, ClusterDownError) and not isinstance(cause, MasterDownError):
-            self._map.refresh()
+            self._refresh()
             self._wait(errand, str(cause))
         elif isinstance(cause, ResponseError):
             if "function not found" in str(cause).lower() and not errand.was_equipped:
@@ -186,7 +227,7 @@ class Router(Line):
             else:
                 errand.settle(error)
         else:
-            self._map.refresh()
+            self._refresh()
             errand.settle(error)
 
     def end_stray(self, errand: _Errand) -> None:
@@ -212,10 +253,10 @@ class Router(Line):
 
     def _redirect(self, errand: _Errand, told: AskError) -> None:
         assert errand.node is not None, "somebody said this"
-        node = self._map.node_at((cluster.known(told.host, errand.node.address), told.port))
+        node = self._node_at((cluster.known(told.host, errand.node.address), told.port))
         is_asking = not isinstance(told, MovedError)  # of which MOVED is a kind
         if not is_asking:
-            self._map.learn(told.slot_id, node)
+            self._learn(told.slot_id, node)
         errand.hops += 1
         if errand.hops > _MOST_HOPS:
             self._wait(errand, "its nodes point at each other")
@@ -228,25 +269,20 @@ class Router(Line):
         errand.next_try = asyncio.get_running_loop().call_later(errand.pause, self._again, errand)
         errand.pause = min(_LONGEST_PAUSE_SECONDS, errand.pause * 2)
 
-    def _try_again(self) -> None:
-        """There is a new map: what waits need not wait for its next try."""
-        for errand in [errand for errand in self._strays if errand.next_try is not None]:
-            self._again(errand)
-
     def _again(self, errand: _Errand) -> None:
         """Start from the map once more."""
         errand.hops = 0
         if errand.next_try is not None:
             errand.next_try.cancel()
             errand.next_try = None
-        node = self._map.node_for(errand.command)
+        node = self._node_for(errand.command)
         if node is None:
-            self._map.refresh()
-            self._wait(errand, self._map.fault)
+            self._refresh()
+            self._wait(errand, self._fault)
         else:
             self._forward(errand, node)
 
-    def _forward(self, errand: _Errand, node: Node, *, is_asking: bool = False) -> None:
+    def _forward(self, errand: _Errand, node: _Node, *, is_asking: bool = False) -> None:
         self._stray(errand)
         errand.node = node
         try:
@@ -263,17 +299,17 @@ class Router(Line):
         errand.was_equipped = True
         node = errand.node
         if node.equipping is None:
-            node.equipping = self._map.chore(self._equip(node.line), "equip")
+            node.equipping = self._chore(self._equip(node.line), "equip")
         node.equipping.add_done_callback(partial(self._equipped, errand, node))
 
-    def _equipped(self, errand: _Errand, node: Node, task: asyncio.Task[None]) -> None:
+    def _equipped(self, errand: _Errand, node: _Node, task: asyncio.Task[None]) -> None:
         """Whoever waits hears of it, whatever ended the errand's equipping, also before it began."""
         if node.equipping is task:
             node.equipping = None
         if errand.is_done:
             return
         error = None if task.cancelled() else task.exception()
-        if self._map.is_closed or task.cancelled():
+        if self._is_closed or task.cancelled():
             errand.settle(
                 LedgerUnavailable("The connection to the ledger was closed before its server had the functions.")
             )
@@ -281,6 +317,88 @@ class Router(Line):
             errand.settle(error)
         else:
             self._again(errand)
+
+    # ---------------------------------------------------------------------------------------------- the map
+
+    def _node_for(self, command: Sequence[Word]) -> _Node | None:
+        if self._map:
+            key = cluster.first_key(command)
+            if key is not None:
+                return self._map[cluster.slot_of(key)]
+        return self._primaries[0] if self._primaries else None
+
+    def _node_at(self, address: Address) -> _Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = _Node(address, self._make(cluster.url_of(address, self._seeds[0])))
+        return node
+
+    def _learn(self, slot: int, node: _Node) -> None:
+        if not self._map:
+            self._map = [None] * cluster.SLOTS
+            self._primaries = []
+        if node not in self._primaries:
+            self._primaries.append(node)
+        self._map[slot] = node
+        self._refresh()
+
+    def _apply(self, ranges: Sequence[Range]) -> None:
+        self._map = [None] * cluster.SLOTS
+        for span in ranges:
+            self._map[span.first : span.last + 1] = [self._node_at(span.primary)] * (span.last + 1 - span.first)
+        self._primaries = list(dict.fromkeys(self._node_at(span.primary) for span in ranges))
+        self._replicas = list(dict.fromkeys(replica for span in ranges for replica in span.replicas))
+        for node in [node for node in self._nodes.values() if node not in self._primaries]:
+            del self._nodes[node.address]
+            self._chore(self._retire(node), "retire")
+
+    async def _retire(self, node: _Node) -> None:
+        try:
+            await asyncio.sleep(self.timeout_seconds * _RETIRED_FOR)  # replies may still come
+        finally:
+            await node.line.close()
+
+    def _refresh(self) -> None:
+        """Look for the map soon; of a single server there is none."""
+        if self._scout is None and not self._is_closed and (self._map or len(self._seeds) > 1):
+            self._scout = asyncio.get_running_loop().create_task(self._look_soon(), name="callgate-cluster-scout")
+
+    async def _look_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._look_at - loop.time())
+        try:
+            await self._look()
+            self._fault = _NOBODY_HAS_IT
+        except (LedgerUnavailable, LedgerRejected) as error:
+            self._fault = str(error).partition(" The step may")[0].rstrip(".")
+            return  # whoever waits for the map asks for the next look
+        finally:
+            self._look_at = loop.time() + _LOOK_PAUSE_SECONDS
+            self._scout = None
+        for errand in [errand for errand in self._strays if errand.next_try is not None]:
+            self._again(errand)
+
+    async def _look(self) -> None:
+        """Learn the map from the first node that tells it. Raises LedgerUnavailable, LedgerRejected."""
+        self._looks += 1  # the next look begins at another node: this one may be behind
+        urls = self.urls
+        start = self._looks % len(urls)
+        try:
+            ranges = await scout.look([*urls[start:], *urls[:start]], self.timeout_seconds)
+            if self._is_closed:
+                raise LedgerUnavailable(_CLOSED)
+            self._apply(ranges)
+        except NoClusterError as error:
+            if len(self._seeds) > 1:
+                raise LedgerRejected("no_cluster", str(error)) from error
+            if self._map:
+                raise LedgerUnavailable(str(error)) from error
+
+    def _chore(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=f"callgate-cluster-{name}")
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
 
 
 def _nobody(_: Reply | Exception) -> None:
