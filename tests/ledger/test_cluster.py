@@ -280,7 +280,7 @@ async def test_a_subscription_leaves_a_node_that_left_the_cluster(
     ledger = RedisLedger(three.primaries[0].url)
     async with listening(ledger) as heard:
         await _more(heard, 1)
-        ledger.pipe._map._seeds = [three.primaries[1].url]
+        ledger.pipe._seeds = [three.primaries[1].url]
         await _more(heard, 1)
         bank = bank_at(ledger)
         await bank.open()
