@@ -54,9 +54,9 @@ check: setup
 lab: setup
 	@requirements/lab
 
-# Unit tests and simulations share the cores; what measures time on a real PBX or a real server has them for itself. With ARGS, one
+# These share the cores; what measures time on a real PBX has them for itself. With ARGS, one
 # run of what these choose.
-QUICK := tests/unit tests/replay tests/simulation
+QUICK := tests/unit tests/replay tests/simulation tests/ledger
 test: check lab
 ifeq ($(strip $(ARGS)),)
 	$(PYTEST) -m 'not full and not load' -n auto --maxprocesses 4 --dist loadfile $(QUICK)
