@@ -345,7 +345,8 @@ async def test_many_recharges_leave_no_more_than_their_ids(bank: Bank, count: in
             sizes.append(await bank.ledger.pipe.call("MEMORY", "USAGE", f"cg:{{{bank.tenant}}}:account"))
             await bank.ledger.pipe.call("DEL", f"cg:{{{bank.tenant}}}:outbox")
     assert (await bank.refill()).number == count
-    assert sizes[-1] <= sizes[0] + 64, "a digit more here and there"
+    # A digit more here and there, and the allocator's next size; 200 ids that stayed would be thousands of bytes.
+    assert sizes[-1] <= sizes[0] + 256
 
 
 async def test_the_quiet_doubles_up_to_a_day_and_then_it_gives_up(bank: Bank) -> None:
