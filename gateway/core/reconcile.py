@@ -329,7 +329,7 @@ class Reconciliation:
         return max([end for _, end, _ in self._by_leg.get(call.leg, ())] + after, default=0)
 
     def _extra(self, cdr: Cdr, asker: str) -> Finding:
-        why = "its channel asked, and this leg was not charged" if asker else "callgate never saw it"
+        why = "its channel asked, and this leg was not charged" if asker else "its answer was unheard, or nobody asked"
         return Finding(Kind.EXTRA, asker or self.payer(cdr), None, cdr, why)
 
 
