@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page schema coverage check lab setup image-check mail-picture page-pictures lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape schema dashboards coverage check lab setup image-check mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -21,7 +21,7 @@ help:
 	@echo 'make demo         a simulated switch, a dozen tenants, calls and money, in this terminal (ARGS="--for 30")'
 	@echo 'make test         linters, types, and the tests in their short form (CALLGATE_LAB=auto|required|off)'
 	@echo 'make test-full    the same with every long test'
-	@echo 'make bench        benchmarks: time to the verdict, CPU a call, calls a second'
+	@echo 'make bench        speed and scale, each figure beside its limit, and the budget (ARGS="asterisk fleet --quick")'
 	@echo 'make soak         half an hour at half the load: what is left of it in memory, files and keys'
 	@echo 'make faults       each fault against six calls in six phases, and the table of it (ARGS="--write callgate-killed")'
 	@echo 'make bench-rating a deck of 40,000 prefixes: load, memory, look-up, quote'
@@ -29,11 +29,13 @@ help:
 	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
 	@echo 'make bench-webhooks a thousand events at once, to a receiver that answers in 50 ms, beside one that hangs'
 	@echo 'make schema       writes config/schema anew from the models'
+	@echo 'make dashboards   writes config/grafana/dashboards anew from tests/noc/dashboards'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
 	@echo 'make mail-picture draws the picture of config/mail/README.md anew, by headless Chromium (root, apt)'
 	@echo 'make page-pictures draws the pictures of the live page anew, likewise'
 	@echo 'make bench-page   5,000 live calls: what one who looks on costs a verdict, and what a frame of the page takes'
+	@echo 'make bench-scrape 2,000 tenants and 20,000 live calls: what a scrape of the metrics takes, and costs a verdict'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
 
 demo:
@@ -54,15 +56,18 @@ check: setup
 lab: setup
 	@requirements/lab
 
-# These share the cores; what measures time on a real PBX has them for itself. With ARGS, one
-# run of what these choose.
-QUICK := tests/unit tests/replay tests/simulation tests/ledger
+# These share the cores, and so do the scenes of the lab, which wait more than they work. What loads a real PBX has it for
+# itself. With ARGS, one run of what these choose.
+QUICK := tests/unit tests/replay tests/simulation tests/ledger tests/noc tests/guard
+LOADED := tests/lab/faults tests/lab/test_reload.py tests/lab/test_two_gateways.py
+SHORT := $(PYTEST) -m 'not full and not load'
 test: check lab
 ifeq ($(strip $(ARGS)),)
-	$(PYTEST) -m 'not full and not load' -n auto --maxprocesses 4 --dist loadfile $(QUICK)
-	$(PYTEST) -m 'not full and not load' $(QUICK:%=--ignore=%)
+	$(SHORT) -n auto --maxprocesses 4 --dist loadfile $(QUICK)
+	$(SHORT) -n 2 --dist loadfile $(foreach each,$(QUICK) $(LOADED),--ignore=$(each))
+	$(SHORT) $(LOADED)
 else
-	$(PYTEST) -m 'not full and not load' $(ARGS)
+	$(SHORT) $(ARGS)
 endif
 
 test-full: check lab
@@ -73,7 +78,7 @@ coverage: setup
 	$(PYTEST) tests/unit/rating --cov=rating --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: lab
-	$(BIN)/python -m tests.load.bench $(ARGS)
+	$(BIN)/python -m tests.load.suite $(ARGS)
 
 soak: lab
 	$(BIN)/python -m tests.load.soak $(ARGS)
@@ -87,7 +92,7 @@ bench-rating: setup
 
 # Short forms; each of them says in its docstring what its long form is.
 bench-ledger: setup
-	$(BIN)/python -m tests.ledger.bench
+	$(BIN)/python -m tests.load.suite ledger
 	$(BIN)/python -m tests.ledger.bench_durable 2
 	$(BIN)/python -m tests.ledger.bench_history 100000
 	$(BIN)/python -m tests.ledger.bench_limits
@@ -102,6 +107,9 @@ bench-webhooks: setup
 schema: setup
 	for kind in gateway tenant plan tariff; do $(BIN)/callgate schema $$kind > config/schema/$$kind.json || exit 1; done
 
+dashboards: setup
+	$(BIN)/python -m tests.noc.dashboards
+
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)
 
@@ -113,6 +121,9 @@ page-pictures: setup
 
 bench-page: setup
 	$(BIN)/python -m tests.load.bench_page $(ARGS)
+
+bench-scrape: setup
+	$(BIN)/python -m tests.load.bench_scrape $(ARGS)
 
 lock:
 	@requirements/install runtime || true  # pins that do not fit are what this mends

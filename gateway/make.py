@@ -1,14 +1,20 @@
 """Adapters that are made of settings alone, for a gateway or for one command."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.http.api import ApiServer
 from gateway.adapters.mail.postman import SmtpPostman
 from gateway.adapters.mail.server import MailServer, Tls
+from gateway.ports import Onlooker
 from gateway.service.desk import Desk
 from gateway.service.live import LiveFeed
 from gateway.settings import MailSettings, Settings, SwitchSettings
+from gateway.settings.gateway_file import LogSection, TracingSection
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracer
 
 
 def api(desk: Desk, settings: Callable[[], Settings], live: LiveFeed | None = None) -> ApiServer:
@@ -40,6 +46,14 @@ def postman(mail: MailSettings) -> SmtpPostman:
             timeout_seconds=mail.timeout_seconds,
         )
     )
+
+
+def tracer(tracing: TracingSection, gateway: str, log: LogSection, then: Onlooker) -> "Tracer":
+    """Who makes traces of calls. Settings have seen to it that the extra is there."""
+    from gateway.adapters.tracing import Tracer  # noqa: PLC0415 - an extra
+
+    is_masked = log.numbers == "masked"
+    return Tracer(tracing.endpoint, gateway, then, one_in=tracing.one_in, is_masked=is_masked)
 
 
 def ami_settings(settings: SwitchSettings) -> AmiSettings:

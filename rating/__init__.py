@@ -36,7 +36,7 @@ from rating.money import (
     parse_rate,
 )
 from rating.number_errors import NumberError, NumberReason, PlanError
-from rating.number_types import country_of, is_country, preload_number_types
+from rating.number_types import country_of, is_country, preload_number_types, split_country_code
 from rating.numbers import Destination, NumberPlan
 from rating.period import LATEST_MS, Period, day_of, hour_of, month_of, months_later
 from rating.prefixes import PrefixError, Prefixes
@@ -115,5 +115,6 @@ __all__ = [
     "price_list",
     "price_to_json",
     "read_tariff",
+    "split_country_code",
     "whole_blocks_seconds",
 ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rating.money import MAX_MICROS, AmountError
+from rating.money import MAX_MICROS
 from rating.schedule import last_border_within
 
 if TYPE_CHECKING:
@@ -133,13 +133,10 @@ def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_
     first = schedule.blocks_begun(max(granted_seconds, schedule.free_seconds) + 1)
     wanted_seconds = granted_seconds + quantum_seconds
     last = schedule.blocks_begun(wanted_seconds if ends_at is None else min(wanted_seconds, ends_at))
-    rungs = []
-    for offset in _block_offsets(max(0, last - first), most_rungs):
-        try:
-            seconds, micros = schedule.charge(first + offset)
-        except AmountError:  # no account has as much: the rungs end before it
-            break
-        rungs.append((seconds, micros - fee_micros))
+    blocks = [first + offset for offset in _block_offsets(max(0, last - first), most_rungs)]
+    rungs = schedule.charges(blocks)  # no account has more than the largest amount: they end before it
+    if fee_micros:
+        rungs = [(seconds, micros - fee_micros) for seconds, micros in rungs]
     return Ladder(fee_micros, tuple(rungs))
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import MISSING, fields
 from fractions import Fraction
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rating._quote import quoted
@@ -37,7 +38,8 @@ _STEP_PARTS: Final = 3
 
 def price_to_json(price: Price) -> dict[str, Any]:
     """Return a price as what `json.dumps` takes."""
-    rows = list(dict.fromkeys(price.rates))  # the first of which is the price's first
+    # Each once, and first the price's first. To compare rows is to hash fractions: one alone need not be.
+    rows = list(dict.fromkeys(price.rates)) if price.takeovers_ms else list(price.rates)
     written: dict[str, Any] = {"rows": [_write_row(rate) for rate in rows]}
     if price.takeovers_ms:
         later = zip(price.takeovers_ms, price.rates[1:], strict=True)
@@ -67,12 +69,8 @@ def price_from_json(written: object) -> Price:
 
 
 def _write_row(rate: Rate) -> dict[str, Any]:
-    values = {name: getattr(rate, name) for name in _KEYS}
-    return {
-        key.name: key.write(values[name])
-        for name, key in _KEYS.items()
-        if name not in _DEFAULTS or values[name] != _DEFAULTS[name]
-    }
+    values = zip(_KEYS.values(), _values_of(rate), _USUAL, strict=True)
+    return {key.name: key.write(value) for key, value, usual in values if value != usual}
 
 
 def _read_row(row: object) -> Rate:
@@ -176,3 +174,5 @@ _KEYS: Final = {
     "tariff": _Key("tariff", _text),
 }
 _DEFAULTS: Final = {part.name: part.default for part in fields(Rate) if part.default is not MISSING}
+_USUAL: Final = tuple(_DEFAULTS.get(name, MISSING) for name in _KEYS)  # which no value is
+_values_of: Final = attrgetter(*_KEYS)

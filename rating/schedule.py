@@ -110,6 +110,47 @@ class Schedule(NamedTuple):
             raise AmountError(f"{seconds} seconds cost more than the largest amount, {format_amount(MAX_MICROS)}.")
         return seconds, micros
 
+    def charges(self, blocks: Sequence[int]) -> list[tuple[int, int]]:
+        """Return `charge` of each of these rising numbers, at least one, up to the first beyond `MAX_MICROS`."""
+        straight = self._straight(blocks)
+        if straight is None and len(blocks) > 1:  # the first block is often an initial increment
+            rest = self._straight(blocks[1:])
+            straight = rest and [self.charge(blocks[0]), *rest]
+        if straight is not None:
+            return straight
+        charges = []
+        for number in blocks:
+            try:
+                charges.append(self.charge(number))
+            except AmountError:  # and so are those after it
+                break
+        return charges
+
+    def _straight(self, blocks: Sequence[int]) -> list[tuple[int, int]] | None:
+        """`charges` where nothing bends between the first and the last; None where a price, bound or end does.
+
+        So it is for nearly all quanta. A tariff by the second has a rung for each of 60: one after the other they cost
+        more than the rest of the verdict.
+        """
+        segment = self._segment_of_block(blocks[0])
+        if segment is not self._segment_of_block(blocks[-1]):
+            return None
+        increment, unit = segment.increment_seconds, self.charge_unit_micros
+        per_block, step = increment * segment.per_second, self.divisor * unit
+        # Where the segment's blocks and amounts would begin at block 0.
+        start = segment.start_seconds - segment.blocks_before * increment
+        amount = segment.amount_before - segment.blocks_before * per_block
+        most = amount + blocks[-1] * per_block
+        is_bent = (
+            amount + blocks[0] * per_block < self.minimum
+            or (self.maximum is not None and most > self.maximum)
+            or (self.ends_at_seconds is not None and start + blocks[-1] * increment > self.ends_at_seconds)
+            or -(-most // step) * unit > MAX_MICROS
+        )
+        if is_bent:
+            return None
+        return [(start + number * increment, -(-(amount + number * per_block) // step) * unit) for number in blocks]
+
     def _segment_before(self, seconds: int) -> Segment:
         for segment in self.latest_first:
             if segment.start_seconds < seconds:

@@ -7,12 +7,12 @@ process's environment but what a program needs to run, so that no secret of the 
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
+from gateway.adapters.child import end_group, first_bytes
 from gateway.adapters.webhooks import payload
 from gateway.core.recharge import MOST_ANSWER_BYTES
 from gateway.ports import OutboxEvent
@@ -22,7 +22,6 @@ AT_ONCE: Final = 8  # of one program: one that hangs holds up itself
 AT_ONCE_IN_ALL: Final = 64
 MOST_COMPLAINT_BYTES: Final = 1000
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
-_CHUNK: Final = 65_536
 
 _log = structlog.get_logger("callgate.payments")
 
@@ -56,29 +55,20 @@ class CommandPayments:
             try:
                 async with asyncio.timeout(timeout_seconds):
                     told, complaint, _ = await asyncio.gather(
-                        _first(program.stdout, MOST_ANSWER_BYTES + 1),
-                        _first(program.stderr, MOST_COMPLAINT_BYTES),
+                        first_bytes(program.stdout, MOST_ANSWER_BYTES + 1),
+                        first_bytes(program.stderr, MOST_COMPLAINT_BYTES),
                         _feed(program.stdin, payload(event)),
                     )
                     code = await program.wait()
             except TimeoutError:
-                log.error("payment.timed_out", seconds=timeout_seconds)
+                log.warning("payment.timed_out", seconds=timeout_seconds)
                 return None
             finally:
-                await _end(program)
+                await end_group(program)
         if code != 0:
-            log.error("payment.failed", code=code, said=complaint.decode(errors="replace"))
+            log.warning("payment.failed", code=code, said=complaint.decode(errors="replace"))
             return None
         return told
-
-
-async def _first(stream: asyncio.StreamReader | None, most: int) -> bytes:
-    """The first bytes of a stream; the rest is read and forgotten, so that the program does not wait for a reader."""
-    assert stream is not None, "it was asked for"
-    found = b""
-    while chunk := await stream.read(_CHUNK):
-        found += chunk[: most - len(found)]
-    return found
 
 
 async def _feed(stream: asyncio.StreamWriter | None, body: bytes) -> None:
@@ -88,10 +78,3 @@ async def _feed(stream: asyncio.StreamWriter | None, body: bytes) -> None:
         stream.write(body)
         await stream.drain()
     stream.close()
-
-
-async def _end(program: asyncio.subprocess.Process) -> None:
-    """Nothing that it started is left."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(program.pid, signal.SIGKILL)
-    await program.wait()

@@ -7,8 +7,8 @@ told holds up nothing: the calls are more than their supervisor.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -27,6 +27,11 @@ class Supervisor:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog_us = _watchdog_us(environ) if address else 0
+
+    @property
+    def watchdog_seconds(self) -> float:
+        """Who said nothing for so long counts as dead; 0: nobody looks."""
+        return self._watchdog_us / 1e6
 
     @property
     def alive_seconds(self) -> float | None:
@@ -60,13 +65,51 @@ class Supervisor:
             await asyncio.sleep(self.alive_seconds)
 
     def _tell(self, *words: str) -> None:
-        if not self._address:
-            return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as end:
-                end.sendto("\n".join(words).encode(), self._address)
+            self._send("\n".join(words).encode())
         except OSError as error:
             _log.warning("supervisor.not_told", problem=str(error))
+
+    def _send(self, words: bytes) -> None:
+        """Raises OSError."""
+        if self._address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as end:
+                end.sendto(words, self._address)
+
+
+class Parent(Supervisor):
+    """The process that started this one as one of several, on a socket that is its standard input.
+
+    It is told as systemd is. When it is gone, nobody looks after this one any more: then it is to end in order.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Raises OSError where standard input is no socket."""
+        super().__init__({})
+        self._watchdog_us = _watchdog_us(environ)
+        self._wire = socket.socket(fileno=0)
+        self._wire.setblocking(False)
+        self._is_gone = False
+
+    def when_gone(self, then: Callable[[], None]) -> None:
+        """Do it, once."""
+        asyncio.get_running_loop().add_reader(self._wire.fileno(), self._hear, then)
+
+    def _hear(self, then: Callable[[], None]) -> None:
+        with suppress(BlockingIOError):
+            try:
+                if self._wire.recv(1):
+                    return
+            except ConnectionError:
+                pass
+            asyncio.get_running_loop().remove_reader(self._wire.fileno())
+            self._is_gone = True
+            _log.warning("supervisor.gone", meaning="this process ends in order; calls go on to the end of their grant")
+            then()
+
+    def _send(self, words: bytes) -> None:
+        if not self._is_gone:
+            self._wire.send(words)
 
 
 def _watchdog_us(environ: Mapping[str, str]) -> int:

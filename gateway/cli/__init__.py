@@ -3,32 +3,27 @@
 Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says why), 2 the command was mistyped.
 """
 
-import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Final
 
-import structlog
 import typer
 from rich.table import Table
 
-from gateway import borrow, logs
+from gateway import borrow
 from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, recharge, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import reload as reloads
+from gateway.cli import serve as serves
 from gateway.cli import status as statuses
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, load_settings, run, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core.facts import Direction
 from gateway.ports import StoredCall
-from gateway.settings import Settings
 from rating import format_amount
 
 app = typer.Typer(
@@ -61,7 +56,7 @@ _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     ),
     "Prices": (prices.quote, prices.rates),
     "Config": (configs.check, reloads.diff, reloads.reload, configs.schema),
-    "The gateway": (statuses.status, statuses.drain, doctors.doctor, mail.mail_test),
+    "The gateway": (serves.serve, statuses.status, statuses.drain, doctors.doctor, mail.mail_test),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
@@ -70,7 +65,6 @@ app.add_typer(configs.shows, name="show", rich_help_panel="Config")
 app.add_typer(recharge.recharges, name="recharge", rich_help_panel="Money")
 app.add_typer(outbox.outbox, name="outbox", rich_help_panel="The gateway")
 app.add_typer(api.tokens, name="token", rich_help_panel="The gateway")
-log = structlog.get_logger(__name__)
 
 
 def _version(is_asked: bool) -> None:
@@ -97,80 +91,16 @@ def about_all(
 
 
 @app.command(rich_help_panel="The gateway")
-def serve(config: ConfigDir = CONFIG) -> None:
-    """Gate calls until stopped (SIGTERM, SIGINT); SIGHUP reloads. A stop settles nothing: the PBX keeps its caps."""
-    settings = load_settings(config)
-    logs.configure(settings.log_level)
-    for warning in settings.warnings:
-        log.warning("config.warning", problem=str(warning))
-    run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> None:
-    from gateway import bootstrap  # noqa: PLC0415 - only this command pays for it
-    from gateway.adapters.systemd import Supervisor  # noqa: PLC0415
-
-    signals, supervisor = _Signals(), Supervisor()
-    async with bootstrap.Gateway(settings) as gateway, supervisor.kept_alive():
-        log.info(
-            "gateway.started",
-            tenants=len(settings.tenants),
-            switches=[switch.name for switch in settings.switches],
-            http=f"http://{settings.http.host}:{gateway.http.port}",
-        )
-        supervisor.ready(_status(settings))
-        while await signals.is_reload():
-            supervisor.reloading()
-            await gateway.reload()
-            supervisor.ready(_status(gateway.settings))
-        supervisor.stopping()
-    log.info("gateway.stopped")
-
-
-def _status(settings: Settings) -> str:
-    return f"gates {len(settings.switches)} switches for {len(settings.tenants)} tenants"
-
-
-class _Signals:
-    """What this process is told. A signal that comes before it is asked for is kept."""
-
-    def __init__(self) -> None:
-        self._stop = asyncio.Event()
-        self._any = asyncio.Event()
-        self._had_terminal = sys.stderr.isatty()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
-
-    async def is_reload(self) -> bool:
-        """Wait for a signal; whether it is one to reload, and not to stop."""
-        await self._any.wait()
-        self._any.clear()
-        return not self._stop.is_set()
-
-    def _stopped(self) -> None:
-        self._stop.set()
-        self._any.set()
-
-    def _hung_up(self) -> None:
-        """A terminal that goes sends it too: who started this by hand on one wants it to stop with it."""
-        if self._had_terminal and not os.isatty(sys.stderr.fileno()):
-            self._stop.set()
-        self._any.set()
-
-
-@app.command(rich_help_panel="The gateway")
 def demo(
     seconds: Annotated[float | None, typer.Option("--for", help="Stop after that many seconds.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same calls.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Keep the demo's books here (default: a fresh folder).")] = None,
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics; 0: one that is free.", min=0, max=65535)] = 0,
 ) -> None:
     """Watch the gate at work: a simulated PBX, a dozen tenants, an embedded ledger. Proves the books at the end."""
     from gateway.demo.run import run_demo  # noqa: PLC0415 - only this command pays for it
 
-    raise typer.Exit(run(run_demo(seconds, seed, data_dir)))
+    raise typer.Exit(run(run_demo(seconds, seed, data_dir, metrics_port)))
 
 
 # ------------------------------------------------------------------------------------------------------- the ledger

@@ -12,7 +12,7 @@ import typer
 
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run
 from gateway.core.access import TOKEN_BYTES, TOKEN_PREFIX, Role, hash_of
-from gateway.settings import ApiSettings, is_name
+from gateway.settings import Settings, is_name
 
 TOKEN_VARIABLE: Final = "CALLGATE_TOKEN"  # noqa: S105 - where it is, and none itself
 TIMEOUT_SECONDS: Final = 20.0
@@ -36,14 +36,14 @@ def cut(
     """End a call now; it is charged up to its end, as usual. Asks the gateway that runs it (CALLGATE_TOKEN)."""
     if call.count("/") != CALL_ID_PARTS - 1:
         fail(f"{call!a} is no call; write it as `callgate calls` shows it: switch/uniqueid/nonce.")
-    told = asked("POST", f"/v1/calls/{call}/cut", url, config)
+    told = asked("POST", f"/v1/calls/{call}/cut", url, config, switch=call.partition("/")[0])
     print(json.dumps(told) if as_json else f"{told['tenant']}: {call} was told to end")
 
 
-def asked(method: str, path: str, url: str | None, config: Path) -> dict[str, Any]:
-    """Ask the API of a running gateway. What it refuses is one sentence, and exit code 1."""
+def asked(method: str, path: str, url: str | None, config: Path, switch: str) -> dict[str, Any]:
+    """Ask the API of the running gateway that has a switch. What it refuses is one sentence, and exit code 1."""
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
-    where = (url or _url_of(load_settings(config).api)).rstrip("/")
+    where = (url or _url_of(load_settings(config), switch)).rstrip("/")
     if not token:
         fail(f"This asks the running gateway at {where}: put a token that may operate into {TOKEN_VARIABLE}.")
     status, told = run(_ask(method, where, path, token))
@@ -71,14 +71,28 @@ async def _ask(method: str, where: str, path: str, token: str) -> tuple[int, Any
         return 0, {"detail": f"The API at {where} cannot be asked ({why}); does the gateway run there?"}
 
 
-def _url_of(api: ApiSettings) -> str:
+def _url_of(settings: Settings, switch: str) -> str:
+    api = settings.api
     if not api.is_on:
         fail(
             "Only the running gateway can do this, and it is asked by its API, which is off: name a tokens_file in "
             "[api] of gateway.toml (`callgate token make` says what belongs into it), or give --url."
         )
     host = _EVERYWHERE.get(api.host, api.host)
-    return f"{'https' if api.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{api.port}"
+    return (
+        f"{'https' if api.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{_port_of(settings, switch)}"
+    )
+
+
+def _port_of(settings: Settings, switch: str) -> int:
+    """Of several processes on this machine each has its own, and switches of its own."""
+    from gateway.adapters.http.control import ControlError, ask_gateway  # noqa: PLC0415 - only this command pays for it
+
+    try:
+        told = run(ask_gateway(settings.control_socket, "processes"))
+    except ControlError:
+        return settings.api.port
+    return next((int(one["api_port"]) for one in told["processes"] if switch in one["switches"]), settings.api.port)
 
 
 @tokens.callback()

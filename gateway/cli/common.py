@@ -1,13 +1,13 @@
 """What all commands have in common: their options, and how a failure is told."""
 
+import asyncio
 import shlex
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-import uvloop
 
 from gateway.adapters.redis.embedded import EmbeddedServerError
 from gateway.core.tenant import Tenant
@@ -45,7 +45,7 @@ class InDoubtError(Exception):
 def run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
     """Run it to its end; a failure that people can meet is one sentence, ``about`` what, and exit code 1."""
     try:
-        return uvloop.run(errand)
+        return _loop_runner()(errand)
     except LedgerUnavailable as error:  # whatever it was, no money was sent: that would be in doubt
         fail(f"{about}{_out_of_reach(error)}")
     except OSError as error:
@@ -54,6 +54,15 @@ def run(errand: Coroutine[Any, Any, T], *, about: str = "") -> T:
         fail(f"{about}{error}")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _loop_runner() -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Of uvloop, where it is: callgate needs it wherever there is one. Else the event loop of Python itself."""
+    try:
+        import uvloop  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
 
 
 def _file_fault(error: OSError) -> str:

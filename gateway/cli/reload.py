@@ -18,7 +18,15 @@ from gateway.settings.changes import Change
 
 def reload(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:
     """Have the gateway that runs take the config, whole. Exit code 1, and nothing changes, when it cannot be used."""
-    _tell(_ask(config, "reload"), as_json, "The config is in force", "The gateway keeps the config that it has.")
+    outcome, kept = _ask(config, "reload"), "The gateway keeps the config that it has."
+    each = outcome.get("processes", [])
+    if not as_json:
+        for one in each:
+            told = f"{one['changes']} changes in force" if one["is_taken"] else "keeps the config that it has"
+            print(f"process {one['process']}: {told}", file=sys.stdout if outcome["is_taken"] else sys.stderr)
+    if any(one["is_taken"] for one in each):
+        kept = "The processes have different configs now: mend what is said above, and reload again."
+    _tell(outcome, as_json, "The config is in force", kept)
 
 
 def diff(config: ConfigDir = CONFIG, as_json: AsJson = False) -> None:

@@ -3,6 +3,8 @@
 They are run by the transition table in lifecycle.py, which also asserts the state that each may end in.
 """
 
+from dataclasses import replace
+
 from gateway.core import restrain, talking, verdict
 from gateway.core.books import Grant, Refused
 from gateway.core.call import VALIDITY_SLACK_MS, Call, State
@@ -88,7 +90,7 @@ def note_answer(call: Call, event: LegAnswered) -> Effects:
 
 def deny(call: Call, refused: Refused) -> Effects:
     """Refused by the ledger."""
-    return _refuse(call, refused.reason)
+    return _refuse(call, refused.reason, refused.limit)
 
 
 def deny_unheard(call: Call, _: LedgerSilent) -> Effects:
@@ -102,12 +104,12 @@ def deny_fork(call: Call, event: ForkRefused) -> Effects:
     return (*_refuse(call, event.reason), Release())
 
 
-def _refuse(call: Call, reason: Reason) -> Effects:
+def _refuse(call: Call, reason: Reason, limit: str = "") -> Effects:
     call.state = State.REFUSED
     call.reason = reason
     call.cause_q850 = reason.cause_q850
     call.ended_at_ms = call.terms.ask.at_ms
-    close = Close(call.record("refused", 0, 0))
+    close = Close(replace(call.record("refused", 0, 0), limit=limit))
     if not call.terms.ask.is_waited_for:
         return (EndLeg(call.caller, reason.cause_q850), close) if call.terms.ask.is_unasked else (close,)
     text = verdict.deny(call.terms.ask.nonce, reason, call.terms.tenant.no_credit_status)

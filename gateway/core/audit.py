@@ -53,8 +53,8 @@ CALLS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     "shrink": (frozenset({"live"}), "live"),
     "settle": (frozenset({"live"}), "closed"),
     "estimate": (frozenset({"live"}), "estimated"),
-    "release": (frozenset({"new", "live"}), "closed"),  # of a call that never was: a tombstone
-    "correct": (frozenset({"estimated"}), "closed"),
+    "release": (frozenset({"new", "live"}), "released"),  # of a call that never was: a tombstone
+    "correct": (frozenset({"estimated", "released"}), "closed"),
 }
 """Types of a call's steps: the states that the call may be in, and the state after it."""
 
@@ -100,6 +100,7 @@ class Auditor:
         self._limit: int | None = None
         self._calls: dict[str, _Call] = {}
         self._estimates: dict[str, _Call] = {}
+        self._released: set[int] = set()
         self._closed: set[int] = set()
         self._lots: dict[int, _Lot] = {0: _Lot(is_whole=True)}
         self._last_lot = 0
@@ -233,6 +234,8 @@ class Auditor:
             return "live"
         if name in self._estimates:
             return "estimated"
+        if hash(name) in self._released:
+            return "released"
         return "closed" if hash(name) in self._closed else "new"
 
     def _move_call(self, entry: Entry) -> None:
@@ -273,6 +276,9 @@ class Auditor:
         elif entry.type == "register" and state == "estimated":  # opened again; its steps are the gateway's
             call = self._calls[entry.call] = self._estimates.pop(entry.call)
             call.step = -1
+        elif state == "released":  # it had taken nothing; somebody heard an answer after all
+            self._released.discard(hash(entry.call))
+            call = self._estimates[entry.call] = _Call(is_whole=True)
         else:
             call = self._calls.get(entry.call) or self._estimates[entry.call]
         step = entry.step or 0
@@ -306,10 +312,13 @@ class Auditor:
                 raise _misfit(last, "what a released call took", 0, call.charged or call.included)
             if call.parts:
                 raise _misfit(last, "what the closed call holds", 0, sum(call.parts.values()))
-        if CALLS[first.type][1] == "estimated":
-            self._estimates[first.call] = call
-        else:
-            self._closed.add(hash(first.call))
+        match CALLS[first.type][1]:
+            case "estimated":
+                self._estimates[first.call] = call
+            case "released":
+                self._released.add(hash(first.call))
+            case _:
+                self._closed.add(hash(first.call))
 
     # ------------------------------------------------------------------------------------------ the account
 

@@ -12,6 +12,7 @@ Rules:
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from gateway.core.books import Pool
 from gateway.core.cdr import CallRecord
@@ -50,6 +51,9 @@ class State(StrEnum):
     FINAL = "final"  # nothing more can be reserved; the PBX cuts at the end of the grant
     SETTLED = "settled"
     RELEASED = "released"  # never answered: nothing is charged
+
+
+_LIVE: Final = (State.ANSWERED, State.EXTENDING, State.FINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ class Call:
     @property
     def is_live(self) -> bool:
         """A leg is Up on this call's money."""
-        return self.state in {State.ANSWERED, State.EXTENDING, State.FINAL}
+        return self.state in _LIVE
 
     @property
     def own_leg(self) -> LegDialled:

@@ -1,6 +1,13 @@
 """The record of one closed call: all that explains what was decided and charged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Final
+
+from rating import format_amount
+
+_MICROS: Final = "_micros"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +39,19 @@ class CallRecord:
     included_seconds: int = 0  # of the month's included time, spent before money
     direction: str = "outbound"  # or inbound: to the owned number ``e164``
     exposed_micros: int = 0  # the most that was granted without the ledger at a time (failure policy "continue")
+    limit: str = ""  # the name of the tenant's limit or guard that refused it
+
+
+_AMOUNTS: Final = {f.name: f.name.removesuffix(_MICROS) for f in fields(CallRecord) if f.name.endswith(_MICROS)}
+_FACTS: Final = {f.name: f.name.removesuffix("_id") for f in fields(CallRecord) if f.name not in _AMOUNTS}
+_facts_in, _amounts_in = attrgetter(*_FACTS), attrgetter(*_AMOUNTS)
+SHOWN_AMOUNTS: Final = frozenset(_AMOUNTS.values())
+
+
+def facts_of(record: CallRecord) -> Mapping[str, str | int | bool]:
+    """A record as flat facts, under the words of log and API: ``call`` is its id.
+
+    An amount is a string in units of the currency, under its name without ``_micros``: ``charged="0.40"``.
+    """
+    facts = dict(zip(_FACTS.values(), _facts_in(record), strict=True))
+    return facts | dict(zip(_AMOUNTS.values(), map(format_amount, _amounts_in(record)), strict=True))

@@ -30,6 +30,10 @@ class SwitchHealth:
     facts_waiting: int
     asks_waiting: int
     oldest_ask_ms: int
+    event_lag_ms: int | None = (
+        None  # what 99 of 100 of its last events came within, by its own clock; None: there is none
+    )
+    clock_ahead_ms: int = 0  # its clock by this machine's
 
     @property
     def is_gated(self) -> bool:

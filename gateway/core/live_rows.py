@@ -91,7 +91,7 @@ def refusal_of(record: CallRecord, at_ms: int) -> dict[str, Any]:
         "number": record.e164 or record.dialled,
         "class": record.call_class,
         "reason": str(record.reason),
-        "limit": "",
+        "limit": record.limit,
         "at_ms": at_ms,
     }
 

@@ -1,18 +1,21 @@
 """What those who look on are shown: the last word on each thing, and what changed since they last looked.
 
-A thing (a call, a tenant, a refusal, a switch) is a kind and a key; its facts are plain and ready to be sent. All who
-look on share one view. What changed is kept in numbered turns, each as large as what changed in it; who has seen turn n
-is told what came after it, however slowly it reads, and who is too far behind begins anew. So no watcher costs memory,
-and a thing that changes is put into words once.
+A thing (a call, a tenant, a refusal, a switch) is a kind and a key; its facts are plain. All who look on share one
+view. What changed is kept in numbered turns, each as large as what changed in it; who has seen turn n is told what came
+after it, however slowly it reads, and who is too far behind begins anew. So no watcher costs memory.
+
+A thing is put into words (JSON) once, when it changes, whoever looks on and whatever they see: to tell one more is to
+join texts. The facts themselves are let go of: a text is nothing that a garbage collection has to walk.
 
 Who sees it: ``sight`` is the tenant that it is of, ``ALL_TENANTS`` for what concerns the gateway as a whole, and
 ``EVERYBODY`` for what says nothing of anyone.
 """
 
+import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.access import Token
 
@@ -23,15 +26,18 @@ TURNS_KEPT = 60
 
 Facts = Mapping[str, Any]
 
+words_of: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON of ASCII, without a line end in it, whatever the texts hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The last word on one thing. ``facts`` None: it is there no more."""
+    """The last word on one thing, as JSON. ``words`` None: it is there no more."""
 
     kind: str
     key: str
     sight: str
-    facts: Facts | None
+    words: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +59,9 @@ class LiveView:
 
     def put(self, kind: str, key: str, sight: str, facts: Facts) -> None:
         """Say the last word on a thing. Nothing where it is what was said before."""
-        known = self.things.get((kind, key))
-        if known is None or known.facts != facts:
-            self.things[kind, key] = self._changed[kind, key] = Item(kind, key, sight, facts)
+        known, words = self.things.get((kind, key)), words_of(facts)
+        if known is None or known.words != words:
+            self.things[kind, key] = self._changed[kind, key] = Item(kind, key, sight, words)
 
     def drop(self, kind: str, key: str) -> None:
         """Tell that a thing is there no more. Nothing where it never was."""

@@ -170,7 +170,9 @@ def wishes(me: Member, others: Sequence[Member], stands: Sequence[Stand], unchan
     for stand in stands:
         if stand.lease.owner in count and not stand.lease.is_free:
             count[stand.lease.owner] += 1
-    room = -(-len(stands) // max(1, len(able)))
+    names = {stand.lease.name for stand in stands}
+    sharers = [one for one in able.values() if one is me or one.hears & names]  # others have switches of their own
+    room = -(-len(stands) // max(1, len(sharers)))
     found = []
     for stand in sorted(stands, key=lambda stand: (stand.calls, stand.lease.name)):
         lease = stand.lease

@@ -12,8 +12,9 @@ Rules:
 - A leg that was transferred goes on in a CDR of its own Uniqueid, or as the second channel of another's (measured:
   its asker's CDR ends with the transfer). Such a call lasted to the end of the last of them; as it is put together of
   whole seconds, no estimate is corrected by it.
-- callgate's seconds are the ceiling of milliseconds, never beyond the grant; billsec is cut to whole seconds
-  (measured). So they may differ by one.
+- callgate's seconds are the ceiling of the leg's milliseconds, never beyond the grant; billsec is cut to whole seconds,
+  and its caller is told of the answer some milliseconds after the leg (measured: a leg of 1.001 s is 2 seconds here and
+  a billsec of 0). So callgate's may be two more, or one less.
 - A CDR's times are local or UTC, as cdr.conf has it, and do not say which: they are used only within a quarter of
   an hour, of which every zone's offset is a multiple.
 - What the PBX says is not charged blind: a call that was settled is never changed by a CDR, and an estimate is
@@ -29,7 +30,8 @@ from typing import Final
 
 from gateway.core.journal import Entry
 
-TOLERANCE_SECONDS: Final = 1
+_MOST_LESS_SECONDS: Final = 1
+_MOST_MORE_SECONDS: Final = 2
 # Of what is put together: the leg's answer is known to a second only, and, but for an estimate, on the ledger's clock;
 # and a transfer's CDRs are cut to whole seconds each.
 _LOOSE_TOLERANCE_SECONDS: Final = 2
@@ -207,7 +209,7 @@ def due_seconds(cdr: Cdr, leg_answered_at_ms: int, granted_seconds: int, estimat
 
 
 def _is_near(call: BookedCall, cdr: Cdr) -> bool:
-    return cdr.is_answered and abs(cdr.billsec - call.seconds) <= TOLERANCE_SECONDS
+    return cdr.is_answered and -_MOST_LESS_SECONDS <= call.seconds - cdr.billsec <= _MOST_MORE_SECONDS
 
 
 def _agrees(call: BookedCall, cdr: Cdr, *, is_loose: bool) -> bool:

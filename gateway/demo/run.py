@@ -34,7 +34,7 @@ LINKED_WITHIN_SECONDS: Final = 15.0
 QUIET_WITHIN_SECONDS: Final = 15.0
 
 
-async def run_demo(seconds: float | None, seed: int, data_dir: Path | None) -> int:
+async def run_demo(seconds: float | None, seed: int, data_dir: Path | None, metrics_port: int = 0) -> int:
     """Run until ``seconds`` are over, or until Ctrl-C; 0 when the books hold at the end, else 1.
 
     With ``data_dir`` the books, the config and the log stay there and a later demo goes on with them. Raises
@@ -48,7 +48,7 @@ async def run_demo(seconds: float | None, seed: int, data_dir: Path | None) -> i
         folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callgate-demo-")))
         _log_to_file(folder, stack)
         with board(out) as view:
-            show = Show(folder, seed, view)
+            show = Show(folder, seed, view, metrics_port)
             await show.run(seconds, stop)
         show_books(out, show.books)
         out.print(show.verdict(), soft_wrap=True)
@@ -65,10 +65,11 @@ def _log_to_file(folder: Path, stack: ExitStack) -> None:
 class Show:
     """One demo from its first to its last call. ``books`` are there after ``run``."""
 
-    def __init__(self, folder: Path, seed: int, view: Board) -> None:
+    def __init__(self, folder: Path, seed: int, view: Board, metrics_port: int = 0) -> None:
         self.books: list[TenantBooks] = []
         self._folder = folder
         self._seed = seed
+        self._metrics_port = metrics_port
         self._view = view
         self._witness = Witness(logs.LogCDRSink())
         self._desk = PaymentDesk(view.tell, seed)
@@ -124,6 +125,7 @@ class Show:
             secret=self._secret,
             webhook_url=webhook_url,
             tokens=self._tokens,
+            metrics_port=self._metrics_port,
         )
         return load(folder)
 

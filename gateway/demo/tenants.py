@@ -99,7 +99,7 @@ data_dir = "../redis"
 queue_dir = "../unsettled"
 
 [http]
-port = 0
+port = {metrics_port}
 
 [api]
 port = 0
@@ -152,15 +152,22 @@ def webhook_secret(tenant: str) -> str:
 
 
 def write_config(
-    folder: Path, *, switch: str, port: int, secret: str, webhook_url: str, tokens: Mapping[Role, str]
+    folder: Path,
+    *,
+    switch: str,
+    port: int,
+    secret: str,
+    webhook_url: str,
+    tokens: Mapping[Role, str],
+    metrics_port: int = 0,
 ) -> None:
     """Write the config that ``callgate serve`` would take: it can be looked at, checked and used like any other.
 
-    ``tokens``: one for each role.
+    ``tokens``: one for each role. ``metrics_port``: 0 for one that is free.
     """
     for sub in ("tenants", "tariffs"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    gateway = _GATEWAY.format(switch=switch, port=port, secret=json.dumps(secret))
+    gateway = _GATEWAY.format(switch=switch, port=port, secret=json.dumps(secret), metrics_port=metrics_port)
     _write(folder / "gateway.toml", gateway)
     sections = (
         _ADMITTED.format(name=f"demo-{role}", roles=json.dumps([role]), sha256=hash_of(token).hex())

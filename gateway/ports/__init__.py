@@ -6,10 +6,12 @@ the PBX's own clock, ledger times are the ledger's.
 
 from gateway.core.books import Grant, Pool, Refused, Settled
 from gateway.core.notices import BY_HAND
+from gateway.ports.audit import Audited, AuditWatch, BooksAudit, Misfit, NotAuditedError
 from gateway.ports.books import (
     AccountTerms,
     Balance,
     CallKey,
+    CallRegistered,
     CreditRanShort,
     FundsCame,
     LedgerRejected,
@@ -43,7 +45,7 @@ from gateway.ports.outbox import (
 from gateway.ports.ownership import LeaseGiven, Leases
 from gateway.ports.recharge import Leaving, RechargeBooks, Recharged, RechargeStatus
 from gateway.ports.switch import ListNotWhole, Switch, SwitchUnavailable, VerdictLate
-from gateway.ports.world import CDRSink, Notifier, PaymentProgram, Watch
+from gateway.ports.world import CDRSink, Happening, Notifier, PaymentProgram, Watch
 
 __all__ = [
     "BY_HAND",
@@ -54,9 +56,13 @@ __all__ = [
     "ArchiveBusyError",
     "ArchivePage",
     "Attempt",
+    "AuditWatch",
+    "Audited",
     "Balance",
+    "BooksAudit",
     "CDRSink",
     "CallKey",
+    "CallRegistered",
     "CreditRanShort",
     "DayFigures",
     "DeadEvent",
@@ -65,6 +71,7 @@ __all__ = [
     "Figures",
     "FundsCame",
     "Grant",
+    "Happening",
     "JournalReader",
     "Lane",
     "Later",
@@ -79,6 +86,8 @@ __all__ = [
     "Lot",
     "MailBox",
     "MailWatch",
+    "Misfit",
+    "NotAuditedError",
     "Notifier",
     "Onlooker",
     "Outbox",

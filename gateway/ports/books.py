@@ -106,6 +106,13 @@ class CreditRanShort:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRegistered:
+    """News of the ledger: a gateway that does not own the call's switch has registered it. Its owner may not know."""
+
+    key: CallKey
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
     """What is left of one top-up: free, and held by live calls."""
 

@@ -45,6 +45,10 @@ class Figures(Protocol):
         """The forecast, and where the last recharge is."""
         ...
 
+    async def paused_until_ms(self, tenant: str) -> int | None:
+        """Until when all of the tenant's asks are refused; 0: until a person lifts it; None: they are not."""
+        ...
+
     async def day_figures(self, tenant: str, counters: Sequence[str]) -> DayFigures:
         """What was charged of late, and what these counters of limits stand at."""
         ...

@@ -150,8 +150,8 @@ class Ledger(Protocol):
     ) -> Awaitable[None]:
         """After a fail-over that lost writes: make the call hold again what was granted, past the limit if need be.
 
-        Opens a call again that was estimated. Rejected: ``bad_state`` where it is settled or released,
-        ``unknown_account``.
+        Opens a call again that was estimated. By a key that is no OwnersKey it is told to the owner, as CallRegistered.
+        Rejected: ``bad_state`` where it is settled or released, ``unknown_account``.
         """
         ...
 
@@ -186,6 +186,10 @@ class Ledger(Protocol):
 
     async def live_calls(self, tenant: str) -> Sequence[StoredCall]:
         """All reservations that are neither settled nor released."""
+        ...
+
+    async def live_ids(self, tenant: str) -> Sequence[str]:
+        """Their ids alone, which cost much less."""
         ...
 
     async def expired_calls(self, tenant: str) -> Sequence[StoredCall]:

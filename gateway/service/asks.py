@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, decide
+from gateway.core.decide import Deny, Pass, call_id, decide
 from gateway.core.facts import Ask, AskSilenced
 from gateway.core.reasons import Reason
 from gateway.service import verdicts
@@ -123,6 +124,7 @@ class Asks:
         if world.switch.now_ms() >= deadline_ms:
             # The dialplan has decided by itself: to hold money for it now would only be undone.
             world.watch.authorized("", "late", "verdict_late", 0.0, ask.came_in_on)
+            _tell("call.left_alone", ask, ask.tenant, Reason.VERDICT_LATE.value)
             return False
         if not is_again and self._is_leg_ending(ask):
             asyncio.get_running_loop().call_later(HELD_FACTS_SECONDS, self._take, ask, True)
@@ -152,19 +154,26 @@ class Asks:
         """No money is held for it."""
         if isinstance(decision, Pass):
             text, word, reason = verdict.let_pass(ask.nonce, decision.dial_number), "pass", "unmetered"
+            _tell("call.passed", ask, decision.tenant, reason)
         else:
             text, word, reason = verdict.deny(ask.nonce, decision.reason), "deny", decision.reason.value
-            log.info("call.refused", tenant=decision.tenant or ask.tenant, number=ask.number, reason=reason)
+            _tell("call.refused", ask, decision.tenant or ask.tenant, reason)
             self.refusals.note(ask, decision)
-        word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or word
-        self._world.watch.authorized(decision.tenant, word, reason, time.perf_counter() - heard_at, ask.came_in_on)
+        word = self._write(ask, text, deadline_ms) or word
+        seconds = time.perf_counter() - heard_at
+        self._world.watch.authorized(decision.tenant, word, reason, seconds, ask.came_in_on, call_id(ask))
 
     def _refuse(self, ask: Ask) -> None:
         """There is no room for it to wait in."""
         text, deadline_ms = verdict.deny(ask.nonce, Reason.OVERLOAD), ask.at_ms + self.deadline_ms
-        word = verdicts.write(self._world.switch, ask, text, deadline_ms, verdicts.answered) or "deny"
+        word = self._write(ask, text, deadline_ms) or "deny"
+        _tell("call.refused", ask, ask.tenant, Reason.OVERLOAD.value)
         self._world.onlooker.refused(ask, Reason.OVERLOAD.value, ask.tenant, "")
         self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0, ask.came_in_on)
+
+    def _write(self, ask: Ask, text: str, deadline_ms: int) -> str:
+        on_answered = partial(verdicts.answered, call_id(ask))
+        return verdicts.write(self._world.switch, ask, text, deadline_ms, on_answered)
 
     # ------------------------------------------------------------------------------------------- the ask of before
 
@@ -179,3 +188,8 @@ class Asks:
         before = self._calls.own(again.uniqueid) if is_inbound else self._calls.asked_by(again.uniqueid)
         if before is not None and not before.call.is_live and (is_inbound or not before.call.legs):
             self._calls.let_go(before, again.at_ms)
+
+
+def _tell(event: str, ask: Ask, tenant: str, reason: str) -> None:
+    """The one line of a call for which no books are opened; all others have ``call.closed``."""
+    log.info(event, call=call_id(ask), tenant=tenant, cli=ask.cli, number=ask.number, reason=reason)

@@ -23,6 +23,7 @@ from gateway.ports import (
     CallKey,
     DeadEvent,
     DeskLedger,
+    Happening,
     Lane,
     Leases,
     Lot,
@@ -226,9 +227,11 @@ class Desk:
         """
         switch = call_id.partition("/")[0]
         board = self._boards.get(switch)
-        if board is None or board.world.tenure.is_held:
+        if board is not None and board.world.tenure.is_held:
             return
-        lease = (await self.owners()).leases.get(SWITCH + switch)
+        lease = (await self.owners()).leases.get(SWITCH + switch) if self._leases is not None else None
+        if board is None and (lease is None or lease.is_free):
+            return  # no such switch
         if lease is None or lease.is_free:
             raise DeskError("switch_unavailable", f"No gateway has switch {switch} just now; try again in a second.")
         raise DeskError("other_gateway", f"Gateway {lease.owner} has switch {switch}; ask the API of that one.")
@@ -246,12 +249,14 @@ class Desk:
             raise DeskError("unknown_call", "No such call runs at this gateway.")
         call = session.call
         channel, cause = (call.leg, NORMAL_CLEARING) if call.leg else (call.caller, CALL_REJECTED)
-        switch = self._boards[call_id.partition("/")[0]].world.switch
+        world = self._boards[call_id.partition("/")[0]].world
         try:
-            is_there = await switch.hang_up(channel, cause)
+            is_there = await world.switch.hang_up(channel, cause)
         except SwitchUnavailable as error:
             raise DeskError("switch_unavailable", f"The switch was not heard to end it: {error}.") from error
         log.info("call.cut_by_hand", call=call_id, tenant=session.key.tenant, is_there=is_there)
+        if is_there and call.leg:
+            world.watch.happened(Happening.CUT, world.switch.name, "operator")
         if not is_there:
             raise DeskError("call_ended", "The PBX says that the call has ended; its books close by themselves.")
 

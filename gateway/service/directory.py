@@ -70,6 +70,10 @@ class Directory:
         """All of them, also those that have left. A walk that waits in between goes on over those it began with."""
         return chain(self._now.by_id.values(), self._left.values())
 
+    def __len__(self) -> int:
+        """How many those are."""
+        return len(self._now.by_id) + len(self._left)
+
 
 def _is_emergency(plan: NumberPlan, number: str) -> bool:
     try:

@@ -16,8 +16,8 @@ AGAIN_SECONDS = 0.25
 TRIES = 240  # a minute: an unpaid leg ends at its own cap at the latest
 
 
-async def end_leg(switch: Switch, tenure: Tenure, leg: str, cause_q850: int) -> None:
-    """Hang up, again and again until the switch took it or a minute has passed."""
+async def end_leg(switch: Switch, tenure: Tenure, leg: str, cause_q850: int, call: str) -> None:
+    """Hang up a leg of a call, again and again until the switch took it or a minute has passed."""
     fence = tenure.fence
     for _ in range(TRIES):
         if not tenure.is_held or tenure.fence != fence:
@@ -28,4 +28,4 @@ async def end_leg(switch: Switch, tenure: Tenure, leg: str, cause_q850: int) -> 
             await asyncio.sleep(AGAIN_SECONDS)
         else:
             return
-    log.error("leg.not_ended", leg=leg)
+    log.error("leg.not_ended", call=call, leg=leg)

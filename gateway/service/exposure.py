@@ -123,7 +123,7 @@ class Exposures:
         if not len(exposure):
             del self._by_tenant[key.tenant]
             self._used_up.discard(key.tenant)
-            log.warning(
+            log.info(
                 "exposure.over", tenant=key.tenant, meaning="all that was granted on exposure is booked, or unused"
             )
 

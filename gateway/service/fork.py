@@ -16,6 +16,8 @@ from gateway.service.session import Session
 
 def spare_calls(terms: Terms) -> Iterator[Call]:
     """The calls of the further legs: each holds one block at a time, as Dial ends it within moments."""
+    if terms.ask.legs == 1:
+        return
     tenant = replace(terms.tenant, quantum_seconds=1)
     for number in range(2, terms.ask.legs + 1):
         ask = replace(terms.ask, nonce=f"{terms.ask.nonce}.{number}", legs=1)

@@ -9,23 +9,20 @@ got no answer is told at once, and the core decides what follows.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
-from gateway.core.books import Grant, Refused, Settled
 from gateway.core.curbs import NO_CURBS
 from gateway.core.effects import Extend, RecordAnswer, Register, Release, Reserve, Settle, Shrink
 from gateway.ports import CallKey, Ledger, LedgerRejected, LedgerUnavailable, OwnersKey, SettleQueue, Unsettled, Watch
 from gateway.service.guard import Tenure
+from gateway.service.sending import Answer, LedgerStep, send
 
 log = structlog.get_logger(__name__)
 
-LedgerStep = Reserve | RecordAnswer | Extend | Shrink | Register | Settle | Release
-Answer = Grant | Refused | Settled
 _OF_ANSWERED = (RecordAnswer, Extend, Shrink, Settle)
 # What has happened, whoever owns the switch by now; all else is its owner's to decide.
 _FACTS = (RecordAnswer, Settle)
@@ -45,6 +42,10 @@ FENCED = "fenced"  # another gateway has taken the call over
 
 class Listener(Protocol):
     """Who is told what became of the steps."""
+
+    def meta(self) -> str:
+        """What a new process needs to go on with the call; written with the reserve."""
+        ...
 
     def heard(self, answer: Answer) -> None:
         """The ledger's answer to a step."""
@@ -81,6 +82,9 @@ class _Nobody:
 
     is_refused = True
 
+    def meta(self) -> str:
+        return ""
+
     def heard(self, answer: Answer) -> None: ...
 
     def unheard(self, *, was_rejected: bool = False) -> None: ...
@@ -109,7 +113,6 @@ class Lane:
         "_key",
         "_ledger",
         "_listener",
-        "_meta",
         "_queue",
         "_registered_for",
         "_sent",
@@ -126,18 +129,15 @@ class Lane:
         queue: SettleQueue,
         watch: Watch,
         listener: Listener,
-        meta: Callable[[], str],
         tenure: Tenure = _OF_NO_LEASE,
     ) -> None:
-        """``meta``: what a new process needs to go on with the call; written with the reserve."""
         self._tenure = tenure
         self._key = key
         self._ledger = ledger
         self._queue = queue
         self._watch = watch
         self._listener = listener
-        self._meta = meta
-        self._steps: deque[LedgerStep] = deque()
+        self._steps: tuple[LedgerStep, ...] = ()  # mostly none: a deque would be the largest thing of a live call
         self._sent: asyncio.Future[Answer | None] | None = None  # of the step at the head
         self._again: asyncio.TimerHandle | None = None  # sends the head once more
         self._tries = 0
@@ -154,6 +154,11 @@ class Lane:
         return any(isinstance(step, RecordAnswer | Register | Settle | Release) for step in self._steps)
 
     @property
+    def is_idle(self) -> bool:
+        """It has nothing to send."""
+        return not self._steps
+
+    @property
     def is_stopped(self) -> bool:
         """It sends no more."""
         return self._is_stopped
@@ -168,14 +173,14 @@ class Lane:
         if self._is_stopped:
             return
         if isinstance(step, Settle) and len(self._steps) > 1:
-            rest = [waiting for waiting in list(self._steps)[1:] if not isinstance(waiting, Extend | Shrink)]
-            self._steps = deque([self._steps[0], *rest])  # what is at the head is on its way already
+            rest = [waiting for waiting in self._steps[1:] if not isinstance(waiting, Extend | Shrink)]
+            self._steps = (self._steps[0], *rest)  # what is at the head is on its way already
         if self._again is not None and isinstance(
             step, Extend | Shrink
         ):  # the ledger is silent: it is told so, a turn on
             asyncio.get_running_loop().call_soon(self._tell_unheard)
             return
-        self._steps.append(step)
+        self._steps = (*self._steps, step)
         if self._sent is None and self._again is None:
             self._send_head()
 
@@ -193,14 +198,14 @@ class Lane:
         facts = [step for step in self._steps if isinstance(step, _FACTS)]
         if not facts:
             self.stop()
-            self._steps.clear()
+            self._steps = ()
             return
         if not isinstance(self._steps[0], _FACTS):
             for waiting in (self._sent, self._again):
                 if waiting is not None:
                     waiting.cancel()
             self._sent = self._again = None
-        self._steps = deque(facts)
+        self._steps = tuple(facts)
         if self._sent is None and self._again is None:
             self._send_head()
 
@@ -213,7 +218,7 @@ class Lane:
     def _send_head(self) -> None:
         self._again = None
         if isinstance(self._steps[0], Register):  # while it waited, more may have been granted
-            self._steps[0] = self._listener.registration() or self._steps[0]
+            self._put_at_head(self._listener.registration() or self._steps[0])
         try:
             self._sent = asyncio.ensure_future(self._send(self._steps[0]))
         except Exception as error:  # noqa: BLE001 - it is told a turn later, as all else: who added the step is not done
@@ -221,70 +226,11 @@ class Lane:
             self._sent.set_exception(error)
         self._sent.add_done_callback(self._done)
 
-    def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:  # noqa: PLR0911 - one for each kind of step
-        ledger, key = self._ledger, self._key
+    def _send(self, step: LedgerStep) -> Awaitable[Answer | None]:
+        key = self._key
         if self._tenure.fence and not isinstance(step, _FACTS):
             key = OwnersKey(key.tenant, key.call_id, self._tenure.fence)
-        match step:
-            case Reserve():
-                return ledger.reserve(
-                    key,
-                    step.ladder,
-                    step.validity_ms,
-                    self._meta(),
-                    fair=step.is_fair,
-                    pool=step.pool,
-                    curbs=step.curbs,
-                )
-            case RecordAnswer():
-                return ledger.answer(key, step.leg, step.answered_at_ms, step.validity_ms)
-            case Extend():
-                return ledger.extend(
-                    key,
-                    step.step,
-                    step.committed_micros,
-                    step.ladder,
-                    step.validity_ms,
-                    fair=step.is_fair,
-                    pool=step.pool,
-                    curbs=step.curbs,
-                )
-            case Shrink():
-                return ledger.shrink(
-                    key,
-                    step.step,
-                    step.committed_micros,
-                    step.seconds,
-                    step.total_micros,
-                    step.included_seconds,
-                    step.validity_ms,
-                )
-            case Register():
-                return ledger.register(
-                    key,
-                    step.step,
-                    step.granted_seconds,
-                    step.granted_micros,
-                    step.leg,
-                    step.answered_at_ms,
-                    step.validity_ms,
-                    self._meta(),
-                    pool=step.pool,
-                    included_seconds=step.included_seconds,
-                    curbs=step.curbs,
-                )
-            case Settle():
-                return ledger.settle(
-                    key,
-                    step.step,
-                    step.charge_micros,
-                    step.seconds,
-                    is_estimate=step.is_estimate,
-                    included_seconds=step.included_seconds,
-                    short_call=step.short_call,
-                )
-            case Release():
-                return ledger.release(key)
+        return send(self._ledger, key, step, self._listener.meta)
 
     def _done(self, sent: "asyncio.Future[Answer | None]") -> None:
         if self._is_stopped or sent is not self._sent:  # it was called back, or was done as it was to be
@@ -309,9 +255,13 @@ class Lane:
         elif answer is not None:
             self._listener.heard(answer)
 
+    def _put_at_head(self, step: LedgerStep) -> None:
+        self._steps = (step, *self._steps[1:])
+
     def _pop(self) -> LedgerStep:
         """The head is in the books."""
-        step = self._steps.popleft()
+        step, *rest = self._steps
+        self._steps = tuple(rest)
         self._tries = 0
         if self._kept is not None and isinstance(step, Settle):
             self._queue.done(self._kept)
@@ -339,7 +289,7 @@ class Lane:
             self._again = asyncio.get_running_loop().call_later(seconds, self._send_head)
             self._give_up_waiting()
             return
-        self._steps.popleft()
+        self._steps = self._steps[1:]
         self._tries = 0
         self._give_up(step, was_rejected=not isinstance(error, LedgerUnavailable))
 
@@ -347,7 +297,7 @@ class Lane:
         """An extend behind a step that is to be sent again waits for a silent ledger: the core decides what follows."""
         booking = [step for step in self._steps if not isinstance(step, Extend | Shrink)]
         if len(booking) < len(self._steps):  # there is one at the most: its call waits for what comes of it
-            self._steps = deque(booking)
+            self._steps = tuple(booking)
             self._listener.unheard()
 
     def _tell_unheard(self) -> None:
@@ -364,7 +314,7 @@ class Lane:
         self._watch.fault("registered_again")
         log.warning("call.registered_again", call=self._key.call_id, seconds=registration.granted_seconds)
         self._registered_for = step
-        self._steps.appendleft(registration)
+        self._steps = (registration, *self._steps)
         self._tries = 0
         return True
 
@@ -393,7 +343,7 @@ class Lane:
             is_estimate=settle.is_estimate,
             answer=answer,
             registration=registration,
-            meta=self._meta(),
+            meta=self._listener.meta(),
         )
         self._queue.put(self._kept)
 
@@ -412,7 +362,8 @@ class Lane:
         one may be wrong. Who settles writes the record.
         """
         if code == STALE and self._tenure.is_held:
-            self._steps[0], self._tries = replace(step, step=step.step + 1), 0  # sent when this answer is done with
+            self._put_at_head(replace(step, step=step.step + 1))  # sent when this answer is done with
+            self._tries = 0
             return
         log.warning("call.settled_elsewhere", call=self._key.call_id, seconds=step.seconds, code=code)
         self._pop()

@@ -14,7 +14,7 @@ from gateway.core.call import Call
 from gateway.core.effects import Arm, Bound, EndLeg, Look, Warn
 from gateway.core.events import Armed, Event, LegEnded
 from gateway.core.reasons import NORMAL_CLEARING
-from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.ports import Happening, ListNotWhole, SwitchUnavailable
 from gateway.service.chores import Chores
 from gateway.service.ending import end_leg
 from gateway.service.world import World
@@ -80,7 +80,7 @@ class LegErrands(Chores):
         except SwitchUnavailable:
             return  # the alarm rings again
         except ListNotWhole as error:
-            log.warning("leg.look_failed", leg=leg, problem=str(error))
+            log.warning("leg.look_failed", call=self._call_id, leg=leg, problem=str(error))
         age_seconds = asyncio.get_running_loop().time() - self._up_at
         is_overdue = switch.now_ms() > call.armed_until_ms and age_seconds > call.armed_seconds
         if call.is_live and is_overdue:
@@ -134,5 +134,6 @@ class LegErrands(Chores):
 
     async def _end(self, leg: str, cause_q850: int) -> None:
         self._watch.fault("unpaid_leg")
+        self._watch.happened(Happening.CUT, self._switch.name, "unpaid")
         log.warning("leg.unpaid", call=self._call_id, leg=leg)
-        await end_leg(self._switch, self._tenure, leg, cause_q850)
+        await end_leg(self._switch, self._tenure, leg, cause_q850, self._call_id)

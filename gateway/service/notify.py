@@ -21,6 +21,7 @@ import structlog
 from gateway.core.tenant import Tenant
 from gateway.ports import (
     Attempt,
+    Happening,
     Lane,
     Later,
     LedgerUnavailable,
@@ -203,12 +204,26 @@ class Deliverer:
             if self._notices is not None:
                 # Before it leaves, and not before the claim: it may have been written in between.
                 await self._notices.take(tenant)
+            self._count(turn)
             attempt = await self._attempt(tenant, turn.event, lane)
         if attempt is None:
             return 0.0
         if attempt.then is not None:  # no longer at the receiver: its place is free for others
             attempt = await self._kept(tenant, turn.event, lane, attempt.then())
         return await self._ended(tenant.tenant_id, turn, attempt, lane)
+
+    def _count(self, turn: Turn) -> None:
+        """What the ledger has told of, once: at the first attempt, as nobody may ever take it."""
+        event = turn.event
+        if turn.tries or self._acknowledged.get(event.tenant) == event.entry_id:
+            return
+        topic, _, how = event.type.partition(".")
+        if topic == "recharge":
+            self._watch.happened(Happening.RECHARGE, event.tenant, how)
+        elif event.type == "guard.tripped":
+            self._watch.happened(Happening.RESTRAINT, event.tenant, event.facts.get("guard", ""))
+        elif event.type == "guard.first_country":
+            self._watch.happened(Happening.RESTRAINT, event.tenant, "new_country")
 
     async def _attempt(self, tenant: Tenant, event: OutboxEvent, lane: Lane) -> Attempt | None:
         """Make one; None where none has to be made."""
@@ -262,7 +277,7 @@ class Deliverer:
             await self._ledger.outbox_gone(tenant_id, self._holder, attempt.why, lane)
             self._watch.fault("webhook_gone")
             remedy = f"give the tenant another webhook, or: callgate outbox retry {tenant_id}"
-            log.error("webhook.disabled", tenant=tenant_id, problem=attempt.why, remedy=remedy)
+            log.warning("webhook.disabled", tenant=tenant_id, problem=attempt.why, remedy=remedy)
             return None
         wait_seconds = wait_after(turn.tries) * random.uniform(*JITTER)  # noqa: S311 - jitter
         told = (wait_seconds, GIVE_UP_SECONDS, attempt.why, lane)

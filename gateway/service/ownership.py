@@ -50,8 +50,10 @@ class Ownership:
         watch: Watch,
         *,
         archives: bool = False,
+        siblings: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``siblings``: other processes of this machine, which never have its switches."""
         self.name = name
         self.posts: dict[str, Post] = {}
         self.certainty = Certainty(until=0.0, is_unheard=True, clock=clock)
@@ -61,6 +63,7 @@ class Ownership:
         self._lease_ms = lease_ms
         self._watch = watch
         self._archives = archives
+        self._siblings = siblings
         self._clock = clock
         self._life = secrets.token_hex(6)
         self._viewed_at = clock()
@@ -96,6 +99,11 @@ class Ownership:
         """The other gateways that live, by what was last heard of them."""
         passed_ms = (self._clock() - self._viewed_at) * 1000
         return [one for one in self.view.members if one.name != self.name and one.left_ms > passed_ms]
+
+    @property
+    def _has_company(self) -> bool:
+        """Another gateway may have what is this one's."""
+        return any(other.name not in self._siblings for other in self.others)
 
     # ------------------------------------------------------------------------------------------------------ the turns
 
@@ -147,7 +155,7 @@ class Ownership:
         self.view, self._viewed_at = view, self._clock()
         certainty = self.certainty
         certainty.is_unheard = False
-        certainty.is_ledger_silent, certainty.has_company = False, bool(self.others)
+        certainty.is_ledger_silent, certainty.has_company = False, self._has_company
         certainty.until = sent_at + self._ttl_ms / 1000
         for name, post in self.posts.items():
             post.hear(view.leases.get(SWITCH + name, ownership.Lease(SWITCH + name)))

@@ -13,13 +13,22 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.core.call import State
+from gateway.core.decide import call_id
 from gateway.core.facts import Ask, Fact, LinkDown, LinkUp
 from gateway.core.ownership import Lease, Move, Role, Turn, advance
-from gateway.ports import LedgerUnavailable, ListNotWhole, SwitchUnavailable
+from gateway.ports import (
+    CallRegistered,
+    CreditRanShort,
+    FundsCame,
+    LedgerUnavailable,
+    ListNotWhole,
+    SwitchUnavailable,
+)
 from gateway.service.chores import Chores
 from gateway.service.guard import GuardedSwitch
 from gateway.service.recall import Recall
 from gateway.service.resync import Resync, answer_if_waiting
+from gateway.service.strays import Strays
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 
@@ -73,6 +82,7 @@ class Post:
         self._clock = clock
         self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
         self._task: asyncio.Task[None] | None = None
+        self._strays = Strays(board, take_back, self._recall, resync)
         self._asks = Chores(board.world.watch)  # of while it is nobody's
         board.world.tenure.is_held = False
 
@@ -90,7 +100,8 @@ class Post:
 
     def handle(self, fact: Fact) -> None:
         """Take one fact of the switch. Never waits."""
-        if self.role is Role.OWNER:
+        role = self.role
+        if role is Role.OWNER:
             self._recall.has_owner()
         self._recall.note(fact)
         if isinstance(fact, LinkUp | LinkDown):
@@ -99,11 +110,7 @@ class Post:
         is_ask = isinstance(fact, Ask)
         # While calls are taken back, what becomes of them is told afterwards, in order; while a switch is handed over,
         # new asks are the next owner's.
-        if (
-            self.role is Role.OWNER
-            or (self.role is Role.TAKING and is_ask)
-            or (self.role is Role.HANDING and not is_ask)
-        ):
+        if role is Role.OWNER or (role is Role.TAKING and is_ask) or (role is Role.HANDING and not is_ask):
             self.board.handle(fact)
         elif isinstance(fact, Ask) and self.guard.is_nobodys and len(self._asks) < MOST_ASKS:
             self._asks.spawn(self._hear_for_nobody(fact))
@@ -116,9 +123,22 @@ class Post:
         try:
             await self.board.asks.heard_for_nobody(ask)
         except (SwitchUnavailable, ListNotWhole) as error:
-            log.warning("ask.unknown", uniqueid=ask.uniqueid, problem=str(error))
+            log.warning("ask.unknown", call=call_id(ask), problem=str(error))
 
     # ------------------------------------------------------------------------------------------------- what Redis says
+
+    def tell(self, news: FundsCame | CreditRanShort | CallRegistered) -> None:
+        """News of the ledger. What a standby is told of, the books tell whoever takes the switch."""
+        if not isinstance(news, CallRegistered):
+            self.board.news.tell(news)
+        if self.role not in {Role.TAKING, Role.OWNER}:
+            return
+        if isinstance(news, CallRegistered):
+            self._strays.registered(news.key)
+        elif news == FundsCame(""):
+            self._strays.missed()
+        if self.role is Role.OWNER:
+            self._strays.go_on()
 
     def hear(self, lease: Lease) -> None:
         """Redis' word of a moment ago."""
@@ -148,6 +168,7 @@ class Post:
     def stop(self) -> None:
         """End what is under way."""
         self._asks.stop()
+        self._strays.stop()
         if self._task is not None:
             self._task.cancel()
 
@@ -210,6 +231,7 @@ class Post:
         for session in self.board:
             session.set_alarm()  # a quota that runs low must not wait for the look at all channels
         self._go(Turn.TAKEN_BACK)
+        self._strays.go_on()
         log.info(
             "switch.taken",
             switch=self.name,
@@ -231,7 +253,7 @@ class Post:
         try:
             status = await self.guard.status(ask.uniqueid)
         except (SwitchUnavailable, ListNotWhole) as error:  # the look at all channels will find it
-            log.warning("ask.unknown", uniqueid=ask.uniqueid, problem=str(error))
+            log.warning("ask.unknown", call=call_id(ask), problem=str(error))
             return
         if status is not None and self.is_ours:
             answer_if_waiting(self.board, status, ask)

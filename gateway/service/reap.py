@@ -6,11 +6,12 @@ the end of their grant and marked as an estimate; a later settle or CDR replaces
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import structlog
 
 from gateway.ports import (
+    Happening,
     Ledger,
     LedgerRejected,
     LedgerUnavailable,
@@ -43,8 +44,11 @@ class Reaper:
         boards: Mapping[str, Switchboard],
         watch: Watch,
         outbox_written: Callable[[str], None],
+        elsewhere: Container[str] = (),
     ) -> None:
+        """``elsewhere``: switches whose calls another process of this machine looks after."""
         self._ledger = ledger
+        self._elsewhere = elsewhere
         self._outbox_written = outbox_written
         self._directory = directory
         self._boards = boards
@@ -93,8 +97,9 @@ class Reaper:
             log.error("tend.rejected", tenant=tenant_id, code=error.code, problem=str(error))
 
     async def _reap(self, stored: StoredCall) -> None:
-        board = self._boards.get(memo.switch_of(stored))
-        if board is not None and board.world.tenure.is_others:
+        switch = memo.switch_of(stored)
+        board = self._boards.get(switch)
+        if switch in self._elsewhere or (board is not None and board.world.tenure.is_others):
             return  # its gateway has the session, and looks
         if stored.answered_at_ms:
             await self._estimate(stored)
@@ -128,6 +133,7 @@ class Reaper:
             included_seconds=included,
         )
         self._watch.fault("estimate")
+        self._watch.happened(Happening.ESTIMATE, memo.switch_of(stored), "reaped")
         log.warning("call.estimated", call=stored.key.call_id, tenant=stored.key.tenant, seconds=stored.granted_seconds)
 
     async def _is_gone(self, stored: StoredCall) -> bool:

@@ -44,7 +44,8 @@ class Recall:
 
     def note(self, fact: Fact) -> None:
         """Remember it for a while."""
-        self._facts.append((self._clock(), fact))
+        facts = self._facts
+        facts.append((self._clock(), fact))
         if isinstance(fact, LegDialled):
             asked = self._asked.get(fact.caller) or self._asked.get(fact.linkedid)
             _put(self._legs, fact.leg, (fact, asked))
@@ -54,7 +55,8 @@ class Recall:
         elif isinstance(fact, LinkUp) and fact.restarted:
             self._legs.clear()
             self._asked.clear()
-        while self._facts[0][0] < self._owned_at - self._keep_seconds or len(self._facts) > MOST_FACTS:
+        oldest = self._owned_at - self._keep_seconds
+        while facts[0][0] < oldest or len(facts) > MOST_FACTS:
             self._drop_oldest()
 
     def waiting_asks(self) -> list[Ask]:
@@ -91,6 +93,14 @@ class Recall:
             *(fact for fact in self._since_owned() if isinstance(fact, LegAnswered | ChannelEnded | AskSilenced)),
         ]
 
+    def late_story_of(self, calls: Iterable[Call]) -> list[Fact]:
+        """The same of calls that were taken back late, where all that is not theirs was told as it happened."""
+        calls = list(calls)
+        story = self.story_of(calls)
+        channels = {name for call in calls for name in (call.caller, call.leg)}
+        channels.update(fact.leg for fact in story if isinstance(fact, LegDialled))
+        return [fact for fact in story if _channel_of(fact) in channels]
+
     def later_asks(self, calls: Iterable[Call]) -> list[Ask]:
         """What the channels of these calls have asked since: the books may know nothing of it."""
         heard = [(call.terms.ask, self._asked.get(call.caller)) for call in calls if _dials(call)]
@@ -116,6 +126,10 @@ def _put(known: dict[str, T], name: str, value: T) -> None:
     if known.pop(name, None) is None and len(known) >= MOST_LEGS:
         del known[next(iter(known))]
     known[name] = value
+
+
+def _channel_of(fact: Fact) -> str:
+    return fact.leg if isinstance(fact, LegDialled | LegAnswered) else getattr(fact, "uniqueid", "")
 
 
 def _dials(call: Call) -> bool:

@@ -123,26 +123,35 @@ class Resync:
         board.link_lost_at_ms = 0
         if link.restarted:
             board.began_anew(fell_silent_ms)
-        unknown = set(board)
-        pause_seconds = RETRY_SECONDS
-        while True:
-            is_whole, listing = (True, {}) if link.restarted else await _listing(board)
-            for status in listing.values():
-                answer_if_waiting(board, status)  # before anything is waited for: it is as old as the listing
-            for session in tuple(unknown):
-                is_known = await _is_known_now(board, session, listing, fell_silent_ms)
-                # A leg that was dialled while nobody listened is found in a whole list alone.
-                if is_known and (is_whole or session.call.state not in UNANSWERED):
-                    unknown.discard(session)
-            if is_whole and not unknown:
-                break
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, RETRY_LONGEST_SECONDS)
+        listing = await _look_up(board, board, fell_silent_ms)
         if not link.restarted:
             board.prune(listing)
             with contextlib.suppress(SwitchUnavailable):  # the next audit finds them
                 await board.unasked.find(listing)
         log.info("switch.resynchronised", switch=board.world.switch.name, calls=len(board))
+
+    async def look_at(self, board: Switchboard, sessions: Iterable[Session]) -> None:
+        """Some calls alone, as after a gap: all others are known. Until each is."""
+        await _look_up(board, sessions)
+
+
+async def _look_up(board: Switchboard, sessions: Iterable[Session], fell_silent_ms: int = 0) -> Listing:
+    """What the PBX lists, once that is all and each of these calls is known. One that began anew is not asked."""
+    unknown = set(sessions)
+    pause_seconds = RETRY_SECONDS
+    while True:
+        is_whole, listing = (True, {}) if fell_silent_ms else await _listing(board)
+        for status in listing.values():
+            answer_if_waiting(board, status)  # before anything is waited for: it is as old as the listing
+        for session in tuple(unknown):
+            is_known = await _is_known_now(board, session, listing, fell_silent_ms)
+            # A leg that was dialled while nobody listened is found in a whole list alone.
+            if is_known and (is_whole or session.call.state not in UNANSWERED):
+                unknown.discard(session)
+        if is_whole and not unknown:
+            return listing
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RETRY_LONGEST_SECONDS)
 
 
 async def _listing(board: Switchboard) -> tuple[bool, Listing]:

@@ -4,16 +4,20 @@ Steps to the ledger go through the call's lane (``lane.py``), what concerns its 
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import structlog
 
 from gateway.core import verdict
+from gateway.core.books import Refused
 from gateway.core.call import Call, State
+from gateway.core.cdr import CallRecord
 from gateway.core.effects import Borrow, Close, Effect, RecordAnswer, Register, SendVerdict, Wake
 from gateway.core.events import (
+    Armed,
     CallerEnded,
     Event,
     Exposed,
@@ -28,23 +32,25 @@ from gateway.core.events import (
 )
 from gateway.core.facts import LegAnswered
 from gateway.core.lifecycle import UndefinedTransition, advance
+from gateway.core.reasons import Reason
 from gateway.core.talking import registration, set_cap_again
-from gateway.ports import CallKey, Grant
+from gateway.ports import CallKey, Grant, Happening
 from gateway.service import memo, verdicts
-from gateway.service.lane import Answer, Lane, LedgerStep
+from gateway.service.lane import Lane
 from gateway.service.leg_errands import LegErrand, LegErrands
+from gateway.service.sending import Answer, LedgerStep
 from gateway.service.world import World
 
 if TYPE_CHECKING:
+    from gateway.service.alarms import Alarm
     from gateway.service.fork import Fork
 
 log = structlog.get_logger(__name__)
 
 # A leg whose answer was heard so much late had talked more than is known here; beyond it, a clock was set.
 ANSWER_HEARD_LATE_MS = 60_000
-# Alarms ring on a grid, a little early: those of many calls together wake the process once, and their steps share
-# one write to the ledger. A wake-up on cold caches costs more than what it is for (tests/load).
-ALARM_GRID_SECONDS = 0.05
+NOT_EXTENDED = "not_extended"  # the grant was over while the ledger or the PBX was silent
+_EXTENSIONS = {Grant: "extended", Exposed: "lent", Refused: "final", LedgerSilent: "failed"}
 
 
 class Session:
@@ -53,10 +59,10 @@ class Session:
     __slots__ = (
         "_alarm",
         "_errands",
+        "_heard_at",
         "_lane",
         "_on_closed",
         "_on_decided",
-        "_on_verdict",
         "_world",
         "call",
         "fork",
@@ -69,42 +75,43 @@ class Session:
         self,
         call: Call,
         world: World,
+        heard_at: float,
         on_closed: Callable[["Session"], None],
-        on_verdict: Callable[[str], None],
         on_decided: Callable[["Session"], None],
     ) -> None:
-        """``on_decided``: the ask waits for the ledger no more."""
+        """Asked at a ``time.perf_counter()``; ``on_decided``: the ask waits for the ledger no more."""
         self.call = call
         self.fork: Fork | None = None  # of an ask that may have several legs
         self.is_caller_gone = False
         self.is_verdict_sent = False  # from here, and the switch has not been heard to lack it
         self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
         self._world = world
+        self._heard_at = heard_at
         self._on_closed = on_closed
-        self._on_verdict = on_verdict
         self._on_decided = on_decided
-        meta = lambda: memo.write(call.terms)  # noqa: E731 - one for a call, beside its call
-        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, meta, world.tenure)
+        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, world.tenure)
         self._errands = LegErrands(call, world)
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         world.onlooker.changed(call)
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
         call = self.call
-        was_asked = call.state is State.ASKED
+        before = call.state
         if isinstance(event, LegEnded) and event.leg == call.leg and self._cannot_be(event.at_ms):
             event = replace(event, at_ms=call.answered_at_ms + self._errands.heard_ms)
+        if before is State.EXTENDING or isinstance(event, Armed):
+            self._count_extension(event)
         try:
             effects = advance(call, event)
         except UndefinedTransition as error:
             self._world.watch.fault("undefined_transition")
-            log.warning("call.undefined_transition", problem=str(error))
+            log.warning("call.undefined_transition", call=self.key.call_id, problem=str(error))
             return
         if isinstance(event, LegAnswered) and event.leg == call.leg:
             self._errands.heard_up()
         self.carry_out(*effects)
-        if was_asked and call.state is not State.ASKED:
+        if before is State.ASKED and call.state is not before:
             self._on_decided(self)
         if call.was_lent:
             self._world.exposures.follow(call)
@@ -132,28 +139,23 @@ class Session:
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""
         for effect in effects:
-            if isinstance(effect, LedgerStep):
-                self._lane.add(effect)
-            elif isinstance(effect, LegErrand):
-                self._errands.go(effect, self.tell)
-            else:
-                self._act(effect)
+            self._BY_KIND[type(effect)](self, effect)
 
-    def _act(self, effect: SendVerdict | Wake | Borrow | Close) -> None:
-        match effect:
-            case SendVerdict():
-                self._write_verdict(effect)
-            case Wake():
-                self._set_alarm(effect)
-            case Borrow():
-                self._errands.spawn(self._borrow(effect))
-            case Close():
-                self._close(effect)
+    def _send(self, step: LedgerStep) -> None:
+        self._lane.add(step)
+
+    def _go(self, errand: LegErrand) -> None:
+        self._errands.go(errand, self.tell)
 
     @property
     def has_to_book(self) -> bool:
         """Something has happened that the ledger was not told yet."""
         return self._lane.has_to_book
+
+    @property
+    def is_idle(self) -> bool:
+        """No step of it is under way."""
+        return self._lane.is_idle
 
     @property
     def is_left(self) -> bool:
@@ -215,6 +217,10 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------ the ledger
 
+    def meta(self) -> str:
+        """What a new process needs to go on with the call."""
+        return memo.write(self.call.terms)
+
     def heard(self, answer: Answer) -> None:
         """The ledger's answer to a step."""
         if answer.has_outbox:
@@ -234,7 +240,10 @@ class Session:
         """The ledger holds what the call was granted."""
         self.tell(Registered(step.granted_seconds, step.granted_micros))
 
-    async def _borrow(self, effect: Borrow) -> None:
+    def _borrow(self, effect: Borrow) -> None:
+        self._errands.spawn(self._lend(effect))
+
+    async def _lend(self, effect: Borrow) -> None:
         exposures = self._world.exposures
         told = await exposures.lend(self.call, effect, self._world.switch.now_ms())
         self.tell(self._unless_a_leg_is_refused(told))
@@ -270,29 +279,31 @@ class Session:
         if fate == verdicts.LATE:
             self.tell(VerdictMissed())
         self.is_verdict_sent = self.is_verdict_sent or not fate
-        self._on_verdict(fate or effect.verdict.split(":", 2)[1])
+        self._count_verdict(fate or effect.verdict.split(":", 2)[1])
 
     def _verdict_answered(self, written: "asyncio.Future[None]") -> None:
         self.is_verdict_sent = not written.cancelled() and written.exception() is None
-        verdicts.answered(written)
+        verdicts.answered(self.key.call_id, written)
 
     # ---------------------------------------------------------------------------------------------- timers, the end
 
     def _set_alarm(self, effect: Wake) -> None:
         self._cancel_alarm()
-        loop = asyncio.get_running_loop()
-        at = loop.time() + (effect.at_ms - self._world.switch.now_ms()) / 1000
-        self._alarm = loop.call_at(at - at % ALARM_GRID_SECONDS, self._ring_alarm, effect.is_over)
+        at = asyncio.get_running_loop().time() + (effect.at_ms - self._world.switch.now_ms()) / 1000
+        self._alarm = self._world.alarms.set(at, self._quota_over if effect.is_over else self._quota_low)
 
     def _cancel_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 
-    def _ring_alarm(self, is_over: bool) -> None:
+    def _quota_low(self) -> None:
         self._alarm = None
-        now_ms = self._world.switch.now_ms()
-        self.tell(QuotaOver(now_ms) if is_over else QuotaLow(now_ms))
+        self.tell(QuotaLow(self._world.switch.now_ms()))
+
+    def _quota_over(self) -> None:
+        self._alarm = None
+        self.tell(QuotaOver(self._world.switch.now_ms()))
 
     def _close(self, effect: Close) -> None:
         record = effect.record
@@ -302,10 +313,7 @@ class Session:
             self._world.watch.fault("record")
             log.error("record.not_written", call=record.call_id, problem=str(error))
         self._world.onlooker.closed(record)
-        if record.billsec:
-            self._world.watch.charged(
-                record.tenant, record.call_class, record.charged_micros, record.billsec, self.call.terms.ask.came_in_on
-            )
+        self._count_end(record)
         self._forget()
 
     def _forget(self) -> None:
@@ -314,3 +322,45 @@ class Session:
         self._world.onlooker.gone(self.call)
         self._on_closed(self)
         asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal
+
+    # ------------------------------------------------------------------------------------------- for those who watch
+
+    def _count_verdict(self, decision: str) -> None:
+        call, terms = self.call, self.call.terms
+        reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
+        seconds = time.perf_counter() - self._heard_at
+        self._world.watch.authorized(self.key.tenant, decision, reason, seconds, terms.ask.came_in_on, terms.call_id)
+
+    def _count_extension(self, event: Event) -> None:
+        """What an event is about to make of a live call's quota."""
+        call = self.call
+        if isinstance(event, Armed):
+            if call.is_live and call.is_cap_known and event.seconds > call.armed_seconds:
+                self._world.watch.cap_moved((call.armed_until_ms - event.at_ms) / 1000)
+        elif call.state is State.EXTENDING and not call.shrink_to_seconds:
+            how = _EXTENSIONS.get(type(event))
+            if how is not None:
+                self._world.watch.happened(Happening.EXTENSION, call.terms.ask.switch, how)
+
+    def _count_end(self, record: CallRecord) -> None:
+        """A refusal was counted as its verdict, and a leg of a fork that nobody answered is no attempt."""
+        call, watch = self.call, self._world.watch
+        if self.is_refused or (call.terms.ask.is_spare and not record.answered_at_ms):
+            return
+        is_booked = record.outcome in {"settled", "estimated"}
+        watch.closed(record, max(0, call.committed_micros - record.charged_micros) if is_booked else 0)
+        if record.answered_at_ms and (record.was_cut or record.reason):
+            by_credit = Reason.NO_CREDIT if call.final_reason is Reason.NO_CREDIT else NOT_EXTENDED
+            watch.happened(Happening.CUT, record.switch, record.reason or by_credit)
+        if record.outcome == "estimated":
+            watch.happened(Happening.ESTIMATE, record.switch, "unheard")
+
+    # By its kind: a walk through unions, for each of some ten effects a call, takes several times as long.
+    _BY_KIND: ClassVar[Mapping[type[Effect], Callable[["Session", Any], None]]] = {
+        **dict.fromkeys(get_args(LedgerStep), _send),
+        **dict.fromkeys(get_args(LegErrand), _go),
+        SendVerdict: _write_verdict,
+        Wake: _set_alarm,
+        Borrow: _borrow,
+        Close: _close,
+    }

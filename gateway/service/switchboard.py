@@ -66,6 +66,7 @@ class Switchboard:
         self.legs = Legs(world, calls, self.unasked, self.asks.turns.forget)
         self.news = News(calls, world.switch)
         self._on_gap = on_gap
+        self._on_closed, self._on_decided = self._closed, self.asks.decided  # bound once, and not for each call
         self._of_before_gap: set[Session] = set()
         self._leaving: set[Session] = set()  # another gateway's calls, of which something is still to be booked here
 
@@ -101,7 +102,7 @@ class Switchboard:
             case LinkDown():
                 self.link_lost_at_ms = self.link_lost_at_ms or self.world.switch.now_ms()
                 self._of_before_gap = set(self.calls)
-                log.error("switch.link_down", switch=self.world.switch.name, why=fact.why)
+                log.warning("switch.link_down", switch=self.world.switch.name, why=fact.why)
 
     def _clock_set(self, fact: ClockSet) -> None:
         """Caps stand by the old clock: they are looked up and set anew, as after a gap."""
@@ -135,15 +136,9 @@ class Switchboard:
         self.asks.ask_ledger(self.adopt(call))
 
     def _open(self, call: Call, heard_at: float) -> Session:
-        tenant, watch = call.terms.tenant.tenant_id, self.world.watch
-
-        def on_verdict(decision: str) -> None:
-            reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
-            watch.authorized(tenant, decision, reason, time.perf_counter() - heard_at, call.terms.ask.came_in_on)
-
-        session = Session(call, self.world, self._closed, on_verdict, self.asks.decided)
+        session = Session(call, self.world, heard_at, self._on_closed, self._on_decided)
         self.calls.add(session)
-        watch.calls_live(self.world.switch.name, len(self.calls))
+        self.world.watch.calls_live(self.world.switch.name, len(self.calls))
         return session
 
     def _closed(self, session: Session) -> None:

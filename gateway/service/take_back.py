@@ -8,16 +8,18 @@ import structlog
 
 from gateway.core.call import Call
 from gateway.core.tenant import Tenant
-from gateway.ports import Leases, Ledger, LedgerRejected, OwnersKey, StoredCall
+from gateway.ports import CallKey, Leases, Ledger, LedgerRejected, OwnersKey, StoredCall
 from gateway.service import memo
 from gateway.service.calls import UNANSWERED
 from gateway.service.directory import Directory
+from gateway.service.session import Session
 from gateway.service.switchboard import Switchboard
 from gateway.service.unsettled import Arrears
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
+ESTIMATED = "estimated"  # a call that holds nothing any more, kept for its correction
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -46,15 +48,41 @@ class TakeBack:
             known = board.calls.session(stored.key.call_id)
             if stored.key in self._arrears or (known is not None and not _is_newer(stored, known.call)):
                 continue
-            try:
-                call = memo.restore(stored, tenant)
-            except ValueError as error:
-                log.error("call.unreadable", problem=str(error))
+            call = _restored(stored, tenant)
+            if call is None:
                 continue
             if known is not None:
                 board.forget(known)
             board.adopt(call)
-            log.info("call.taken_back", call=stored.key.call_id, tenant=tenant.tenant_id, state=call.state)
+
+    async def strays(self, board: Switchboard) -> list[CallKey]:
+        """Calls of one switch that are live in the books and have no session. Raises LedgerUnavailable."""
+        tenants, of_switch = [tenant.tenant_id for tenant in self._directory], f"{board.world.switch.name}/"
+        ids = await _each(self._ledger.live_ids, tenants)
+        found = ((tenant, name) for tenant, some in zip(tenants, ids, strict=True) for name in some)
+        known = {session.key for session in board}
+        return [key for key in (CallKey(*one) for one in found if one[1].startswith(of_switch)) if key not in known]
+
+    async def adopt_strays(self, board: Switchboard, keys: Iterable[CallKey]) -> list[Session]:
+        """Sessions for those of these calls that are live and have none. Raises LedgerUnavailable.
+
+        As ``adopt``, but while the switch's other calls go on: what the books say of those is older than what is known.
+        A call that was lent more than its owner has granted it is made anew, unless a step of it is under way.
+        """
+        found = [one for one in await _each(self._look_up, keys) if one is not None]
+        await _each(self._claim, [(board, stored) for _, stored in found if not stored.answered_at_ms])
+        sessions, adopted = {session.key: session for session in board}, []
+        for tenant, stored in found:
+            known = sessions.get(stored.key)
+            if known is not None and not _is_granted_more(stored, known):
+                continue
+            call = _restored(stored, tenant)
+            if call is None:
+                continue
+            if known is not None:
+                board.forget(known)
+            adopted.append(board.adopt(call))
+        return adopted
 
     async def tell_orphans(self, switches: Container[str]) -> None:
         """Calls of switches that are not in the config, for a person. Raises LedgerUnavailable."""
@@ -71,6 +99,17 @@ class TakeBack:
         calls = await _each(self._ledger.live_calls, [tenant.tenant_id for tenant in tenants])
         return [(tenant, stored) for tenant, some in zip(tenants, calls, strict=True) for stored in some]
 
+    async def _look_up(self, key: CallKey) -> tuple[Tenant, StoredCall] | None:
+        tenant = self._directory.get(key.tenant)
+        if tenant is None or key in self._arrears:
+            return None
+        try:
+            stored = await self._ledger.stored_call(key)
+        except LedgerRejected as error:
+            log.warning("call.not_taken_back", call=key.call_id, code=error.code)
+            return None
+        return None if stored is None or stored.state == ESTIMATED else (tenant, stored)
+
     async def _claim(self, one: tuple[Switchboard, StoredCall]) -> None:
         board, stored = one
         key = OwnersKey(stored.key.tenant, stored.key.call_id, board.world.tenure.fence)
@@ -78,6 +117,27 @@ class TakeBack:
             await self._leases.claim(key)
         except LedgerRejected as error:  # a third gateway has it by now: Redis will say so at the next turn
             log.warning("call.not_claimed", call=key.call_id, code=error.code)
+
+
+def _is_granted_more(stored: StoredCall, session: Session) -> bool:
+    """A Dial to several trunks that still rings is left as it is: its further legs would be let go of.
+
+    So is a call that has gone on since the books were read: it may have given back what they had for it.
+    """
+    call = session.call
+    can_be_made_anew = call.is_live or (call.state in UNANSWERED and session.fork is None)
+    is_of_now = session.is_idle and stored.step >= call.step
+    return is_of_now and can_be_made_anew and stored.granted_seconds > call.granted_seconds
+
+
+def _restored(stored: StoredCall, tenant: Tenant) -> Call | None:
+    try:
+        call = memo.restore(stored, tenant)
+    except ValueError as error:
+        log.error("call.unreadable", call=stored.key.call_id, problem=str(error))
+        return None
+    log.info("call.taken_back", call=stored.key.call_id, tenant=tenant.tenant_id, state=call.state)
+    return call
 
 
 def _is_newer(stored: StoredCall, call: Call) -> bool:

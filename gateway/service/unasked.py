@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.core.call import Call, Terms
-from gateway.core.decide import Deny, Pass
+from gateway.core.decide import Deny, Pass, call_id
 from gateway.core.facts import Ask, ChannelStatus, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
 from gateway.core.unasked import (
@@ -27,7 +27,7 @@ from gateway.core.unasked import (
     was_let_in,
     went_through_the_gate,
 )
-from gateway.ports import ListNotWhole, SwitchUnavailable
+from gateway.ports import Happening, ListNotWhole, SwitchUnavailable
 from gateway.service.chores import Chores
 from gateway.service.directory import Directory
 from gateway.service.ending import end_leg
@@ -196,9 +196,11 @@ class UnaskedLegs:
         if answered_at_ms is None:  # it ended meanwhile
             return
         if isinstance(decision, Pass):
+            self._count("let_out")
             self._judged.add(leg.leg)
         elif isinstance(decision, Terms) and self._rules.unasked is Unasked.ADOPT:
-            log.warning("leg.adopted", leg=leg.leg, channel=leg.leg_name, call=decision.call_id, number=ask.number)
+            log.warning("leg.adopted", call=decision.call_id, leg=leg.leg, channel=leg.leg_name, number=ask.number)
+            self._count("adopted")
             self._world.watch.fault("leg_adopted")
             self._adopt(adopted(decision, leg, answered_at_ms, self._world.switch.now_ms()))
         else:
@@ -207,9 +209,11 @@ class UnaskedLegs:
 
     def _end(self, leg: LegDialled, ask: Ask, denied: Deny) -> None:
         self._judged.add(leg.leg)
+        self._count("ended")
         self._world.watch.fault("leg_unasked")
         log.warning(
             "leg.unasked",
+            call=call_id(ask),
             leg=leg.leg,
             channel=leg.leg_name,
             number=ask.number,
@@ -218,4 +222,7 @@ class UnaskedLegs:
             remedy=_ASK_FIRST if ask.is_inbound else _ONE_CONTEXT,
         )
         self._note_refusal(ask, denied)
-        self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED))
+        self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED, call_id(ask)))
+
+    def _count(self, outcome: str) -> None:
+        self._world.watch.happened(Happening.UNASKED, self._world.switch.name, outcome)

@@ -32,7 +32,7 @@ def write(switch: Switch, ask: Ask, verdict: str, deadline_ms: int, on_answered:
     return ""
 
 
-def answered(written: "asyncio.Future[None]") -> None:
+def answered(call: str, written: "asyncio.Future[None]") -> None:
     """Its fate may not be known: the leg, the caller's end or a look after the gap will tell."""
     if not written.cancelled() and (error := written.exception()) is not None:
-        log.warning("verdict.unheard", problem=str(error))
+        log.warning("verdict.unheard", call=call, problem=str(error))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.ports import NOBODY, CDRSink, Ledger, Onlooker, SettleQueue, Switch, Watch
+from gateway.service.alarms import Alarms
 from gateway.service.exposure import Exposures
 from gateway.service.guard import Tenure
 
@@ -21,3 +22,4 @@ class World:
     exposures: Exposures
     tenure: Tenure = field(default_factory=Tenure)
     onlooker: Onlooker = NOBODY
+    alarms: Alarms = field(default_factory=Alarms)

@@ -17,21 +17,30 @@ from gateway.settings.loader import (
 from gateway.settings.mail import MailSettings
 from gateway.settings.problem import ConfigErrors, Problem
 from gateway.settings.sections import is_name
+from gateway.settings.share import Machine, Seat, Share, ShareError, machine_of, part_of, read_share, shares
 from gateway.settings.tariffs import load_tariff
 
 __all__ = [
     "ApiSettings",
     "ConfigErrors",
     "JournalSettings",
+    "Machine",
     "MailSettings",
     "Problem",
     "RedisSettings",
+    "Seat",
     "Settings",
+    "Share",
+    "ShareError",
     "SwitchSettings",
     "check",
     "control_socket",
     "is_name",
     "load",
     "load_tariff",
+    "machine_of",
+    "part_of",
     "read",
+    "read_share",
+    "shares",
 ]

@@ -10,6 +10,7 @@ from gateway.settings.sections import (
     FileName,
     HeaderValue,
     Host,
+    HourOrOff,
     MailAddress,
     Milliseconds,
     Name,
@@ -18,8 +19,10 @@ from gateway.settings.sections import (
     RedisUrl,
     Section,
     TariffName,
+    WebhookUrl,
     key,
 )
+from gateway.settings.share import MOST_PROCESSES
 
 
 class RedisSection(Section):
@@ -57,6 +60,9 @@ class GatewaySection(Section):
     lease_ms: Annotated[StrictInt, Field(ge=200, le=10_000)] = key(
         "milliseconds after which another gateway has the switches of one that fell silent, 200 to 10000", "600", 600
     )
+    processes: Annotated[StrictInt, Field(ge=1, le=MOST_PROCESSES)] = key(
+        "how many processes on this machine share the switches, 1 to 64", "2", 1
+    )
 
 
 class HttpSection(Section):
@@ -64,6 +70,9 @@ class HttpSection(Section):
 
     host: Host = key("address to listen on", '"127.0.0.1"', "127.0.0.1")
     port: Port = key("port to listen on, 0 to 65535 (0: any free one)", "9464", 9464)
+    tenant_labels: Annotated[StrictInt, Field(ge=0, le=10_000)] = key(
+        "how many tenants have metrics of their own, 0 to 10000; the others are summed", "200", 200
+    )
 
 
 class ApiSection(Section):
@@ -164,6 +173,9 @@ class JournalSection(Section):
     file_mib: Annotated[StrictInt, Field(ge=1, le=4096)] = key(
         "mebibytes after which a tenant's next file begins, 1 to 4096", "64", 64
     )
+    audit_at: HourOrOff = key(
+        "when all books are audited each day, by this machine's clock; or off", '"03:30"', "03:30"
+    )
 
 
 class MailSection(Section):
@@ -194,6 +206,18 @@ class LogSection(Section):
     """What is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = key("debug, info, warning or error", '"info"', "info")
+    numbers: Literal["full", "masked"] = key(
+        "full, or masked: of a telephone number only country code and last two digits", '"masked"', "full"
+    )
+
+
+class TracingSection(Section):
+    """Where traces of calls go, by OTLP over HTTP."""
+
+    endpoint: WebhookUrl = key("the whole URL of a collector's traces", '"http://127.0.0.1:4318/v1/traces"')
+    one_in: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = key(
+        "of how many calls one is traced, 1 to 1000000", "100", 1
+    )
 
 
 class GatewayFile(Section):
@@ -217,6 +241,7 @@ class GatewayFile(Section):
     journal: JournalSection = key("where the journal is kept", "[journal]", JournalSection())
     mail: MailSection | None = key("the server that notices are sent by", "[mail]", None)
     log: LogSection = key("what is logged", "[log]", LogSection())
+    tracing: TracingSection | None = key("where traces of calls go", "[tracing]", None)
 
     def written(self, named: str | None, usual: str) -> str:
         """Where something that callgate writes is, from the config folder: where it was named, else in its folder."""

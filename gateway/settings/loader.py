@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -15,9 +17,11 @@ from gateway.settings.gateway_file import (
     GatewayFile,
     GatewaySection,
     HttpSection,
+    LogSection,
     PathsSection,
     RatingSection,
     SwitchSection,
+    TracingSection,
     WebhookSection,
 )
 from gateway.settings.lines import KeyPath
@@ -26,6 +30,8 @@ from gateway.settings.problem import ConfigErrors, Problem, in_order
 from gateway.settings.reading import Document, Reading, Source
 from gateway.settings.restraints import PrefixLists
 from gateway.settings.secrets import asterisk_secret, fits_a_header, secret_text
+from gateway.settings.sections import OFF
+from gateway.settings.share import Share, check_processes, part_of
 from gateway.settings.takeover import check_deadline, check_lead, takeover_ms
 from gateway.settings.tariffs import Known, Tariffs
 from gateway.settings.tenant_file import TenantFile
@@ -34,6 +40,7 @@ from gateway.settings.terms import Plans
 
 GATEWAY_FILE: Final = "gateway.toml"
 EMBEDDED: Final = "embedded"
+TRACING_NEEDS: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 # The dialplan waits 3 s unless its admin says otherwise (CALLGATE_WAIT): a verdict wants some time to arrive.
 LATEST_USUAL_DEADLINE_MS: Final = 2_500
 _AT_GATEWAY_FILE: Final = "write the file, or name the folder that holds it"
@@ -65,11 +72,16 @@ class LedgerSettings:
 
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
-    """``is_archived``: by this gateway, to ``folder``, in files of about ``file_bytes``."""
+    """``is_archived``: by this gateway, to ``folder``, in files of about ``file_bytes``.
+
+    All books are audited at ``audit_at`` (None: never), and the last report is in ``audit_file``.
+    """
 
     is_archived: bool
     folder: Path
     file_bytes: int
+    audit_at: time | None
+    audit_file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +132,29 @@ class Settings:
     switches: tuple[SwitchSettings, ...]
     control_socket: Path
     verdict_deadline_ms: int
-    log_level: str
+    log: LogSection
+    tracing: TracingSection | None
     tenants: Mapping[str, Tenant]
     files: Files = field(repr=False)  # they may hold secrets
     warnings: tuple[Problem, ...] = ()
+    share: Share | None = None  # of one process of several on this machine
+    elsewhere: frozenset[str] = frozenset()  # the switches of the others
+
+    @property
+    def status(self) -> str:
+        """In a few words."""
+        return f"gates {len(self.switches)} switches for {len(self.tenants)} tenants"
 
 
 def load(config_dir: Path, environ: Mapping[str, str] | None = None, before: Settings | None = None) -> Settings:
     """Read and check a config folder. Raises ConfigErrors with all that is wrong with it, in all files.
 
-    ``before`` is the config that is in force: its tariffs are kept where their files are the same.
+    ``before`` is the config that is in force: its tariffs are kept where their files are the same, and so is its share.
     """
     settings, problems = read(config_dir, environ, before)
     if settings is None:
         raise ConfigErrors(tuple(problems))
-    return settings
+    return settings if before is None or before.share is None else part_of(settings, before.share)
 
 
 def check(config_dir: Path, environ: Mapping[str, str] | None = None) -> list[Problem]:
@@ -214,7 +234,8 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
         switches=switches,
         control_socket=_control_socket(document),
         verdict_deadline_ms=content.verdict.deadline_ms,
-        log_level=content.log.level,
+        log=content.log,
+        tracing=content.tracing,
         tenants=MappingProxyType(tenants),
         files=Files(
             reading.folder,
@@ -229,8 +250,15 @@ def _settings(reading: Reading, tariffs_before: Mapping[str, Known]) -> Settings
 
 def _journal(document: Document[GatewayFile]) -> JournalSettings:
     section = document.content.journal
-    folder = document.reading.path(document.content.written(section.dir, "journal"))
-    return JournalSettings(section.archive, folder, section.file_mib * 2**20)
+    path, written = document.reading.path, document.content.written
+    audit_at = None if section.audit_at == OFF else time.fromisoformat(section.audit_at)
+    return JournalSettings(
+        is_archived=section.archive,
+        folder=path(written(section.dir, "journal")),
+        file_bytes=section.file_mib * 2**20,
+        audit_at=audit_at,
+        audit_file=path(written(None, "audit.json")),
+    )
 
 
 def _check_gateway(document: Document[GatewayFile]) -> None:
@@ -239,6 +267,8 @@ def _check_gateway(document: Document[GatewayFile]) -> None:
         what = "the dialplan waits 3 s for a verdict unless CALLGATE_WAIT says otherwise, and this comes close"
         document.warn(("verdict", "deadline_ms"), what, "write 2000, or raise CALLGATE_WAIT on every switch")
     check_deadline(document)
+    check_processes(document)
+    _check_tracing(document)
     if not content.switch:
         document.warn((), "there is no [[switch]]: nothing will be gated", "add one for each Asterisk")
     if content.redis.url == EMBEDDED and content.ledger.replicas:
@@ -247,6 +277,16 @@ def _check_gateway(document: Document[GatewayFile]) -> None:
     if content.redis.url != EMBEDDED and urlsplit(content.redis.url).password:
         line = document.lines.find(("redis", "url"))
         document.reading.warn_if_readable(document.file, line, "redis.url")
+
+
+def _check_tracing(document: Document[GatewayFile]) -> None:
+    try:
+        is_there = all(find_spec(name) is not None for name in TRACING_NEEDS)
+    except ModuleNotFoundError:  # not even the package that it is in
+        is_there = False
+    if document.content.tracing is not None and not is_there:
+        remedy = "pip install 'callgate[otel]', or remove [tracing]"
+        document.wrong(("tracing",), "callgate was installed without what makes traces", remedy)
 
 
 def _switches(document: Document[GatewayFile]) -> tuple[SwitchSettings, ...]:

@@ -46,6 +46,7 @@ WRONG: Final = "config"
 """The type of this project's own pydantic errors; their context has ``what`` and ``remedy``."""
 
 # RFC 5321, without quotes: what a mail server anywhere takes, and nothing that could end a header or a command.
+OFF: Final = "off"
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN: Final = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -191,6 +192,7 @@ ChannelPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,20}/
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Milliseconds = Annotated[StrictInt, Field(ge=100, le=60_000)]
+HourOrOff = Annotated[str, StringConstraints(pattern=rf"^({OFF}|([01][0-9]|2[0-3]):[0-5][0-9])$")]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Language = Annotated[str, AfterValidator(_language)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]

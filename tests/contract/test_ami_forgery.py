@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.ami.facts import Reading
+from gateway.adapters.ami.layouts import MOST_TYPES
 from gateway.core.facts import Ask, AskSilenced, ChannelEnded, Doubt, LegAnswered, LegDialled
 from tests.contract import ami_events as ev
 from tests.contract.ami_reading import GREETING, Reader, read
@@ -224,6 +225,24 @@ async def test_a_known_layout_is_read_in_one_step() -> None:
         reader = Reader(mark).read([GREETING]).grow_used(mark)
         for maker in FORGED:
             assert reader.judge.event_of_known_layout(0, maker(mark=mark).encode()[:-4])
+
+
+async def test_what_is_not_read_is_dropped_by_its_layout() -> None:
+    """An event that the filter should have kept away is read in full once; the next of its layout only counts."""
+    reader = Reader().read([GREETING, ev.newchannel().encode()])
+    assert reader.judge.event_of_known_layout(0, ev.newchannel().encode()[:-4])
+    assert reader.stats.unfiltered == 2
+    assert not reader.judge.event_of_known_layout(0, ev.newchannel().encode().partition(b"\r\nExten")[0])
+
+
+async def test_what_is_not_read_takes_no_place_of_what_is() -> None:
+    """Neither user events of other dialplans nor made-up types, of which few are kept."""
+    foreign = [ev.Event("UserEvent", [*ev.channel(ev.CALLER), (f"X{n}", "1")], "user,all") for n in range(20)]
+    made_up = [ev.Event(f"Made{number}", [*ev.channel(ev.CALLER)]).encode() for number in range(100)]
+    reader = Reader().read([GREETING, *(event.encode() for event in foreign), *made_up]).grow_used("")
+    for maker in FORGED:
+        assert reader.judge.event_of_known_layout(0, maker().encode()[:-4])
+    assert sum(reader.judge.event_of_known_layout(0, frame[:-4]) for frame in made_up) <= MOST_TYPES
 
 
 @pytest.mark.parametrize(

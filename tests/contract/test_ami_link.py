@@ -221,6 +221,21 @@ async def test_a_reply_right_behind_line_ends_is_a_reply(bench: Bench) -> None:
     assert [stats.connects for stats in switch.stats] == [1, 1]
 
 
+async def test_a_stop_before_the_login_is_answered_is_no_fault(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is left that fails in a callback, where only the event loop's log would tell of it."""
+
+    async def hang(_: Session, _action: Action) -> bytes:
+        return b""
+
+    bench.server.answers["Login"] = hang
+    switch = bench.make()
+    switch.start()
+    await until(lambda: len(bench.server.sent("Login")) == 2)
+    await switch.stop()
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_stop_ends_everything(bench: Bench) -> None:
     """After stop both sessions are closed and none is made again."""
     switch = await bench.up()

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 
 import pytest
 
 from gateway.adapters.ami.channel_list import VARIABLES
+from gateway.adapters.ami.stats import LAG_BOUNDS_MS
 from gateway.core.facts import (
     Ask,
     AskSilenced,
@@ -133,6 +135,23 @@ async def test_without_timestamps_the_estimated_clock_stands_in(bench: Bench) ->
     await until(bench.others)
     assert abs(bench.others()[0].at_ms - switch.now_ms()) < 5000  # type: ignore[union-attr]
     assert abs(switch.now_ms() - (time.time() + 7200) * 1000) < 1000
+
+
+async def test_how_late_an_event_is_acted_on_is_counted_by_the_pbx_s_clock(bench: Bench) -> None:
+    """However far that is from this machine's; an event without a time says nothing."""
+    bench.server.offset_seconds = 7200.0
+    switch = await bench.up()
+    event = ev.hangup()
+    event.timestamp = f"{time.time() + 7200 - 4:.6f}"
+    await bench.server.live(events=True).send(event.encode())
+    await until(bench.others)
+    stats = switch.stats[0]
+    assert stats.lags.counts[bisect_left(LAG_BOUNDS_MS, 4_000)] == sum(stats.lags.counts) == 1
+    assert abs(stats.clock_offset_seconds - 7200) < 1
+    event.timestamp = ""
+    await bench.server.live(events=True).send(event.encode())
+    await until(lambda: len(bench.others()) == 2)
+    assert sum(stats.lags.counts) == 1
 
 
 async def test_the_clock_follows_the_pbx_when_it_is_set(bench: Bench) -> None:

@@ -230,7 +230,7 @@ def deny(cause: int = 21, reason: str = "no_credit") -> Decide:
 
 
 class BareHook:
-    """Answers each ask at once, on two sessions as the gateway does; the floor that benchmarks measure from."""
+    """Answers each ask at once, on two sessions as the gateway does."""
 
     def __init__(self, port: int, secret: str, decide: Decide, user: str = "callgate") -> None:
         self.asks: list[Message] = []

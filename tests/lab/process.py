@@ -19,10 +19,13 @@ T = TypeVar("T")
 
 
 def spawn(command: Sequence[str], log: Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start a child that the kernel kills when the thread that started it ends (call it from a lasting thread)."""
+    """Start a child that the kernel kills when the thread that started it ends (call it from a lasting thread).
+
+    It minds SIGHUP, also where the tests are run by ``nohup``.
+    """
     with log.open("ab") as out:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command],
+            ["env", "--default-signal=HUP", "setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             cwd=cwd, start_new_session=True,
         )  # fmt: skip

@@ -241,7 +241,7 @@ class Phone(_Sipp):
         self, asterisk: Asterisk, folder: Path, numbers: Sequence[str], *,
         endpoint: str = "acme", talk_ms: int = FOREVER_MS,
         cancel_after_ms: int | None = None, from_user: str | None = None, digits: str = "", digit_pause_ms: int = 100,
-        calls: int | None = None, rate_per_second: int = 1000, ear: Ear | None = None,
+        calls: int | None = None, rate_per_second: int = 1000, most_at_once: int = 20_000, ear: Ear | None = None,
     ) -> None:  # fmt: skip
         """Dial each of the numbers (decoded text; escaped here), at once or at a rate.
 
@@ -270,7 +270,7 @@ class Phone(_Sipp):
         address = PHONES[endpoint]
         self.run(
             address, "-p", str(process.free_port(socket.SOCK_DGRAM, address)), "-inf", "numbers.csv",
-            "-m", str(self.expected), "-r", str(rate_per_second), "-l", "20000",
+            "-m", str(self.expected), "-r", str(rate_per_second), "-l", str(most_at_once),
             "-cid_str", f"%u-{secrets.token_hex(4)}@{address}", f"127.0.0.1:{asterisk.sip_port}",
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 NUMBER = "18005551212"
+MOST_EVENTS = 26  # of the gate itself, in a call that it allows
 
 
 def _never(_ask: Message) -> str | None:
@@ -43,6 +44,16 @@ def test_a_waiting_ask_is_listed_and_then_gone(
     gate.events.wait_event("DialBegin")
     again = one(gate.actions.status(Channel=ask["Uniqueid"], Variables="CALLGATE_ASK"))
     assert ("Variable", "CALLGATE_ASK=") in again.headers
+
+
+def test_a_waiting_ask_says_that_it_comes_in(phone: MakePhone, hook: MakeHook) -> None:
+    """The list tells a call that comes in from one that goes out."""
+    gate = hook(_never)
+    phone("18005551000", endpoint="carrier", cancel_after_ms=800)
+    ask = gate.wait_ask()
+    waiting = one(gate.actions.status(Variables="CALLGATE_ASK"))
+    assert ask["Direction"] == "inbound"
+    assert ("Variable", f"CALLGATE_ASK={ask['Nonce']}:18005551000::{ask['CLI']}:1:inbound") in waiting.headers
 
 
 def test_the_service_user_can_do_what_it_needs(
@@ -117,6 +128,24 @@ def test_the_events_session_gets_only_what_is_used(carrier: MakeCarrier, phone: 
     seen = {each.event for each in gate.events.messages if each.event}
     assert seen == {"FullyBooted", "UserEvent", "DialBegin", "DialEnd", "Newstate", "Hangup"}
     assert all(each.get("Timestamp") for each in gate.events.messages if each.event and each.event != "FullyBooted")
+
+
+def test_a_usual_call_passes_the_gate_in_few_events(
+    asterisk: Asterisk, carrier: MakeCarrier, phone: MakePhone, hook: MakeHook
+) -> None:
+    """From the admin's Gosub to the Dial Asterisk publishes few events: each costs it some 50 us of CPU."""
+    carrier(talk_ms=100)
+    hook(allow(60_000))
+    mark = asterisk.probe.mark()
+    phone(NUMBER).wait()
+    asked = asterisk.probe.wait_event("Newexten", since=mark, Application="Gosub")
+    dialled = asterisk.probe.wait_event("Newexten", since=mark, Application="Dial")
+    published = [each for each in asterisk.probe.messages[mark:] if each.get("Uniqueid") == asked["Uniqueid"]]
+    between = published[published.index(asked) : published.index(dialled)]
+    assert [each["Application"] for each in between if each.event == "Newexten"] == [
+        "Gosub", "GotoIf", "Set", "UserEvent", "WaitExten", "Set", "GotoIf", "MSet", "Return",
+    ]  # fmt: skip
+    assert len(between) <= MOST_EVENTS
 
 
 def test_ten_calls_at_once(carrier: MakeCarrier, phone: MakePhone, hook: MakeHook) -> None:

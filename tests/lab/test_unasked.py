@@ -110,7 +110,7 @@ def test_an_adopted_leg_is_charged_for_what_the_carrier_counts_and_cut_with_its_
     seconds = wait_for(lambda: one(far.calls).bye and one(far.calls).talked_seconds, 5, "a BYE")
     talked(record, seconds)
     assert (record["billsec"], record["charged"], record["was_cut"]) == (6, "0.60", True)
-    assert record["call_id"].endswith("/unasked")
+    assert record["call"].endswith("/unasked")
     assert seconds <= 6.3
 
 

@@ -46,6 +46,7 @@ class Audit:
     pools: Counter[str] = field(default_factory=Counter)
     charges: Counter[str] = field(default_factory=Counter)  # by call
     closings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by call: (type, step)
+    released: set[str] = field(default_factory=set)
     limit: int = 0
 
     @property
@@ -84,6 +85,8 @@ class Audit:
             assert deltas["revenue"] == 0, entry
             return
         self.charges[call] += deltas["revenue"] + deltas["adjustment"]
+        if kind == "release":
+            self.released.add(call)
         if kind not in CLOSING:
             assert entry["total"] == "", entry
             if kind == "register" and call in self.closings:  # an estimated call goes on
@@ -92,7 +95,7 @@ class Audit:
         closings = self.closings.setdefault(call, [])
         if entry["total"]:  # the first entry of its step
             assert kind not in [known for known, _ in closings], entry
-            assert kind == "correct" if closings else kind != "correct", entry
+            assert (kind == "correct") == bool(closings or call in self.released), entry
             assert "settle" not in [known for known, _ in closings], entry
             closings.append((kind, entry["total"]))
         else:

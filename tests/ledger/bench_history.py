@@ -30,8 +30,8 @@ from rating import TariffChain
 from tests.unit.core.build import PLAN
 
 from .bank import Bank, flat
-from .bench import FIRST, NEXT, STEPS, talk
 from .servers import Server
+from .whole_calls import FIRST, NEXT, STEPS, talk
 
 AT_ONCE = 100
 BLOCKS, ROUNDS = 20, 100

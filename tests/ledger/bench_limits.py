@@ -14,8 +14,8 @@ from gateway.core.curbs import NO_CURBS, Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.reasons import Reason
 
 from .bank import Bank
-from .bench import FIRST, NEXT, STEPS
 from .bench_history import AT_ONCE, functions_so_far, ledger_alone
+from .whole_calls import FIRST, NEXT, STEPS
 
 BLOCKS = 20
 PLENTY = 10**15

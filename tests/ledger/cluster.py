@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from gateway.adapters.redis import cluster
 from gateway.adapters.redis.embedded import server_program
-from gateway.adapters.redis.pipe import Pipe, Word
+from gateway.adapters.redis.packing import Word
+from gateway.adapters.redis.pipe import Pipe
 from gateway.ports import LedgerUnavailable
 
 NODE_TIMEOUT_MS = 600
@@ -25,6 +26,7 @@ class Node:
     port: int
     bus_port: int
     folder: Path
+    more: dict[str, str] = field(default_factory=dict)  # settings
     process: subprocess.Popen[bytes] = field(init=False)
     node_id: str = ""
 
@@ -48,6 +50,7 @@ class Node:
             "save": "",
             "dir": self.folder,
             "logfile": self.folder / "server.log",
+            **self.more,
         }
         words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         self.process = subprocess.Popen([server_program(), *words], stdout=subprocess.DEVNULL)
@@ -77,14 +80,15 @@ class Node:
 
 
 class Cluster:
-    """Three primaries, with so many replicas each."""
+    """Three primaries, or as many as are told, with so many replicas each; ``more``: settings of all of them."""
 
-    def __init__(self, folder: Path, replicas: int = 0) -> None:
-        ports = _free_ports(2 * 3 * (1 + replicas))
+    def __init__(self, folder: Path, replicas: int = 0, shards: int = 3, **more: str) -> None:
+        ports = _free_ports(2 * shards * (1 + replicas))
         pairs = zip(ports[::2], ports[1::2], strict=True)
-        self.nodes = [Node(port, bus_port, folder / str(port)) for port, bus_port in pairs]
-        self.primaries = self.nodes[:3]
-        self.replicas = self.nodes[3:]
+        self._shards = shards
+        self.nodes = [Node(port, bus_port, folder / str(port), more) for port, bus_port in pairs]
+        self.primaries = self.nodes[:shards]
+        self.replicas = self.nodes[shards:]
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -102,13 +106,13 @@ class Cluster:
             node.node_id = (await node.ask("CLUSTER", "MYID")).decode()
             await node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if node in self.primaries:
-                first, last = number * cluster.SLOTS // 3, (number + 1) * cluster.SLOTS // 3 - 1
-                await node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
+                first, last = (at * cluster.SLOTS // self._shards for at in (number, number + 1))
+                await node.ask("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
             if number:
                 await node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus_port)
         await until(self._all_know_all, "the nodes to meet")
         for number, replica in enumerate(self.replicas):
-            await replica.ask("CLUSTER", "REPLICATE", self.primaries[number % 3].node_id)
+            await replica.ask("CLUSTER", "REPLICATE", self.primaries[number % self._shards].node_id)
         await until(self._all_follow, "the replicas to follow")
 
     def stop(self) -> None:
@@ -137,7 +141,7 @@ class Cluster:
             if (await node.facts("INFO", "replication")).get("master_link_status") != "up":
                 return False
         views = [await node.ask("CLUSTER", "SLOTS") for node in self.nodes]
-        per_range = 1 + len(self.replicas) // 3
+        per_range = 1 + len(self.replicas) // self._shards
         return all(len(span) == 2 + per_range for view in views for span in view)
 
 

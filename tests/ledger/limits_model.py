@@ -202,16 +202,16 @@ class LimitsModel:
             return call.told
         if call is None or call.state == "refused":
             return "unknown_call"
-        was_estimated = call.state == "estimated"
-        if not was_estimated and (fault := self._late(call, step)):
+        is_late = call.state == "estimated" or (call.state == "released" and not is_estimate)
+        if not is_late and (fault := self._late(call, step)):
             return fault
         total = seconds * call.price
         if total > call.paid:
             return "exceeds_grant"
-        if not was_estimated:
+        if not is_late:
             self._give_back(call, total - call.paid, seconds - call.granted)
             self.live.subtract(call.live)
-        self.credit += (call.charged if was_estimated else call.paid) - total
+        self.credit += (call.charged if is_late else call.paid) - total
         call.state, call.step, call.charged = "estimated" if is_estimate else "settled", step, total
         call.estimated, call.done = seconds, f"{'estimate' if is_estimate else 'settle'}:{step}"
         call.told = ("settled", total, seconds)

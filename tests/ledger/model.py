@@ -445,7 +445,7 @@ class Model(Books):
         kind = "estimate" if is_estimate else "settle"
         if call.last == (kind, step) or (is_estimate and call.state == "estimated"):
             return call.told
-        replaces = call.state == "estimated"
+        replaces = call.state == "estimated" or (call.state == "released" and not is_estimate)
         if not replaces and (code := unsettled(call, step, is_estimate=is_estimate)):
             return code
         most, most_included = (call.most, call.most_included) if replaces else (call.paid, call.included)
@@ -481,6 +481,7 @@ class Model(Books):
         if call.state not in ("refused", "reserved", "in_doubt"):
             return "bad_state"
         self.begin(call)
+        call.most, call.most_included = call.paid, call.included
         self.give_back(call.parts, call.held)
         change = self.include(call, 0)
         call.state, call.last = "released", ("release", 0)

@@ -375,6 +375,33 @@ async def test_a_settle_replaces_an_estimate(bank: Bank, estimate: int, real: in
     assert await rejected(bank.settle(2, estimate, 100)) == "settled"
 
 
+async def test_a_settle_outranks_a_release(bank: Bank) -> None:
+    """A former owner's settle of a call that its heir released, as it had not heard the answer, is charged once."""
+    await bank.open(credit=5000)
+    await bank.reserve(MINUTES)
+    await bank.release()
+    assert await bank.figures() == (5000, 0, 5000)
+    assert await rejected(bank.answer()) == "bad_state"
+    assert await rejected(bank.settle(1, 1100, estimate=True)) == "bad_state"
+    assert await rejected(bank.settle(1, 3101, 180)) == "exceeds_grant"
+    settled = await bank.settle(1, 1100, 50)
+    assert settled == Settled(1100, 50, 3900, is_estimate=False, has_outbox=False)
+    assert await bank.settle(1, 1100, 50) == settled
+    assert await rejected(bank.settle(2, 1100, 50)) == "settled"
+    assert await rejected(bank.release()) == "bad_state"
+    entry = (await bank.journal())[-1]
+    assert (entry["type"], entry["total"], entry["adjustment"]) == ("correct", "1100", "1100")
+    assert await bank.figures() == (3900, 0, 3900)
+
+
+async def test_a_release_of_a_call_that_never_was_bears_no_charge(bank: Bank) -> None:
+    """A tombstone was granted nothing, so that nothing can be settled on it."""
+    await bank.open(credit=5000)
+    await bank.release()
+    assert await rejected(bank.settle(1, 1, 1)) == "exceeds_grant"
+    assert await bank.figures() == (5000, 0, 5000)
+
+
 async def test_an_estimate_stands_until_it_is_replaced(bank: Bank) -> None:
     """A second estimate, by another gateway, gets the first one's answer; steps of a live call are refused."""
     await bank.open(credit=5000)

@@ -167,6 +167,19 @@ async def test_files_that_cannot_be_synced_are_told(server: Server) -> None:
     await durable.close()
 
 
+async def test_steps_that_come_one_by_one_share_a_wait(server: Server) -> None:
+    """A wait for each would cost more than the rest of the call."""
+    durable = DurablePipe(server.url, timeout_seconds=10)
+    await durable.connect()
+    told = []
+    for number in range(8):
+        told.append(asyncio.ensure_future(durable.call("SET", KEY, number)))
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*told)
+    assert durable.batches <= 3
+    await durable.close()
+
+
 async def test_a_thousand_steps_of_one_turn_wait_once(server: Server, durable: DurablePipe) -> None:
     """What comes while they wait is the next batch."""
     before = await calls_of(server.url, "waitaof")

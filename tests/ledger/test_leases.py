@@ -7,8 +7,9 @@ from itertools import count
 import pytest
 
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.news import REGISTERED_CHANNEL
 from gateway.core.ownership import Lease, Member, View, Want, Wish
-from gateway.ports import CallKey, LedgerRejected, OwnersKey, Refused
+from gateway.ports import CallKey, CallRegistered, FundsCame, LedgerRejected, OwnersKey, Refused
 
 from .bank import Bank, flat
 
@@ -255,6 +256,25 @@ async def test_no_decision_of_a_former_owner_changes_a_call(bank: Bank, ledger: 
     )
     assert [await rejected(step) for step in steps] == ["fenced"] * len(steps)
     assert (await bank.journal(), await bank.live()) == before
+
+
+async def test_a_call_that_not_its_owner_registers_is_told_of(bank: Bank, ledger: RedisLedger) -> None:
+    """Also where the books have it; what owners register after a fail-over is not, nor what names no call."""
+    await bank.open(1_000_000)
+    heard = ledger.subscribe()
+    assert await anext(heard) == FundsCame("")
+    owners = OwnersKey(bank.tenant, "pbx/1.3/n", 7)
+    await ledger.register(owners, 0, 60, MINUTE, "", 0, 60_000, "{}")
+    for words in ("acme", "{} pbx/1.1/n", "acme a b", f"acme {'x' * 500}", ""):
+        await ledger.pipe.call("PUBLISH", REGISTERED_CHANNEL, words)
+    await ledger.reserve(by(bank, 6), flat((60, MINUTE)), 60_000, "{}")
+    for seconds in (60, 120):
+        await ledger.register(bank.key(), 0, seconds, MINUTE, "", 0, 60_000, "{}")
+    await bank.release()
+    assert await rejected(ledger.register(bank.key(), 0, 120, MINUTE, "", 0, 60_000, "{}")) == "bad_state"
+    await bank.top_up(1)
+    assert [await anext(heard) for _ in range(3)] == [CallRegistered(bank.key())] * 2 + [FundsCame(bank.tenant)]
+    await heard.aclose()
 
 
 async def test_what_has_happened_is_true_whoever_heard_it(bank: Bank, ledger: RedisLedger) -> None:

@@ -12,8 +12,8 @@ from gateway.ports import CallKey, Grant
 from gateway.service import memo
 
 from .bank import HOUR_MS, Bank, flat, meta_of
-from .bench import FIRST, NEXT
 from .bench_history import NUMBER, TARIFF, banded_tariff, memory, terms
+from .whole_calls import FIRST, NEXT
 
 LIVE = 100
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.embedded import EmbeddedServer
@@ -126,6 +127,27 @@ async def test_a_server_that_hangs_is_unavailable(own_server: EmbeddedServer) ->
             continue
         break
     await pipe.close()
+
+
+async def test_a_turn_that_takes_longer_than_the_timeout_ends_no_timeout(own_server: EmbeddedServer) -> None:
+    """A timer of uvloop that is due at once has no time of its own: commands are late after it as they were before."""
+
+    async def scene() -> None:
+        pipe = Pipe(own_server.url, timeout_seconds=0.05)
+        await pipe.connect()
+        await asyncio.sleep(0.2)  # no timer is left
+        asked = pipe.call("PING")
+        time.sleep(0.1)  # a turn that is too long
+        with contextlib.suppress(LedgerUnavailable):
+            await asked
+        os.kill(own_server.pid, signal.SIGSTOP)
+        async with asyncio.timeout(5):
+            with pytest.raises(LedgerUnavailable):
+                await pipe.call("PING")
+        os.kill(own_server.pid, signal.SIGCONT)
+        await pipe.close()
+
+    await asyncio.to_thread(uvloop.run, scene())
 
 
 async def test_a_silent_link_is_given_up(own_server: EmbeddedServer) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from gateway.adapters.redis.functions import LIBRARY, library_code
 from gateway.adapters.redis.ledger import RedisLedger
-from gateway.adapters.redis.pipe import OnReply, Word
+from gateway.adapters.redis.packing import Word
+from gateway.adapters.redis.pipe import OnReply
 from gateway.adapters.redis.router import Router
 from gateway.ports import Grant, LedgerRejected, Refused
 from gateway.service.audit import audit_tenant

@@ -1,10 +1,14 @@
-"""What the live page costs with 5,000 live calls: the time to a verdict with and without one who looks on, and a frame.
+"""What the live page costs with 5,000 live calls of 2,000 tenants: the time to a verdict, the gateway's CPU, a frame.
 
-``python -m tests.load.bench_page`` (`--calls 5000 --seconds 15 --rounds 3`) takes some three minutes. `callgate serve`
-runs as its own process before a PBX that is played here. Rounds alternate between nobody, a plain reader of the stream,
-and, at last, a headless Chromium with the overview open; each prints the time from the ask to the verdict, on the PBX's
-side of the socket, and the gateway's CPU. A wall has a machine of its own: here Chromium gets only what is left, so its
-frames are told by the CPU that the renderer's tasks took (a trace), which other work does not make longer.
+``python -m tests.load.bench_page`` (`--calls 5000 --tenants 2000 --seconds 15 --rounds 20 --minutes 7.5`) runs
+unattended for less than eight minutes. `callgate serve` runs as its own process before a PBX that is played here. A
+round has four blocks: nobody looks on, nobody again, a plain reader of the stream, and a headless Chromium, in another
+order each time; each block is compared with the first of its round (see `paired.py`). What "nobody again" shows is the
+noise. Times are from the ask to the verdict: the gateway's own part, by its own metric, over all blocks; and on the
+PBX's side of the socket, where the PBX that is played here is in it, too.
+
+Reader and Chromium run in the kernel's idle class: a wall has a machine of its own. So a frame's wall clock here is
+that of what the others leave; its CPU (a trace of the renderer) is not made longer by them.
 """
 
 from __future__ import annotations
@@ -12,246 +16,216 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
-import re
 import secrets
 import sys
 import tempfile
-from functools import partial
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-
-from gateway.core.access import Role
-from gateway.demo.softswitch import SoftSwitch
-from gateway.demo.tenants import TENANTS, write_config
-from gateway.settings import load
-from tests.load.figures import cpu_seconds, quantile
-from tests.page.browser import Browser, Page, found
+from tests.load.page_rig import POLITE, TOKEN, TimedSwitch, config, fill, free_port, fund, probe, reader, served
+from tests.load.paired import Block, Pair, own_ms, paired, pooled
+from tests.page.browser import Browser, Page, PageError, found
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
-    from gateway.demo.channels import Call
-    from gateway.demo.tenants import DemoTenant
-
-TOKEN: Final = "cg_bench"
-DIALS_A_SECOND: Final = 150
-ASKS_A_SECOND: Final = 60
-PLENTY_MICROS: Final = 1_000_000_000_000
-SETTLE_SECONDS: Final = 3.0
 FRAME_MS: Final = 100
-Took = dict[str, list[tuple[float, float, float]]]
-
+SETTLE_SECONDS: Final = 1.0  # and what a reader's start and its first view take
+READER_SECONDS: Final = 2.0
+SHOWN_SECONDS: Final = 60.0
+MOST_FAILURES: Final = 5
 TASKS: Final = "toplevel,devtools.timeline,disabled-by-default-devtools.timeline"
+WATCH_TASKS: Final = (
+    "window.longTasks = []; new PerformanceObserver((list) => window.longTasks.push(...list.getEntries()"
+    ".map((one) => one.duration))).observe({ type: 'longtask', buffered: true });"
+)
+PLACES: Final = ("#/", "#/tenants")
+NOBODY, AGAIN, READER, CHROMIUM = "nobody", "nobody again", "a reader", "Chromium"
 
 
-class TimedSwitch(SoftSwitch):
-    """Notes how long each verdict took."""
+@dataclass
+class Frames:
+    """What the page's main thread did, by place: the CPU of each task, and long tasks as the page is told of them."""
 
-    def __init__(self, secret: str) -> None:
-        super().__init__(secret=secret, name="bench")
-        self.took_ms: list[float] = []
-        self._asked_at: dict[int, float] = {}
+    cpu_ms: dict[str, list[float]] = field(default_factory=dict)
+    long_ms: dict[str, list[float]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
-    def ask(self, tenant: str, number: str, talk_seconds: float) -> Call:
-        """Place a call, and note when."""
-        began = asyncio.get_running_loop().time()
-        call = self.place_call(tenant, number, "12125550199", talk_seconds=talk_seconds)
-        self._asked_at[id(call)] = began
-        return call
-
-    def take_digit(self, call: Call) -> None:
-        """The verdict is there."""
-        began = self._asked_at.pop(id(call), None)
-        if began is not None:
-            self.took_ms.append((asyncio.get_running_loop().time() - began) * 1000)
-        super().take_digit(call)
+    def line(self, place: str) -> str:
+        """For the table."""
+        tasks, long = sorted(self.cpu_ms[place]), self.long_ms[place]
+        over = sum(task > FRAME_MS for task in tasks)
+        told = f"{len(tasks)} tasks, the longest {tasks[-1]:.0f} ms of CPU, {over} over {FRAME_MS}"
+        wall = f"by the wall clock {sum(task > FRAME_MS for task in long)} over, the longest {max(long, default=0):.0f}"
+        return f"{place:>12}: {self.rows[place]:,} rows; {told}; {wall}"
 
 
-def config(folder: Path, port: int, secret: str) -> None:
-    """Ordinary prices and quanta, and plenty of money, on the demo's tenants."""
-    write_config(
-        folder, switch="bench", port=port, secret=secret, webhook_url="http://127.0.0.1:9", tokens={Role.READ: TOKEN}
-    )
-    file = folder / "gateway.toml"
-    file.write_text(file.read_text() + "\n[journal]\narchive = false\n")
-    for tenant in TENANTS:
-        file = folder / "tenants" / f"{tenant.name}.toml"
-        text = re.sub(r"quantum_seconds = \d+", "quantum_seconds = 60", file.read_text())
-        text = re.sub(r"extend_lead_ms = \d+", "extend_lead_ms = 5000", text)
-        file.write_text(re.sub(r"\[recharge\][\s\S]*?\n\n", "", text))
+class Bench:
+    """One gateway, full of calls."""
+
+    def __init__(
+        self, switch: TimedSwitch, tenants: list[str], url: str, pid: int, metrics_port: int, seconds: float
+    ) -> None:
+        self._switch = switch
+        self._tenants = tenants
+        self._url = url
+        self._pid = pid
+        self._metrics_port = metrics_port
+        self._seconds = seconds
+        self.frames = Frames()
+
+    async def block(self, who: str, place: str, page: Page | None) -> Block:
+        """One block."""
+        gc.collect()  # of this process, where no verdict waits for it
+        if who == READER:
+            async with reader(self._url):
+                await asyncio.sleep(READER_SECONDS)
+                return await self._probe()
+        if who == CHROMIUM:
+            assert page is not None
+            async with self._looking(page, place):
+                return await self._probe()
+        await asyncio.sleep(SETTLE_SECONDS)
+        return await self._probe()
+
+    async def _probe(self) -> Block:
+        return await probe(self._switch, self._seconds, self._tenants, self._pid, self._metrics_port)
+
+    @contextlib.asynccontextmanager
+    async def _looking(self, page: Page, place: str) -> AsyncIterator[None]:
+        """The page is opened, and full; its tasks are traced, from the first on."""
+        events: list[dict[str, Any]] = []
+        is_over = asyncio.Event()
+        page.on_event["Tracing.dataCollected"] = lambda facts: events.extend(facts["value"])
+        page.on_event["Tracing.tracingComplete"] = lambda _: is_over.set()
+        await page.send("Tracing.start", transferMode="ReportEvents", categories=TASKS)
+        try:
+            await page.send("Page.navigate", url=f"{self._url}/{place}")
+            shown = "Number(document.querySelector('table[aria-rowcount]')?.getAttribute('aria-rowcount'))"
+            await page.until(f"{shown} > 1 && Boolean(document.querySelector('.gate:not(.unknown)'))", SHOWN_SECONDS)
+            await asyncio.sleep(SETTLE_SECONDS)
+            yield
+            self.frames.rows[place] = await page.run(shown) - 1
+            self.frames.long_ms.setdefault(place, []).extend(await page.run("window.longTasks"))
+        finally:
+            await page.send("Page.navigate", url="about:blank")
+            await page.send("Tracing.end")
+            async with asyncio.timeout(SHOWN_SECONDS):
+                await is_over.wait()
+        self.frames.cpu_ms.setdefault(place, []).extend(_tasks(events))
 
 
-async def fund(folder: Path) -> None:
-    """Money for all."""
-    from gateway.borrow import borrowed_ledger  # noqa: PLC0415
-    from gateway.service.accounts import opened_account  # noqa: PLC0415
-
-    settings = load(folder)
-    async with borrowed_ledger(settings) as ledger:
-        for tenant in settings.tenants.values():
-            await opened_account(ledger, tenant)
-            await ledger.top_up(tenant.tenant_id, "plenty", PLENTY_MICROS, tenant.currency, "bench")
-
-
-@contextlib.asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[tuple[str, int]]:
-    """``callgate serve``; the URL of its API, and its process."""
-    words = ("-c", "from gateway.cli import main; main()", "serve", "--config", str(folder))
-    log = (folder / "log").open("wb")
-    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log)
-    try:
-        async with asyncio.timeout(30):
-            while not (told := re.search(r'"?url"?[=:] ?"?(http://[\d.:]+)', (folder / "log").read_text())):
-                await asyncio.sleep(0.1)
-        yield told[1], process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-        log.close()
-
-
-async def fill(switch: TimedSwitch, calls: int) -> None:
-    """Have so many calls talk; what a busy machine was too late for is dialled again."""
-    loop = asyncio.get_running_loop()
-    while missing := calls - sum(call.answered_at > 0 for call in switch.live):
-        began = loop.time()
-        for number in range(missing):
-            tenant = TENANTS[number % len(TENANTS)]
-            switch.ask(tenant.name, f"{tenant.home.international_prefix}{_abroad(tenant)}", 36_000)
-            await asyncio.sleep(max(0.0, began + number / DIALS_A_SECOND - loop.time()))
-        async with asyncio.timeout(60):
-            while any(not call.answered_at for call in switch.live):
-                await asyncio.sleep(0.2)
-
-
-def _abroad(tenant: DemoTenant) -> str:
-    return "12125550100" if tenant.home.country == "GB" else "442079460000"
-
-
-async def probe(switch: TimedSwitch, seconds: float) -> list[float]:
-    """Ask at a steady rate; how long each verdict took, in milliseconds."""
-    await asyncio.sleep(SETTLE_SECONDS)
-    switch.took_ms.clear()
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    for number in range(int(seconds * ASKS_A_SECOND)):
-        switch.ask("acme", "011442079460000", 1.0)
-        await asyncio.sleep(max(0.0, began + number / ASKS_A_SECOND - loop.time()))
-    await asyncio.sleep(1.0)
-    return list(switch.took_ms)
-
-
-@contextlib.asynccontextmanager
-async def reader(url: str) -> AsyncIterator[None]:
-    """One who looks on, and only reads."""
-
-    async def read() -> None:
-        timeout = aiohttp.ClientTimeout(None)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{url}/v1/live", headers=headers) as got,
-        ):
-            async for _ in got.content.iter_chunked(65536):
-                pass
-
-    task = asyncio.create_task(read())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def trace(page: Page, work: Awaitable[None]) -> list[float]:
-    """The CPU of each task of the page's main thread while something is done, milliseconds, the shortest first."""
-    events: list[dict[str, Any]] = []
-    is_over = asyncio.Event()
-    page.on_event["Tracing.dataCollected"] = lambda facts: events.extend(facts["value"])
-    page.on_event["Tracing.tracingComplete"] = lambda _: is_over.set()
-    await page.send("Tracing.start", transferMode="ReportEvents", categories=TASKS)
-    await work
-    await page.send("Tracing.end")
-    async with asyncio.timeout(60):
-        await is_over.wait()
+def _tasks(events: list[dict[str, Any]]) -> list[float]:
+    """The CPU of each task of the page's main thread, milliseconds."""
     names = {(one["pid"], one["tid"]): one["args"]["name"] for one in events if one["name"] == "thread_name"}
-    return sorted(
+    return [
         one.get("tdur", 0) / 1000
         for one in events
         if one["name"].endswith("RunTask") and names.get((one["pid"], one["tid"])) == "CrRendererMain"
-    )
+    ]
 
 
-async def bench(calls: int, seconds: float, rounds: int) -> None:
+@contextlib.asynccontextmanager
+async def chromium(folder: Path, url: str) -> AsyncIterator[Page | None]:
+    """A tab that has been given its token, and shows nothing; None where there is no Chromium."""
+    if found() is None:
+        print("There is no Chromium: python -m tests.page.chromium installs it.")
+        yield None
+        return
+    async with Browser(folder, before=POLITE) as browser, browser.page() as page:
+        await page.send("Page.addScriptToEvaluateOnNewDocument", source=WATCH_TASKS)
+        await page.enter(url, TOKEN)
+        await page.go("about:blank")
+        yield page
+
+
+async def rounds(bench: Bench, page: Page | None, most: int, until: float) -> list[dict[str, Block]]:
+    """As many rounds as there is time for, each in another order."""
+    who = [NOBODY, AGAIN, READER, *([CHROMIUM] if page is not None else [])]
+    made: list[dict[str, Block]] = []
+    longest, failures = 0.0, 0
+    while len(made) < most and failures < MOST_FAILURES and time.monotonic() + longest < until:
+        began, turned = time.monotonic(), len(made) % len(who)
+        place = PLACES[len(made) // 2 % len(PLACES)]
+        try:
+            made.append({name: await bench.block(name, place, page) for name in who[turned:] + who[:turned]})
+        except (PageError, TimeoutError) as error:
+            failures += 1
+            print(f"a round was given up: {str(error)[:200]}", flush=True)
+        longest = max(longest, time.monotonic() - began)
+    return made
+
+
+def table(made: list[dict[str, Block]]) -> list[str]:
+    """The medians of each, and the ratios to nobody."""
+    lines = []
+    for who in made[0]:
+        blocks = [one[who] for one in made]
+        p50, p99 = (own_ms(blocks, share) for share in (0.5, 0.99))
+        seen50, seen99 = (median(block.quantile(share) for block in blocks) for share in (0.5, 0.99))
+        cpu = 100 * median(block.cpu for block in blocks)
+        lines.append(
+            f"{who:>12}: the gateway's own part p50 {p50:.2f} ms, p99 {p99:.2f} ms; PBX's side p50 {seen50:.2f}, "
+            f"p99 {seen99:.2f}; gateway {cpu:.1f} % of a core"
+        )
+    lines.append("by that of nobody (95 % of the resamples of rounds):")
+    for who in (AGAIN, READER, CHROMIUM):
+        if who in made[0]:
+            pairs: list[Pair] = [(one[NOBODY], one[who]) for one in made]
+            seen = paired(pairs, lambda block: block.quantile(0.99))
+            cpu_ratio = paired(pairs, lambda block: block.cpu)
+            own = f"own p50 {pooled(pairs, 0.5)}, p99 {pooled(pairs, 0.99)}"
+            lines.append(f"{who:>12}: {own}; PBX's side p99 {seen}; CPU {cpu_ratio}")
+    return lines
+
+
+async def bench(calls: int, tenants: int, seconds: float, most: int, minutes: float) -> None:
     """All of it."""
-    took: Took = {"nobody": [], "a reader": [], "Chromium": []}
+    until = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name) / "config"
+        folder, profile = Path(name) / "config", Path(name) / "chromium"
+        profile.mkdir()
         switch = TimedSwitch(secrets.token_hex(8))
         await switch.start()
-        config(folder, switch.port, switch._user[1])
+        port = free_port()
+        names = config(folder, switch.port, switch._user[1], tenants, port)
         await fund(folder)
         async with served(folder) as (url, pid):
             await switch.wait_for_listener()
-            await asyncio.sleep(1.0)
-            await fill(switch, calls)
-            print(f"{calls} calls talk; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-            for number in range(rounds):
-                await measure("nobody", took, switch, seconds, pid)
-                async with reader(url):
-                    await measure("a reader", took, switch, seconds, pid)
-                if found() is not None and number == rounds - 1:
-                    work = partial(measure, "Chromium", took, switch, seconds, pid)
-                    await look(Path(name) / str(number), url, calls, work)
+            await asyncio.sleep(SETTLE_SECONDS)
+            await fill(switch, calls, names)
+            gc.collect()
+            gc.freeze()
+            gc.disable()  # a collection here would look like a late verdict
+            print(
+                f"{calls} calls of {tenants} tenants talk; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+            work = Bench(switch, names, url, pid, port, seconds)
+            async with chromium(profile, url) as page:
+                made = await rounds(work, page, most, until)
         await switch.stop()
-    for who, figures in took.items():
-        if figures:
-            p50, p99, cpu = (median(each[place] for each in figures) for place in range(3))
-            told = f"verdict p50 {p50:.2f} ms, p99 {p99:.2f} ms, gateway {cpu:.1f} % of a core"
-            print(f"{who:>10}: {told} (median of {len(figures)} rounds)")
-
-
-async def measure(who: str, took: Took, switch: TimedSwitch, seconds: float, pid: int) -> None:
-    """One round."""
-    loop = asyncio.get_running_loop()
-    began, before = loop.time(), cpu_seconds(pid)
-    found_ms = await probe(switch, seconds)
-    cpu = 100 * (cpu_seconds(pid) - before) / (loop.time() - began)
-    took[who].append((quantile(found_ms, 0.5), quantile(found_ms, 0.99), cpu))
-    p50, p99, _ = took[who][-1]
-    print(f"{who:>10}: {len(found_ms)} verdicts, p50 {p50:.2f} ms, p99 {p99:.2f} ms, {cpu:.1f} % of a core", flush=True)
-
-
-async def look(folder: Path, url: str, calls: int, work: Callable[[], Awaitable[None]]) -> None:
-    """One round with the page open."""
-    folder.mkdir()
-    async with Browser(folder, is_polite=True) as browser, browser.page() as page:
-        await page.enter(url, TOKEN)
-        await page.until(
-            f"Number(document.querySelector('.count').innerText.replace(/[^0-9]/g, '')) >= {calls * 0.9}", 60
-        )
-        await asyncio.sleep(2)
-        tasks = await trace(page, work())
-        over = sum(task > FRAME_MS for task in tasks)
-        told = (
-            f"{len(tasks)} tasks, {sum(tasks) / 1000:.2f} s of CPU, the longest {tasks[-1]:.1f} ms, {over} over 100 ms"
-        )
-        print(f"            the page: {told}", flush=True)
+    if not made:
+        sys.exit("No round was whole: the machine has nothing to spare for a page.")
+    print(f"{len(made)} rounds of blocks of {seconds:g} s, load {os.getloadavg()[0]:.1f}")
+    print("\n".join([*table(made), *(f"the page {work.frames.line(place)}" for place in work.frames.rows)]))
 
 
 def main() -> None:
     """Read the words and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=5_000)
+    parser.add_argument("--tenants", type=int, default=2_000)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=7.5)
     words = parser.parse_args()
-    asyncio.run(bench(words.calls, words.seconds, words.rounds))
+    asyncio.run(bench(words.calls, words.tenants, words.seconds, words.rounds, words.minutes))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import urllib.request
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,8 +16,9 @@ from gateway.adapters.redis.embedded import embedded_url
 from rating.money import MICROS
 from tests.lab import process
 from tests.lab.gateway import GatewayProcess, tenant_toml
-from tests.load import floor
 from tests.load.figures import Buckets, read_buckets
+from tests.load.fleet import hook
+from tests.load.fleet.steering import Lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,27 +68,27 @@ class Gate:
 
 
 class Floor(Gate):
-    """The bare hook."""
+    """The bare hook. It costs the PBX what any gate must.
+
+    So it has the same two sessions, hence the same events, and sends the same actions a call: verdict and digit at
+    once, and an AbsoluteTimeout for the answered leg when callgate extends.
+    """
 
     name = "bare hook"
     endpoint = TENANT
 
-    def __init__(self, asterisk: Asterisk, folder: Path) -> None:
-        self._secret_file = asterisk.dir / "etc/callgate-secret.conf"
-        self._port = asterisk.ami_port
-        self._log = folder / "floor.log"
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, asterisk: Asterisk) -> None:
+        self._words = (asterisk.secret, str(asterisk.ami_port))
+        self._process: Lines | None = None
 
     def __enter__(self) -> Self:
-        self._log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", floor.__name__, str(self._port), str(self._secret_file)]
-        self._process = process.spawn(command, self._log)
-        process.wait_for(lambda: floor.READY in self._log.read_text(), 15, "the bare hook")
+        self._process = Lines(hook.__name__, *self._words)
+        self._process.read()  # it listens
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            process.end(self._process, polite=signal.SIGTERM)
+            self._process.close()
 
     def pids(self) -> dict[str, int]:
         """The hook."""
@@ -164,6 +163,8 @@ class Callgate(Gate):
 
         :raises AssertionError: when the books do not hold.
         """
+        with contextlib.suppress(TimeoutError):  # calls that were hung up after a rate that did not hold
+            process.wait_for(lambda: not self._gateway.balance(TENANT)["live_calls"], SETTLE_SECONDS, "no live calls")
         charges = [Decimal(str(record["charged"])) for record in self._gateway.lines("call.closed")]
         account = self._gateway.balance(TENANT)
         assert (account["held_micros"], account["live_calls"]) == (0, 0), f"something is held: {account}"

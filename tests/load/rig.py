@@ -1,17 +1,27 @@
-"""The test bench: one Asterisk, SIPp on both sides, and one measured run of calls at a steady rate."""
+"""The test bench: one Asterisk, SIPp on both sides, and one measured run of calls: at a steady rate, or of a crowd."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.lab import process
 from tests.lab.asterisk import TEMPLATES, Asterisk
 from tests.lab.sipp import Carrier, Phone, SipCall
-from tests.load.figures import bucket_quantile, cpu_seconds, machine_seconds, own_seconds, quantile, since
+from tests.load.figures import (
+    bucket_quantile,
+    cpu_seconds,
+    idle_seconds,
+    machine_seconds,
+    own_seconds,
+    quantile,
+    since,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +35,11 @@ TALK_MS = 1500
 PATIENCE_SECONDS = 12.0  # what is not over so long after the last dial has failed
 MOST_FAILED_SHARE = 0.005
 LONGEST_RESPONSE_MS = 1000.0
+CROWD_COMES_SECONDS = 3.0  # not at once: a burst of INVITEs is lost in part, and sent again for seconds
+NO_END = 1_000_000  # calls
+CALM_CORES = 0.3  # of Asterisk, when the storm of a rate that did not hold is over
+CALM_SECONDS = 120.0
+LOOK_SECONDS = 0.3
 
 # The phone "plain" goes to the trunk without a gate.
 _GATED = "[lab-plain]\nexten => _[0-9+*#].,1,Wait(1)\n"
@@ -56,6 +71,27 @@ class Sample:
         """Nearly no call failed, and the phones did not wait."""
         failed = max(self.calls - self.completed, self.unclosed)
         return failed <= self.calls * MOST_FAILED_SHARE and self.response_p99_ms <= LONGEST_RESPONSE_MS
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """So many phones that each dial again as soon as they have hung up: what the machine can do, and no more."""
+
+    gate: str
+    at_once: int
+    calls_per_second: float  # answered in the window
+    calls: int  # all, those before and after the window too
+    completed: int
+    unclosed: int
+    response_p50_ms: float
+    response_p99_ms: float
+    idle_cores: float  # in the window: where much is idle, there were too few phones
+    cpu_ms: dict[str, float]
+
+    @property
+    def failed(self) -> int:
+        """Calls that were not whole ones."""
+        return max(self.calls - self.completed, self.unclosed)
 
 
 class Rig:
@@ -97,13 +133,40 @@ class Rig:
                 sample = _sample(
                     gate, rate_per_second, count, calls, counted, gate.counts(), cpu, dials_ms, others_cores, unclosed
                 )
+            self._calm_down()
         self._clear()
         return sample
 
+    def crowd(self, gate: Gate, at_once: int, seconds: float) -> Crowd:
+        """Let a crowd of phones dial, and count the answers of some seconds, once all of them are there."""
+        asterisk = self.asterisk
+        with tempfile.TemporaryDirectory(dir=self.folder) as name, asterisk.no_manager():
+            folder = Path(name)
+            with Carrier(asterisk, folder, ring_ms=RING_MS) as carrier:
+                assert carrier.process is not None
+                meter = _Meter({"asterisk": asterisk.pid, "carrier": carrier.process.pid, **gate.pids()})
+                calls, window, idle_cores = _dial_on(asterisk, gate, folder, at_once, seconds)
+                unclosed = gate.open_after(sum(1 for call in calls if call.status == 200))
+                cpu, _ = meter.read()
+            self._calm_down()
+        self._clear()
+        return _crowd(gate.name, at_once, calls, window, idle_cores, cpu, unclosed)
+
+    def _calm_down(self) -> None:
+        """Wait until Asterisk answers a manager again: phones and carrier are gone, and it gives up on them."""
+        before = cpu_seconds(self.asterisk.pid)
+        for _ in range(round(CALM_SECONDS / LOOK_SECONDS)):
+            time.sleep(LOOK_SECONDS)
+            now = cpu_seconds(self.asterisk.pid)
+            if now - before <= CALM_CORES * LOOK_SECONDS:
+                break
+            before = now
+
     def _clear(self) -> None:
         """Let no call of this run be left for the next one."""
-        self.asterisk.probe.action("Hangup", Channel="/.*/")
-        self.asterisk.wait_idle(30)
+        self.asterisk.probe.action("Hangup", Channel="/.*/", timeout_seconds=60)
+        self._calm_down()
+        self.asterisk.wait_idle(60)
 
 
 class _Meter:
@@ -150,6 +213,44 @@ def _dial(asterisk: Asterisk, gate: Gate, folder: Path, rate_per_second: int, co
             return phone.wait(count / rate_per_second + PATIENCE_SECONDS)
         except AssertionError:  # not all calls came to an end: those that did not are failures, and no fault of ours
             return phone.calls
+
+
+def _dial_on(
+    asterisk: Asterisk, gate: Gate, folder: Path, at_once: int, seconds: float
+) -> tuple[list[SipCall], tuple[float, float], float]:
+    """The calls, the window by the clock of SIPp's log, and the cores that were idle in it."""
+    with Phone(
+        asterisk, folder, [NUMBER], endpoint=gate.endpoint, talk_ms=TALK_MS, calls=NO_END,
+        rate_per_second=max(1, round(2 * at_once / CROWD_COMES_SECONDS)), most_at_once=at_once,
+    ) as phone:  # fmt: skip
+        assert phone.process is not None
+        time.sleep(CROWD_COMES_SECONDS)
+        began, idle = time.time(), idle_seconds()
+        time.sleep(seconds)
+        ended, idle = time.time(), idle_seconds() - idle
+        process.end(phone.process, polite=signal.SIGUSR1, patience_seconds=PATIENCE_SECONDS)  # the calls there are end
+        return phone.calls, (began, ended), idle / (ended - began)
+
+
+def _crowd(
+    gate: str, at_once: int, calls: list[SipCall], window: tuple[float, float],
+    idle_cores: float, cpu: dict[str, float], unclosed: int,
+) -> Crowd:  # fmt: skip
+    began, ended = window
+    answered = sum(1 for call in calls if call.answered_at is not None and began <= call.answered_at < ended)
+    responses = [_response_ms(call) for call in calls if began <= call.invite.at < ended] or [float("inf")]
+    return Crowd(
+        gate=gate,
+        at_once=at_once,
+        calls_per_second=answered / (ended - began),
+        calls=len(calls),
+        completed=sum(map(_is_completed, calls)),
+        unclosed=unclosed,
+        response_p50_ms=quantile(responses, 0.5),
+        response_p99_ms=quantile(responses, 0.99),
+        idle_cores=idle_cores,
+        cpu_ms={name: 1000 * used / max(1, len(calls)) for name, used in cpu.items()},
+    )
 
 
 def _is_completed(call: SipCall) -> bool:

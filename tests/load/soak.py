@@ -23,9 +23,9 @@ from pathlib import Path
 from redis import Redis
 
 from tests.lab.build import find_root, missing
-from tests.load.bench import stop_in_order
 from tests.load.gates import Callgate
 from tests.load.rig import Rig
+from tests.load.suite import stop_in_order
 
 ROUND_SECONDS = 60
 MIB = 1 << 20

@@ -25,7 +25,7 @@ FLAGS: Final = (
     "--disable-renderer-backgrounding", "--remote-debugging-port=0",
 )  # fmt: skip
 START_SECONDS: Final = 20.0
-ANSWER_SECONDS: Final = 20.0
+ANSWER_SECONDS: Final = 60.0  # of one in the kernel's idle class, too
 LOOK_SECONDS: Final = 0.05
 SEEN_SECONDS: Final = 15.0
 
@@ -42,10 +42,10 @@ class PageError(AssertionError):
 class Browser:
     """One process. ``async with Browser(folder) as browser``."""
 
-    def __init__(self, folder: Path, *, is_polite: bool = False) -> None:
-        """``is_polite``: it gets what of the machine nobody else wants."""
+    def __init__(self, folder: Path, *, before: tuple[str, ...] = ()) -> None:
+        """``before``: the words of a command that runs it, for a priority of its own."""
         self._folder = folder
-        self._before = ("nice", "-n", "19") if is_polite else ()
+        self._before = before
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._base = ""
@@ -198,8 +198,8 @@ class Page:
         await self.send("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:
-        """A key: Enter, Tab, Escape."""
-        codes = {"Enter": 13, "Tab": 9, "Escape": 27}
+        """A key: Enter, Tab, Escape, ArrowDown."""
+        codes = {"Enter": 13, "Tab": 9, "Escape": 27, "ArrowDown": 40}
         more: dict[str, Any] = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             await self.send(

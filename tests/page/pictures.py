@@ -127,7 +127,6 @@ def keep(file: Path, picture: bytes) -> None:
 
 async def draw(page: Page, scene: Scene) -> None:
     """All pages."""
-    await page.enter(scene.url, TOKENS[Role.OPERATE])
     final = "[...document.querySelectorAll('.calls tr.final')][0]"
     await page.until(f"Boolean({final})", 60)
     async for _ in shots(page, "overview"):
@@ -154,6 +153,7 @@ async def main() -> None:
         scene = Scene(Path(name) / "scene", quantum_seconds=60, price_parts=5, limits=LIMITS)
         async with scene, Browser(Path(name)) as browser, browser.page() as page:
             await remember(scene)
+            await page.enter(scene.url, TOKENS[Role.OPERATE])
             await play(scene)
             await draw(page, scene)
 

@@ -7,12 +7,13 @@ import json
 import re
 import sys
 from asyncio.subprocess import PIPE
+from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.core.access import Role
+from gateway.core.access import Keyring, Role
 from tests.unit.core import build
 
 from .scene import TOKENS
@@ -50,6 +51,9 @@ async def test_a_call_appears_ticks_is_cut_and_its_next_is_refused(browser: Brow
         await page.until("document.querySelector('.refusals')?.innerText.includes('No credit')")
         assert "+18005550002" in await page.run("document.querySelector('.refusals li').innerText")
         await page.until("document.getElementById('said').innerText.includes('1 call refused: No credit')")
+        assert re.search(
+            r"demo 0 calls .* events within \d+ ms", await page.run("document.querySelector('.health').innerText")
+        )
 
 
 async def test_an_operator_cuts_a_call_when_it_has_confirmed(browser: Browser, scene: Scene) -> None:
@@ -87,6 +91,9 @@ async def test_a_tenant_is_quarantined_and_let_go(browser: Browser, scene: Scene
         await page.until("document.querySelector('.refused').textContent.includes('Quarantined')")
         await page.go(f"{scene.url}/#/tenants")
         await page.go(f"{scene.url}/#/tenant/maple")
+        await page.until(
+            "Boolean(document.querySelector('.plot') && document.querySelector('.journal tbody tr'))"
+        )  # it rests
         await page.click("document.querySelector('.restrictions button')")
         await page.click("document.querySelector('dialog .primary')")
         await page.until("document.querySelector('.restrictions').textContent.includes('Nothing is restricted')")
@@ -132,11 +139,64 @@ async def test_hostile_text_is_shown_as_text(browser: Browser, scene: Scene) -> 
         scene.gateway.live.refused(ask, hostile, "outback", hostile)
         await page.until("document.querySelector('.refusals').innerText.includes('<script>')")
         assert await page.run("document.querySelectorAll('main img, main script').length + (window.hit ?? 0)") == 0
+        # Nor can an ID that turns its line round, or breaks it, make the row say another number.
+        ask = build.ask(number="100", cli="\u202e991\u2069\u200b\n", uniqueid="9.8")
+        scene.gateway.live.refused(ask, "bad_number", "outback", "")
+        seen = "\ufffd991" + 3 * "\ufffd"
+        await page.until(f"document.querySelector('.refusals').innerText.includes('{seen} → 100')")
         await page.go(f"{scene.url}/#/tenant/outback")
         await page.until("document.querySelector('.refused')?.textContent.includes('<script>')")
         blocked = "(() => { try { document.body.innerHTML = '<b>x</b>'; } catch { return 'refused'; } })()"
         assert await page.run(blocked) == "refused"
         page.complaints = [one for one in page.complaints if "TrustedHTML" not in one]  # that was the question
+
+
+async def test_the_focus_stays_with_its_call(browser: Browser, scene: Scene) -> None:
+    """Rows move under who uses the keyboard: what is pressed is meant for the call that was chosen, or for none."""
+    await scene.top_up("boulangerie", 50, "focus")
+    others = [scene.dial("boulangerie", "0805980009")]
+    await asyncio.sleep(0.1)
+    chosen = scene.dial("boulangerie", "0805980001")
+    focused = "document.activeElement.closest('tr')?.innerText.includes('+33805980001')"
+    place = "Number(document.activeElement.closest('tr')?.getAttribute('aria-rowindex'))"
+    async with browser.page() as page:
+        await page.enter(scene.url, OPERATE)
+        await page.until(f"Boolean({row('+33805980001')}?.querySelector('button'))")
+        await page.run(f"{row('+33805980001')}.querySelector('button').focus()")
+        first = await page.run(place)
+        others += [scene.dial("boulangerie", f"080598001{number}") for number in range(3)]
+        await page.until(f"{place} > {first}")
+        assert await page.run(f"Boolean({focused}) && document.activeElement.tagName === 'BUTTON'")
+        await page.press("Enter")
+        await page.until("document.querySelector('dialog[open]')?.innerText.includes('+33805980001')")
+        await page.press("Tab")
+        await page.press("Enter")
+        await page.until(f"!{row('+33805980001')}")
+        assert chosen.outcome.done()
+        await page.until("!document.querySelector('dialog')")
+        assert not await page.run("Boolean(document.activeElement.closest('tr'))")  # not at another call's button
+    for call in others:
+        scene.switch.hang_up(call)
+
+
+@pytest.mark.full
+async def test_a_token_that_is_taken_away_ends_the_page(browser: Browser, scene: Scene) -> None:
+    """While somebody looks on: nothing of what it was shown stays, and it is asked for another one."""
+    api = scene.gateway.api
+    assert api is not None
+    await scene.top_up("maple", 5, "revoked")
+    async with browser.page() as page:
+        await page.enter(scene.url, READ)
+        settings = scene.gateway.settings
+        scene.gateway.settings = replace(settings, api=replace(settings.api, keyring=Keyring([])))
+        try:
+            await page.until("document.querySelector('.problem')?.innerText === 'This is no valid token.'")
+            assert await page.run("sessionStorage.length") == 0
+            assert "maple" not in await page.run("document.documentElement.outerHTML")
+            assert await page.run("document.getElementById('gate-word').innerText") == "Unknown"
+        finally:
+            scene.gateway.settings = settings
+        page.complaints = [one for one in page.complaints if "401" not in one]  # the browser tells of each
 
 
 async def test_a_wrong_token_is_told_so(browser: Browser, scene: Scene) -> None:
@@ -200,8 +260,35 @@ async def test_it_is_used_by_keyboard(browser: Browser, scene: Scene) -> None:
         seen = []
         for _ in range(12):
             await page.press("Tab")
+            if await page.run("document.activeElement === document.body"):
+                break  # all of it
             seen.append(await page.run("getComputedStyle(document.activeElement).outlineStyle"))
+        assert len(seen) >= 5  # the search, each panel's region, a tenant
         assert set(seen) == {"solid"}
+
+
+async def test_a_long_table_is_one_stop_of_the_keyboard(browser: Browser, scene: Scene) -> None:
+    """Tab goes through one row of it and on to the next panel; the arrows go from row to row."""
+    await scene.top_up("hooli", 50, "tab")
+    calls = [scene.dial("hooli", f"180055501{number:02}") for number in range(8)]
+    rows = "document.querySelectorAll('.calls tbody tr:not(.gap)').length"
+    line = "Number(document.activeElement.closest('tr')?.getAttribute('aria-rowindex'))"
+    async with browser.page() as page:
+        await page.enter(scene.url, OPERATE)
+        await page.until(f"{rows} >= 8")
+        await page.run("document.querySelector('.calls thead th:nth-child(7) button').focus()")
+        for _ in range(3):  # number, tenant, cut
+            await page.press("Tab")
+            assert await page.run("Boolean(document.activeElement.closest('.calls tbody'))")
+        first = await page.run(line)
+        await page.press("ArrowDown")
+        await page.press("ArrowDown")
+        assert await page.run(line) == first + 2
+        assert await page.run("document.activeElement.innerText") == "Cut"
+        await page.press("Tab")
+        assert not await page.run("Boolean(document.activeElement.closest('.calls'))")
+    for call in calls:
+        scene.switch.hang_up(call)
 
 
 async def test_a_phone_shows_it_without_sideways_scrolling(browser: Browser, scene: Scene) -> None:

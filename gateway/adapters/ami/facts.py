@@ -2,11 +2,14 @@
 
 What a value must be is told once, in VALUES: ``check`` holds an event that is read in full against it, and
 ``layouts`` makes it a part of the pattern of those that come after. So whoever makes a fact need not look again.
+
+What is kept with a live call and told by several events, a channel or a tenant, is interned: it is there once.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Final
 
 from gateway.adapters.ami.shapes import ANY, AUTHORIZE, SILENCE, UNIQUEID
@@ -108,14 +111,14 @@ class Interpreter:
         direction = Direction(headers.get("Direction") or Direction.OUTBOUND)  # an include of before does not tell
         return Ask(
             switch=self._switch,
-            uniqueid=headers["Uniqueid"],
+            uniqueid=intern(headers["Uniqueid"]),
             nonce=headers["Nonce"],
             number=headers["Number"],
-            tenant=headers["Tenant"],
-            accountcode=_accountcode(headers["AccountCode"]),
+            tenant=intern(headers["Tenant"]),
+            accountcode=intern(_accountcode(headers["AccountCode"])),
             cli=headers["CLI"],
             at_ms=self._at_ms(headers),
-            linkedid=headers["Linkedid"],
+            linkedid=intern(headers["Linkedid"]),
             # Nor one of before forks. A channel that came in is one leg.
             legs=1 if direction is Direction.INBOUND else int(headers.get("Legs") or 1),
             direction=direction,
@@ -136,24 +139,24 @@ class Interpreter:
     def _dial_begin(self, headers: Mapping[str, str]) -> LegDialled:
         # No caller: an Originate. The session decides what to do with a leg that nobody asked for.
         return LegDialled(
-            caller=headers.get("Uniqueid") or "",
-            leg=headers["DestUniqueid"],
+            caller=intern(headers.get("Uniqueid") or ""),
+            leg=intern(headers["DestUniqueid"]),
             leg_name=headers["DestChannel"],
             dial_string=headers["DialString"],
             at_ms=self._at_ms(headers),
-            linkedid=headers["DestLinkedid"],
-            accountcode=_accountcode(headers["DestAccountCode"]),
+            linkedid=intern(headers["DestLinkedid"]),
+            accountcode=intern(_accountcode(headers["DestAccountCode"])),
         )
 
     def _dial_end(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["DialStatus"] != "ANSWER":
             return None
-        return LegAnswered(leg=headers["DestUniqueid"], at_ms=self._at_ms(headers))
+        return LegAnswered(leg=intern(headers["DestUniqueid"]), at_ms=self._at_ms(headers))
 
     def _newstate(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["ChannelState"] != UP:
             return None
-        return LegAnswered(leg=headers["Uniqueid"], at_ms=self._at_ms(headers), name=headers["Channel"])
+        return LegAnswered(leg=intern(headers["Uniqueid"]), at_ms=self._at_ms(headers), name=headers["Channel"])
 
     def _hangup(self, headers: Mapping[str, str]) -> ChannelEnded:
         return ChannelEnded(

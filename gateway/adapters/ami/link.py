@@ -8,6 +8,7 @@ these out, and ``Link`` does them itself.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Never
 
@@ -54,7 +55,7 @@ class _Manager(Manager):  # type: ignore[misc]  # panoramisk is untyped
         self._cancel_pinger()
 
     def login(self, future: "asyncio.Future[Reply]") -> bool:
-        accepted = bool(super().login(future))
+        accepted = not future.cancelled() and bool(super().login(future))  # else it was given up before its answer
         self._cancel_pinger()
         return accepted
 
@@ -263,6 +264,7 @@ class Link:
         reply = await self._answer(future)
         with contextlib.suppress(ValueError):  # a PBX whose ping tells no time leaves the clock as it is
             self._clock.sample(sent_us, received_us, timestamp_us(reply.headers.get("Timestamp", "")))
+        self.stats.clock_offset_seconds = self._clock.now_ms() / 1000 - time.time()
         self.stats.round_trip_ms = (received_us - sent_us) / 1000
 
     def _tell(self, fault: str) -> None:

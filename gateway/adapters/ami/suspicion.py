@@ -80,7 +80,11 @@ class Judge:
         known = self._layouts.read(frame)
         if known is None:
             return False
-        self._genuine(start, frame, *known)
+        kind, headers = known
+        if is_known(kind):
+            self._genuine(start, frame, kind, headers)
+        else:
+            self._ignore(kind)
         return True
 
     def event(self, start: int, frame: bytes, message: Message) -> None:
@@ -94,8 +98,8 @@ class Judge:
             self._believe(start, frame, Moved(tuple(named_uniqueids(frame)[:MAX_DOUBTED])))
             return
         if not is_known(kind):
-            if kind != PASSES_THE_FILTER:
-                self._stats.unfiltered += 1
+            self._layouts.learn(kind, message)
+            self._ignore(kind)
             return
         try:
             check(kind, message.headers)
@@ -104,6 +108,10 @@ class Judge:
             return
         self._layouts.learn(kind, message)
         self._genuine(start, frame, kind, message.headers)
+
+    def _ignore(self, kind: str) -> None:
+        if kind != PASSES_THE_FILTER:
+            self._stats.unfiltered += 1
 
     def _genuine(self, start: int, frame: bytes, kind: str, headers: Mapping[str, str]) -> None:
         """A message that has the shape of its kind, and the values; they may still make no sense."""

@@ -22,7 +22,17 @@ from gateway.adapters.ami.shapes import UNIQUEID
 from gateway.adapters.ami.stats import LinkStats
 from gateway.adapters.ami.suspicion import Judge
 from gateway.adapters.ami.warning import Warner
-from gateway.core.facts import ChannelStatus, ClockSet, Fact, LinkDown, LinkUp
+from gateway.core.facts import (
+    Ask,
+    ChannelEnded,
+    ChannelStatus,
+    ClockSet,
+    Fact,
+    LegAnswered,
+    LegDialled,
+    LinkDown,
+    LinkUp,
+)
 from gateway.ports import ListNotWhole, SwitchUnavailable, VerdictLate
 
 BOOT_TOLD_SECONDS = 0.5  # FullyBooted follows the login at once, where the PBX is up
@@ -34,6 +44,7 @@ BATCH = 64  # facts handled in one turn of the event loop, so that a burst does 
 # Setvar, AbsoluteTimeout, Hangup and Status say the one, PlayDTMF the other (main/manager.c,
 # apps/app_senddtmf.c).
 _NO_CHANNEL = frozenset({"No such channel", "Channel not found"})
+_TIMED = (Ask, LegDialled, LegAnswered, ChannelEnded)  # by the PBX itself
 _SIP_USER = re.compile(r"sips?:(\+?[0-9*#]{1,64})@")
 _log = structlog.get_logger("callgate.ami")
 
@@ -50,6 +61,7 @@ class AmiSwitch:
         self._settings = settings
         self._on_fact = on_fact
         self._clock = PBXClock(on_set=self._clock_set)
+        self.now_ms = self._clock.now_ms  # the PBX's, estimated from the Timestamp of its ping replies
         self._facts: deque[Fact] = deque()
         self._is_draining = False
         self._is_up = False
@@ -95,10 +107,6 @@ class AmiSwitch:
     def stats(self) -> tuple[LinkStats, LinkStats]:
         """Counters of the session for events and of that for actions."""
         return self._events.stats, self._actions.stats
-
-    def now_ms(self) -> int:
-        """The PBX's clock, estimated from the Timestamp of its ping replies."""
-        return self._clock.now_ms()
 
     def start(self) -> None:
         """Begin to connect; LinkUp tells when it is done."""
@@ -261,6 +269,8 @@ class AmiSwitch:
             if not self._facts:  # emptied by what on_fact set off
                 break
             fact = self._facts.popleft()
+            if isinstance(fact, _TIMED) and not self._told_no_timestamps:
+                self._events.stats.lags.note(self._clock.now_ms() - fact.at_ms)
             try:
                 self._on_fact(fact)
             except Exception:  # noqa: BLE001 - a fact that cannot be handled must not end the link

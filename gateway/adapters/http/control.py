@@ -31,9 +31,20 @@ class ControlError(Exception):
 class ControlServer:
     """Serves ``POST /v1/reload``, ``/v1/diff`` and ``/v1/drain?switch=NAME&end=1`` from ``start`` to ``stop``."""
 
-    def __init__(self, path: Path, *, reload: Handler, diff: Handler, drain: Drain | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reload: Handler,
+        diff: Handler,
+        drain: Drain | None = None,
+        processes: Handler | None = None,
+    ) -> None:
+        """``processes``: of several on this machine, which there are (``/v1/processes``)."""
         self._path = path
         self._handlers = {"/v1/reload": reload, "/v1/diff": diff}
+        if processes is not None:
+            self._handlers["/v1/processes"] = processes
         self._drain = drain
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -69,7 +80,7 @@ class ControlServer:
 
 
 async def ask_gateway(path: Path, word: str) -> dict[str, Any]:
-    """The answer of the gateway that listens there to ``reload``, ``diff`` or ``drain?…``. Raises ControlError."""
+    """The answer of the gateway that listens there to ``reload``, ``diff``, ``drain?…``. Raises ControlError."""
     try:
         with _near(path.parent) as folder:
             return await _post(f"{folder}/{path.name}", word)

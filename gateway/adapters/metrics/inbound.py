@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from gateway.adapters.metrics.counts import Counts
 from gateway.adapters.metrics.words import DECISIONS, OTHER
 
 NUMBER_LIMIT: Final = 200
@@ -19,7 +20,7 @@ class InboundNumbers:
     """Counts by number. ``other`` has no tenant."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        counter = partial(Counter, registry=registry)
+        counter = partial(Counts, registry=registry)
         labels, about = ["tenant", "number"], "Charged for calls to an owned number, in units of the currency."
         self._verdicts = counter(
             "callgate_inbound_authorizations", "Verdicts on calls to an owned number.", [*labels, "decision"]

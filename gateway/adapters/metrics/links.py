@@ -1,11 +1,14 @@
 """What the links to switches count of themselves, read at each scrape: the reading of messages pays for none of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final, Protocol
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from gateway.adapters.ami.stats import LAG_BOUNDS_MS, Lags
 
 
 class LinkStats(Protocol):
@@ -32,6 +35,16 @@ class LinkStats(Protocol):
         ...
 
     @property
+    def clock_offset_seconds(self) -> float:
+        """The PBX's clock minus this machine's."""
+        ...
+
+    @property
+    def lags(self) -> Lags:
+        """How long after the PBX's time its events were acted on; of the connection that has events."""
+        ...
+
+    @property
     def is_logged_in(self) -> bool:
         """The connection is up and whole."""
         ...
@@ -48,6 +61,10 @@ def _is_up(links: Links) -> float:
 
 def _last_at(links: Links) -> float:
     return max((link.last_message_at for link in links), default=0.0)
+
+
+def _offset(links: Links) -> float:
+    return links[0].clock_offset_seconds if links else 0.0
 
 
 def _messages(links: Links) -> float:
@@ -71,6 +88,12 @@ _TABLE: Final[tuple[tuple[Family, str, str, Callable[[Links], float]], ...]] = (
         "When the last message came; 0: never.",
         _last_at,
     ),
+    (
+        GaugeMetricFamily,
+        "callgate_ami_clock_offset_seconds",
+        "The PBX's clock minus this machine's, at the last ping.",
+        _offset,
+    ),
     (CounterMetricFamily, "callgate_ami_messages", "Messages read.", _messages),
     (CounterMetricFamily, "callgate_ami_messages_dropped", "Messages that were not believed.", _dropped),
     (CounterMetricFamily, "callgate_ami_doubts", "Times that the switch was asked what is true.", _doubts),
@@ -91,3 +114,16 @@ class LinkCollector(Collector):
             for switch, of_switch in links.items():
                 family.add_metric([switch], figure(of_switch))
             yield family
+        yield _lags(links)
+
+
+def _lags(links: Mapping[str, Links]) -> Metric:
+    about = "From the PBX's own time of an event to when it is acted on."
+    family = HistogramMetricFamily("callgate_ami_event_lag_seconds", about, labels=["switch"])
+    for switch, of_switch in links.items():
+        counts = [sum(column) for column in zip(*(link.lags.counts for link in of_switch), strict=True)]
+        counts = counts or [0] * (len(LAG_BOUNDS_MS) + 1)
+        bounds = (*(str(bound / 1000) for bound in LAG_BOUNDS_MS), "+Inf")
+        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        family.add_metric([switch], buckets, sum(link.lags.sum_ms for link in of_switch) / 1000)
+    return family

@@ -11,6 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.adapters.metrics.scrape import TENANTS_AT_ONCE, gently
 from gateway.core.tenant import Tenant
 from gateway.service.exposure import Exposures
 from gateway.service.refusals import MOST_NOTES
@@ -93,7 +94,8 @@ class PressureCollector(Collector):
         labels = ["tenant", "currency"]
         money = GaugeMetricFamily("callgate_exposure", "Granted without the ledger, and not booked yet.", labels=labels)
         time = GaugeMetricFamily("callgate_exposure_seconds", "The same in seconds of calls.", labels=labels)
-        sums = {self._label_of(tenant.tenant_id): [0, 0] for tenant in self._tenants() if tenant.failure.is_lenient}
+        tenants = gently(self._tenants(), TENANTS_AT_ONCE)
+        sums = {self._label_of(tenant.tenant_id): [0, 0] for tenant in tenants if tenant.failure.is_lenient}
         for tenant_id, exposure in self._exposures:
             of_label = sums.setdefault(self._label_of(tenant_id), [0, 0])
             of_label[0] += exposure.micros

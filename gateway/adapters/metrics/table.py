@@ -1,12 +1,16 @@
 """All that is counted as it happens, by subject: a line each here, and a row in README.md.
 
-What has a state of its own is read at each scrape instead: ``links.py``, ``pressure.py``.
+What calls came to is in ``closed.py``, what only happens in ``happenings.py``. What has a state of its own is read at
+each scrape instead: ``links.py``, ``pressure.py``, ``ownership.py``, ``figures.py``.
 """
 
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.adapters.metrics.counts import Counts
+from gateway.adapters.metrics.times import Times
 
 VERDICT_BUCKETS_SECONDS: Final = (
     0.0002, 0.0004, 0.0006, 0.0008, 0.001, 0.00125, 0.0015, 0.002, 0.003, 0.004, 0.005,
@@ -15,21 +19,25 @@ VERDICT_BUCKETS_SECONDS: Final = (
 LEDGER_BUCKETS_SECONDS: Final = (
     0.0001, 0.0002, 0.0004, 0.0007, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5,
 )  # fmt: skip
+SLACK_BUCKETS_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+LAG_BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class Calls:
     """Verdicts, and the calls that follow."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
-        verdicts = partial(Histogram, registry=registry, buckets=VERDICT_BUCKETS_SECONDS)
-        of_calls = ["tenant", "call_class", "direction"]
-        about_charges = "Charged, in units of the currency; for watching only, the ledger has the exact sums."
-        self.verdicts = counter("callgate_authorizations", "Verdicts given.", ["tenant", "decision", "reason"])
-        self.seconds = verdicts("callgate_authorization_seconds", "From the receipt of an ask to its written verdict.")
+        counts, gauge = partial(Counts, registry=registry), partial(Gauge, registry=registry)
+        times = partial(Times, registry=registry)
+        about_times, about_slack = (
+            "From the receipt of an ask to its written verdict.",
+            "Left on the old cap at a new one.",
+        )
+        self.verdicts = counts("callgate_authorizations", "Verdicts given.", ["tenant", "decision", "reason"])
+        self.seconds = times("callgate_authorization_seconds", about_times, bounds=VERDICT_BUCKETS_SECONDS).labels()
         self.live = gauge("callgate_calls_live", "Metered calls now.", ["switch"])
-        self.charged = counter("callgate_charged", about_charges, [*of_calls, "currency"])
-        self.billed = counter("callgate_billed_seconds", "Seconds of settled calls.", of_calls)
+        self.by_state = gauge("callgate_calls_by_state", "Metered calls by where they are.", ["switch", "state"])
+        self.slack = times("callgate_extension_slack_seconds", about_slack, bounds=SLACK_BUCKETS_SECONDS).labels()
 
 
 class Deliveries:
@@ -52,10 +60,32 @@ class Steps:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         counter = partial(Counter, registry=registry)
-        times = partial(Histogram, registry=registry, buckets=LEDGER_BUCKETS_SECONDS)
+        times = partial(Times, registry=registry, bounds=LEDGER_BUCKETS_SECONDS)
         about_times = "From the sending of a ledger step to its reply."
         self.seconds = times("callgate_ledger_call_seconds", about_times, ["function"])
         self.errors = counter("callgate_ledger_call_errors", "Ledger steps without a usable reply.", ["function"])
+
+
+class Server:
+    """What the ledger's server says of itself: the worst of them where there are several."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.up = gauge("callgate_ledger_up", "1: the ledger answered the last beat.")
+        self.used = gauge("callgate_ledger_memory_used_bytes", "Memory that it uses.")
+        self.limit = gauge("callgate_ledger_memory_limit_bytes", "Memory that it may use; 0: not bounded.")
+        self.has_aof = gauge("callgate_ledger_append_only", "1: it writes an append-only file.")
+        self.is_aof_written = gauge("callgate_ledger_append_ok", "1: the last write of that succeeded.")
+        self.evicts = gauge("callgate_ledger_evicts", "1: it may evict keys: books can be lost.")
+
+
+class Books:
+    """What the nightly audit of all books found."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.findings = gauge("callgate_audit_findings", "What the last audit found in the books of all tenants.")
+        self.audited = gauge("callgate_audit_last_timestamp_seconds", "When it ended; 0: never, or not here.")
 
 
 class Process:
@@ -64,7 +94,12 @@ class Process:
     def __init__(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         about_reloads = "Reloads of the config: taken, or refused and the old one kept."
+        about_newest, lags = "1: the newest config is in force.", partial(Times, bounds=LAG_BUCKETS_SECONDS)
         self.faults = counter("callgate_faults", "Things that went wrong and want a person's look.", ["where"])
         self.reloads = counter("callgate_config_reloads", about_reloads, ["result"])
         self.loaded = gauge("callgate_config_loaded_timestamp_seconds", "When the config in force was read.")
+        self.newest = gauge("callgate_config_last_reload_successful", about_newest)
+        self.lag = lags(
+            "callgate_loop_lag_seconds", "How late a timer of the event loop rings.", registry=registry
+        ).labels()
         self.build = gauge("callgate_build_info", "Always 1; its labels say what runs.", ["version", "python"])

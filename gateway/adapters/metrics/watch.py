@@ -3,26 +3,32 @@
 Conventions: base units (seconds, units of the currency), ``_total`` on counters, labels with a bounded number
 of values, every series there from the start. A tenant is a label only when config names it and it is among
 the first ``tenant_limit``; all others, and whatever a caller makes up, are summed as ``other``.
-
-``callgate_charged_total`` is a float and for watching only: the books are the ledger's, in whole micro-units.
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import Gauge, ProcessCollector
 
 from gateway.adapters.metrics import scrape, table, words
+from gateway.adapters.metrics.closed import ClosedCalls
+from gateway.adapters.metrics.counts import Count
+from gateway.adapters.metrics.happenings import Happenings
 from gateway.adapters.metrics.inbound import InboundNumbers
 from gateway.adapters.metrics.links import LinkCollector, ReadLinks
 from gateway.adapters.metrics.words import NONE, OTHER, REASON_UNSAID, Bounded
+from gateway.core.cdr import CallRecord
 from gateway.core.facts import Direction
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Tenant
+from gateway.ports import Happening
 from rating import CallClass
 from rating.money import MICROS
+
+if TYPE_CHECKING:
+    from gateway.adapters.metrics.times import Time
 
 TENANT_LIMIT: Final = 200
 _TIMED: Final = frozenset({"allow", "pass", "deny"})  # the others never became a verdict
@@ -38,33 +44,36 @@ class PrometheusWatch:
         *,
         tenant_limit: int = TENANT_LIMIT,
     ) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry = scrape.Registry()
         self._tenant_limit = tenant_limit
         self._labels: dict[str, tuple[str, str]] = {}  # tenant -> its label and its currency
-        self._verdicts: dict[tuple[str, str, str], Counter] = {}
-        self._charges: dict[tuple[str, str, str], tuple[Counter, Counter]] = {}
-        self._ledger_times: dict[str, Histogram] = {}
+        self._verdicts: dict[tuple[str, str, str], Count] = {}
+        self._ledger_times: dict[str, Time] = {}
+        self._live: dict[str, Gauge] = {}  # by switch
         self._reasons = Bounded(words.REASONS)
-        self._classes = Bounded([])
         self._event_types = Bounded(words.EVENT_TYPES)
         self._places = Bounded(words.FAULT_PLACES)
         self._functions = Bounded(words.LEDGER_FUNCTIONS)
         self._calls = table.Calls(self.registry)
+        self._closed = ClosedCalls(self.registry, self.label_of)
+        self._happenings = Happenings(self.registry, self.label_of)
         self._inbound = InboundNumbers(self.registry)
         self._deliveries = table.Deliveries(self.registry)
         self._steps = table.Steps(self.registry)
+        self.server = table.Server(self.registry)
+        self._books = table.Books(self.registry)
         self._process = table.Process(self.registry)
         self._links = LinkCollector()
         self.registry.register(self._links)
         ProcessCollector(registry=self.registry)
         self._show_all()
-        for name in switches:
-            self.calls_live(name, 0)
+        self._show_switches(switches)
         self.set_tenants(tenants)
 
     def _show_all(self) -> None:
         """Every series whose labels are known is there from the start."""
         self._process.loaded.set_to_current_time()
+        self._process.newest.set(1)
         self._process.build.labels(version("callgate"), platform.python_version()).set(1)
         for result in ("taken", "refused"):
             self._process.reloads.labels(result)
@@ -77,6 +86,12 @@ class PrometheusWatch:
             self._steps.seconds.labels(function)
             self._steps.errors.labels(function)
 
+    def _show_switches(self, switches: Sequence[str]) -> None:
+        self._happenings.show_switches(switches)
+        for name in switches:
+            self.calls_live(name, 0)
+            self.calls_by_state(name, {})
+
     # ------------------------------------------------------------------------------------------------ set up
 
     def set_tenants(self, tenants: Sequence[Tenant]) -> None:
@@ -85,7 +100,6 @@ class PrometheusWatch:
         May be called again, for those that are new or changed: a label once given stays, no counter goes backwards.
         """
         self._verdicts.clear()  # they remember labels
-        self._charges.clear()
         own = {label for label, _ in self._labels.values() if label != OTHER}
         fresh = set() if self._labels else {OTHER}
         for tenant in tenants:
@@ -96,11 +110,12 @@ class PrometheusWatch:
                 fresh.add(label)
             self._labels[tenant.tenant_id] = (label, tenant.currency)
             for call_class in tenant.metered_classes:
-                self._charge_of(tenant.tenant_id, call_class.value, Direction.OUTBOUND)
+                self._closed.show(tenant.tenant_id, call_class.value, Direction.OUTBOUND)
             if tenant.inbound.numbers:
-                self._charge_of(tenant.tenant_id, CallClass.TOLL_FREE.value, Direction.INBOUND)
+                self._closed.show(tenant.tenant_id, CallClass.TOLL_FREE.value, Direction.INBOUND)
                 self._inbound.name(label, tenant.currency, tenant.inbound.numbers)
         for label in fresh:
+            self._happenings.show_tenant(label)
             for decision, reason in REASON_UNSAID.items():
                 self._calls.verdicts.labels(label, decision, reason)
             for refusal in Reason:
@@ -109,6 +124,7 @@ class PrometheusWatch:
     def config_read(self, *, is_taken: bool) -> None:
         """A reload has ended: the new config is in force, or the old one still is."""
         self._process.reloads.labels("taken" if is_taken else "refused").inc()
+        self._process.newest.set(is_taken)
         if is_taken:
             self._process.loaded.set_to_current_time()
 
@@ -123,7 +139,9 @@ class PrometheusWatch:
 
     # -------------------------------------------------------------------------------------------- ports.Watch
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
+    def authorized(
+        self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "", call: str = ""
+    ) -> None:
         """One verdict, and the seconds from the receipt of its ask."""
         if came_in_on:
             self._inbound.authorized(came_in_on, decision)
@@ -133,9 +151,9 @@ class PrometheusWatch:
             counter = self._verdict_counter(*key)
         counter.inc()
         if decision in _TIMED:
-            self._calls.seconds.observe(seconds)
+            self._calls.seconds.observe(seconds, call)
 
-    def _verdict_counter(self, tenant: str, decision: str, reason: str) -> Counter:
+    def _verdict_counter(self, tenant: str, decision: str, reason: str) -> Count:
         label = self._labels[tenant][0] if tenant in self._labels else OTHER
         counter = self._calls.verdicts.labels(
             label,
@@ -152,31 +170,36 @@ class PrometheusWatch:
 
     def calls_live(self, switch: str, count: int) -> None:
         """How many calls of a switch are metered now."""
-        self._calls.live.labels(switch).set(count)
+        gauge = self._live.get(switch)
+        if gauge is None:
+            gauge = self._live[switch] = self._calls.live.labels(switch)
+        gauge.set(count)
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
-        """A call was settled. A negative amount or time cannot be counted: it is a fault."""
-        if micros < 0 or seconds < 0:
+    def calls_by_state(self, switch: str, counts: Mapping[str, int]) -> None:
+        """Where they are, as a census has found them; what it does not name is 0."""
+        for state in words.STATES:
+            self._calls.by_state.labels(switch, state).set(counts.get(state, 0))
+
+    def closed(self, record: CallRecord, refunded_micros: int) -> None:
+        """A call that was let out is over. A negative amount or time cannot be counted: it is a fault."""
+        if record.charged_micros < 0 or record.billsec < 0 or refunded_micros < 0:
             self.fault("metrics")
             return
-        direction = Direction.INBOUND if came_in_on else Direction.OUTBOUND
-        money, billed = self._charge_of(tenant, call_class, direction)
-        if came_in_on:
-            self._inbound.charged(came_in_on, self.label_of(tenant)[1], micros / MICROS, seconds)
-        money.inc(micros / MICROS)
-        billed.inc(seconds)
+        self._closed.count(record, refunded_micros)
+        if record.direction == Direction.INBOUND and record.answered_at_ms:
+            self._inbound.charged(record.e164, record.currency, record.charged_micros / MICROS, record.billsec)
 
-    def _charge_of(self, tenant: str, call_class: str, direction: Direction) -> tuple[Counter, Counter]:
-        label, currency = self._labels.get(tenant, (OTHER, NONE))
-        key = (tenant if tenant in self._labels else OTHER, self._classes(call_class), direction.value)
-        pair = self._charges.get(key)
-        if pair is None:
-            pair = (
-                self._calls.charged.labels(label, *key[1:], currency),
-                self._calls.billed.labels(label, *key[1:]),
-            )
-            self._charges[key] = pair
-        return pair
+    def happened(self, what: Happening, where: str, how: str) -> None:
+        """One of the things that are only counted."""
+        self._happenings.count(what, where, how)
+
+    def cap_moved(self, slack_seconds: float) -> None:
+        """The PBX has a later cap; so long before the old one."""
+        self._calls.slack.observe(slack_seconds)
+
+    def loop_was_late(self, seconds: float) -> None:
+        """A timer of the event loop rang so late."""
+        self._process.lag.observe(seconds)
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """One attempt to deliver an outbox event."""
@@ -199,6 +222,11 @@ class PrometheusWatch:
         """What waits for payment programs, as a sweep has found it."""
         self._deliveries.payments.set(waiting)
         self._deliveries.payment.set(oldest_seconds)
+
+    def audited(self, findings: int, ended_at: float) -> None:
+        """What an audit of all books found, and when it ended, in Unix seconds."""
+        self._books.findings.set(findings)
+        self._books.audited.set(ended_at)
 
     def fault(self, where: str) -> None:
         """Something went wrong that a person should look at."""

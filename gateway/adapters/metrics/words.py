@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.core.reasons import Reason
+from gateway.ports import Happening
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -19,6 +20,7 @@ REASONS: Final = (NONE, *REASON_UNSAID.values(), "exposure", *(reason.value for 
 EVENT_TYPES: Final = (
     *("recharge.requested", "recharge.succeeded", "recharge.failed", "recharge.exhausted"),
     *("balance.low", "balance.exhausted", "credit.expiring", "credit.expired"),
+    *("guard.tripped", "guard.first_country", "limit.warning"),
 )
 LEDGER_FUNCTIONS: Final = (
     "open", "balance", "close", "reopen", "topup", "reverse", "tend",
@@ -29,9 +31,24 @@ LEDGER_FUNCTIONS: Final = (
     "outbox_claim", "outbox_done", "outbox_failed", "outbox_gone", "outbox_give_up", "outbox_look", "outbox_retry",
 )  # fmt: skip
 FAULT_PLACES: Final = (
+    "books_audit",
     "call_unreadable", "doubt", "estimate", "event_given_up", "fenced", "leg_past_cap", "metrics", "ownership",
     "registered_again", "undefined_transition", "unpaid_leg", "webhook_gone",
 )  # fmt: skip
+# Why a call that was allowed may be cut: limits and guards are looked at again at each extension.
+CUTS: Final = (
+    "no_credit", "not_extended", "operator", "unpaid", "longest_call", "rate_too_high",
+    "spend_limit", "minutes_limit", "paused", "quarantined", "account_closed",
+)  # fmt: skip
+HAPPENINGS: Final = {
+    Happening.EXTENSION: ("extended", "lent", "final", "failed"),
+    Happening.CUT: CUTS,
+    Happening.ESTIMATE: ("unheard", "reaped"),
+    Happening.UNASKED: ("adopted", "ended", "let_out"),
+    Happening.RECHARGE: ("requested", "succeeded", "failed", "exhausted"),
+    Happening.RESTRAINT: ("by_hand", "refusals", "sequence", "short_calls", "new_country"),
+}
+STATES: Final = ("asked", "reserved", "ringing", "answered", "extending", "final", "closing")
 
 
 class Bounded:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from gateway.adapters.redis import wire
-from gateway.adapters.redis.pipe import Reply, Word
+from gateway.adapters.redis.pipe import Reply
 from gateway.adapters.redis.server import Server
 from gateway.core.curbs import NO_CURBS, Curbs, ShortCall
 from gateway.core.reasons import Reason
@@ -169,7 +169,7 @@ class CallSteps(Server):
         keys = wire.settle_keys(wire.checked_call(key), short_call)
         number, charge = wire.checked_amount(step, 1), wire.checked_amount(charge_micros)
         used = map(wire.checked_amount, (seconds, included_seconds))
-        words: list[Word] = [number, charge, *used, int(is_estimate), self._kept_ms]
+        words: list[str | int] = [number, charge, *used, int(is_estimate), self._kept_ms]
         if short_call is not None:
             words += (*wire.trigger_words(short_call.trigger), wire.checked_amount(short_call.below_seconds, 1))
         return self._function("settle", keys, key.call_id, *words, read=wire.read_settled)

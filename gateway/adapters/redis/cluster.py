@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from gateway.adapters.redis.pipe import Word
+from gateway.adapters.redis.packing import Word
 from gateway.adapters.redis.sentinel import SCHEMES
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS

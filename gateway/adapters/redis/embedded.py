@@ -13,7 +13,6 @@ Rules of this file:
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -27,11 +26,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.adapters.locks import locked
 from gateway.adapters.redis.functions import LIBRARY, library_code
 
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 1.0
 _OLDEST_MAJOR: Final = 7  # the first with functions
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 _LOOK_AGAIN_SECONDS: Final = 0.02
@@ -53,7 +57,7 @@ def is_in_use(data_dir: Path) -> bool:
     """Tell whether a gateway uses the folder now, and so keeps its server running."""
     if not data_dir.is_dir():
         return False
-    lock = _locked(data_dir / "gateway.lock")
+    lock = locked(data_dir / "gateway.lock")
     if lock is None:
         return True
     lock.close()
@@ -135,7 +139,7 @@ class EmbeddedServer:
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS  # is_in_use() elsewhere holds it for a moment
         while self._gateway_lock is None and time.monotonic() < deadline:
-            self._gateway_lock = _locked(self._dir / "gateway.lock")
+            self._gateway_lock = locked(self._dir / "gateway.lock")
             if self._gateway_lock is None:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         if self._gateway_lock is None:
@@ -148,6 +152,14 @@ class EmbeddedServer:
             await self._end_child()
             self._unlock()
             raise
+
+    async def mind(self) -> None:
+        """Until cancelled: start it again when it died (of memory, say). Its books are on disk."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self.is_running:
+                log.error("ledger.server_died", remedy="it is started again; its server.log may say why")
+                await self.start()
 
     @property
     def is_running(self) -> bool:
@@ -168,7 +180,7 @@ class EmbeddedServer:
         await self._end_child()
         deadline = time.monotonic() + self._timeout_seconds
         while time.monotonic() < deadline:  # one that was taken over is no child: its lock tells of its end
-            lock = _locked(self._dir / "server.lock")
+            lock = locked(self._dir / "server.lock")
             if lock is not None:
                 lock.close()
                 break
@@ -206,7 +218,7 @@ class EmbeddedServer:
             raise EmbeddedServerError(f"The server in {self._dir} takes no functions: {error}.") from error
 
     def _launch_if_none_runs(self) -> None:
-        lock = _locked(self._dir / "server.lock")
+        lock = locked(self._dir / "server.lock")
         if lock is not None:
             with lock:
                 self._sync_what_is_there()
@@ -276,17 +288,6 @@ class EmbeddedServer:
 
     def _client(self) -> "Redis":
         return Redis.from_url(self.url, socket_timeout=1.0)
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """Open and lock a file for as long as it is open, here or in a child; None when it is locked."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _socket_path(data_dir: Path) -> Path:

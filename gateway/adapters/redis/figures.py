@@ -9,6 +9,7 @@ from gateway.core.forecast import HOUR_MS
 from gateway.ports import DayFigures
 
 _HUNDREDTH_MICROS: Final = 10_000
+_PAUSE: Final = "pause:tenant"
 
 Told = Callable[..., Awaitable[Any]]
 
@@ -20,7 +21,7 @@ async def read_day(told: Told, tenant: str, counters: Sequence[str]) -> DayFigur
     account, hours, limits, now = await asyncio.gather(
         told("HMGET", wire.account_keys(name)[0], "ahead", "charges"),
         told("GET", wire.hours_key(name)),
-        told("HMGET", wire.limits_key(name), "pause:tenant", *names),
+        told("HMGET", wire.limits_key(name), _PAUSE, *names),
         told("TIME"),
     )
     began_ms, charged_before = (int(word) for word in account[0].split()[:2]) if account[0] else (0, 0)
@@ -31,5 +32,14 @@ async def read_day(told: Told, tenant: str, counters: Sequence[str]) -> DayFigur
         began_ms=began_ms,
         this_hour_micros=max(0, int(account[1] or 0) - charged_before),
         used=tuple(int(value.split()[0]) if value else 0 for value in limits[1:]),
-        paused_until_ms=int(limits[0].split()[0]) if limits[0] else None,
+        paused_until_ms=_until_ms(limits[0]),
     )
+
+
+async def read_pause(told: Told, tenant: str) -> int | None:
+    """Read one field. Raises LedgerUnavailable."""
+    return _until_ms(await told("HGET", wire.limits_key(wire.checked_tenant(tenant)), _PAUSE))
+
+
+def _until_ms(pause: bytes | None) -> int | None:
+    return int(pause.split()[0]) if pause else None

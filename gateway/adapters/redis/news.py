@@ -1,7 +1,7 @@
-"""What the ledger tells of its own accord: a tenant has more to spend, one of its calls ran short, a lease is free.
+"""What the ledger tells of its own accord: of a tenant's money, of leases, of calls that their owner may not know.
 
-Messages may be lost, and nothing rests on them but speed: a final call asks once more by itself, and a call that ran
-short only gets less, and leases are looked at several times a second.
+Messages may be lost, but not unheard: a new connection says so, and then all are looked at. A final call asks once more
+by itself, a call that ran short only gets less, and leases are looked at several times a second.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 
 from gateway.adapters.redis import sentinel
 from gateway.adapters.redis.leases import LEASES_CHANNEL
-from gateway.adapters.redis.wire import is_tenant
-from gateway.ports import CreditRanShort, FundsCame, LeaseGiven
+from gateway.adapters.redis.wire import is_call_id, is_tenant
+from gateway.ports import CallKey, CallRegistered, CreditRanShort, FundsCame, LeaseGiven
 
 TOPUPS_CHANNEL: Final = "callgate:topups"
 SHORT_CHANNEL: Final = "callgate:short"
-_CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL, LEASES_CHANNEL)
-News = FundsCame | CreditRanShort | LeaseGiven
+REGISTERED_CHANNEL: Final = "callgate:registered"
+_CHANNELS: Final = (TOPUPS_CHANNEL, SHORT_CHANNEL, REGISTERED_CHANNEL, LEASES_CHANNEL)
+News = FundsCame | CreditRanShort | CallRegistered | LeaseGiven
 
 _QUIET_SECONDS: Final = 10.0
 _SHORT: Final = re.compile(r"(\S+) (\S+) ([0-9]{1,16}) ([0-9]{1,16})")  # tenant, call, share, end
@@ -34,7 +35,7 @@ async def follow(urls: Callable[[], Sequence[str]]) -> AsyncGenerator[News, None
     """Yield the news of all tenants, from all gateways, without end.
 
     ``urls``: the servers that are there now; any of a cluster's will do, they tell each other what is published.
-    Yields ``FundsCame("")`` after every (re)connect: what happened before is not known, look at all tenants.
+    Yields ``FundsCame("")`` after every (re)connect: what happened before is not known, look at all tenants and calls.
     """
     pause_seconds = 0.0
     for turn in itertools.count():
@@ -83,6 +84,9 @@ def _read(channel: bytes, text: str) -> News | None:
         return FundsCame(text) if is_tenant(text) else None
     if channel == LEASES_CHANNEL.encode():
         return LeaseGiven()
+    if channel == REGISTERED_CHANNEL.encode():
+        tenant, _, call_id = text.partition(" ")
+        return CallRegistered(CallKey(tenant, call_id)) if is_tenant(tenant) and is_call_id(call_id) else None
     words = _SHORT.fullmatch(text)
     if words is None or not is_tenant(words[1]):
         return None

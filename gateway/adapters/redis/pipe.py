@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from hiredis import Reader, pack_command
+from hiredis import Reader
 from redis.asyncio.connection import AbstractConnection, Connection, DefaultParser, parse_url
 from redis.exceptions import (
     AskError,
@@ -33,9 +33,9 @@ from redis.exceptions import (
 
 from gateway.adapters import tasks
 from gateway.adapters.redis import sentinel
+from gateway.adapters.redis.packing import Word, pack
 from gateway.ports import LedgerUnavailable
 
-Word = str | bytes | int
 Reply = Any  # what RESP2 has: bytes, int, None, or a list of these
 OnReply = Callable[[Reply | Exception], None]  # called once, from the event loop: must not raise
 
@@ -200,6 +200,7 @@ class Pipe(Line):
         self._wake = asyncio.Event()  # cuts a pause short
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_due_at = 0.0  # uvloop's handle of a timer that is due at once does not tell
         self._has_looked = False  # at the socket, since the sweeper came late
         self._is_closed = False
         self.writes = 0  # how often the socket was written to
@@ -227,9 +228,8 @@ class Pipe(Line):
             raise LedgerUnavailable(
                 f"{self._most_pending} commands wait for the ledger already; look at what slows the server."
             )
-        packed = pack_command(command)  # type: ignore[arg-type] # its stub knows tuples of one word only
         loop = asyncio.get_running_loop()
-        self._unsent.append(_Slot(packed, on_reply, loop.time() + self._timeout_seconds))
+        self._unsent.append(_Slot(pack(command), on_reply, loop.time() + self._timeout_seconds))
         if not self._is_flush_due:
             # It runs when this turn of the loop is over: what the turn issues leaves in one write.
             self._is_flush_due = True
@@ -321,12 +321,12 @@ class Pipe(Line):
     # -------------------------------------------------------------------------------------- what never came
 
     def _sweep_at(self, when: float) -> None:
-        self._sweeper = asyncio.get_running_loop().call_at(when + _TIMER_SLACK_SECONDS, self._sweep)
+        self._sweep_due_at = when + _TIMER_SLACK_SECONDS
+        self._sweeper = asyncio.get_running_loop().call_at(self._sweep_due_at, self._sweep)
 
     def _sweep(self) -> None:
         """One timer for all commands, and none while nothing is pending: the oldest is first to be late."""
-        assert self._sweeper is not None, "it is what calls this"
-        now, was_due_at = asyncio.get_running_loop().time(), self._sweeper.when()
+        now, was_due_at = asyncio.get_running_loop().time(), self._sweep_due_at
         self._sweeper = None
         # Seen with SIGSTOP: timers ring before the socket is read. So once, what came meanwhile is read first.
         self._has_looked = now - was_due_at > _ASLEEP_SECONDS and not self._has_looked

@@ -23,7 +23,8 @@ from redis.exceptions import AskError, ClusterDownError, MasterDownError, MovedE
 from gateway.adapters import tasks
 from gateway.adapters.redis import cluster, scout
 from gateway.adapters.redis.cluster import Address, Range
-from gateway.adapters.redis.pipe import Line, OnReply, Reply, Word
+from gateway.adapters.redis.packing import Word
+from gateway.adapters.redis.pipe import Line, OnReply, Reply
 from gateway.adapters.redis.scout import NoClusterError
 from gateway.ports import LedgerRejected, LedgerUnavailable
 

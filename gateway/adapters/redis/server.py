@@ -11,7 +11,8 @@ from redis.exceptions import ResponseError
 from gateway.adapters.redis import wire
 from gateway.adapters.redis.durable import DurablePipe
 from gateway.adapters.redis.functions import LIBRARY, complaint, load_functions
-from gateway.adapters.redis.pipe import Pipe, Reply, Word
+from gateway.adapters.redis.packing import Word
+from gateway.adapters.redis.pipe import Pipe, Reply
 from gateway.adapters.redis.router import Router
 from gateway.ports import LedgerUnavailable
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.adapters.redis import cluster, scout
-from gateway.adapters.redis.pipe import Pipe, Reply, Word
+from gateway.adapters.redis.packing import Word
+from gateway.adapters.redis.pipe import Pipe, Reply
 from gateway.ports import LedgerRejected, LedgerUnavailable
 
 _PROBE_KEY: Final = "cg:{callgate-doctor}:synced"

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gateway.adapters.redis import recharge_rule
-from gateway.core.curbs import Curbs, Kind, ShortCall, Trigger
+from gateway.adapters.redis.packing import Packed, Word
+from gateway.core.curbs import NO_CURBS, Curbs, Kind, ShortCall, Trigger
 from gateway.core.guards import TENANT_PAUSE, cli_of, cli_pause
 from gateway.core.reasons import Reason
 from gateway.ports import (
@@ -43,7 +44,9 @@ _PRICE: Final = ',"price":'  # where the part of a meta begins that many calls h
 _NO_FACTS: Final = frozenset({"id", "type", "at_ms", "again"})
 _OF_THE_DEAD: Final = ("why", "dead_at_ms")
 _POOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_YES: Final = b"1"
+_YES: Final = "1"
+_NO_CURBS: Final = ("", "0")
+_NO_CURBS_OF_AN_ASK: Final = ("", "0", "0")
 
 # --------------------------------------------------------------------------------------------------- checks
 
@@ -107,7 +110,8 @@ def checked_amount(amount: int, least: int = 0) -> int:
     return amount
 
 
-def ladder_words(ladder: Ladder) -> list[int]:
+@lru_cache(maxsize=1024)  # the calls of a tariff have few ladders between them; one equal to a good one is as good
+def ladder_words(ladder: Ladder) -> Packed:
     """Flatten a ladder: fee, then seconds and micro-units of each rung. Rejected: ``bad_amount``."""
     if not 0 < len(ladder.rungs) <= _MOST_RUNGS:
         raise LedgerRejected("bad_amount", f"A ladder of {len(ladder.rungs)} rungs; give from 1 to {_MOST_RUNGS}.")
@@ -119,7 +123,7 @@ def ladder_words(ladder: Ladder) -> list[int]:
         words += (seconds, micros)
         last_seconds, last_micros = seconds, micros
     checked_amount(ladder.fee_micros + last_micros)
-    return words
+    return Packed.of(*words)
 
 
 def terms_words(terms: AccountTerms) -> list[str | int]:
@@ -128,19 +132,21 @@ def terms_words(terms: AccountTerms) -> list[str | int]:
     return [checked_currency(terms.currency), limit, recharge_rule.words_of(terms.recharge)]
 
 
-def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool) -> list[str | int]:
+def offer_words(ladder: Ladder, pool: Pool | None, *, fair: bool, is_first: bool) -> tuple[Word, ...]:
     """Flatten what a step may sell: fairness, included time, the ladder. Rejected: ``bad_amount``, ``bad_id``."""
     if pool is None:
-        return [int(fair), "", 0, "" if is_first else 0, *ladder_words(ladder)]
+        return "1" if fair else "0", "", "0", "" if is_first else "0", ladder_words(ladder)
     basis: str | int = checked_amount(pool.covered_micros)
     if is_first:
         basis = "" if pool.spare_seconds is None else checked_amount(pool.spare_seconds)
-    return [int(fair), pool_name(pool), checked_amount(pool.size_seconds), basis, *ladder_words(ladder)]
+    return int(fair), pool_name(pool), checked_amount(pool.size_seconds), basis, ladder_words(ladder)
 
 
-def curb_words(curbs: Curbs, *, is_ask: bool) -> list[str | int]:
+def curb_words(curbs: Curbs, *, is_ask: bool) -> Sequence[Word]:
     """Flatten what restrains a step: pauses, checks, and an ask's guards. Rejected: ``bad_amount``, ``bad_id``."""
-    words: list[str | int] = [" ".join(map(checked_name, curbs.pauses)), len(curbs.checks)]
+    if curbs is NO_CURBS:
+        return _NO_CURBS_OF_AN_ASK if is_ask else _NO_CURBS
+    words: list[Word] = [" ".join(map(checked_name, curbs.pauses)), len(curbs.checks)]
     for check in curbs.checks:
         counter = checked_name(check.counter) if check.counter else ""
         bounds = checked_amount(check.most), checked_amount(check.window_ms)
@@ -172,9 +178,14 @@ def pause_target(cli: str) -> str:
     return cli_pause(known)
 
 
-def fence_words(key: CallKey) -> tuple[str, ...]:
+def fence_words(key: CallKey) -> tuple[Packed, ...]:
     """Say under which fence a step was decided on; nothing where nobody's lease matters."""
-    return (f"#{key.fence}",) if isinstance(key, OwnersKey) and key.fence else ()
+    return _fence(key.fence) if isinstance(key, OwnersKey) and key.fence else ()
+
+
+@lru_cache(maxsize=1024)  # one a switch
+def _fence(number: int) -> tuple[Packed, ...]:
+    return (Packed.of(f"#{number}"),)
 
 
 def checked_name(name: str) -> str:
@@ -199,7 +210,12 @@ def meta_words(meta: str) -> tuple[str, str, str]:
     """
     own, mark, rest = checked_text(meta, MOST_META).partition(_PRICE)
     price = mark + rest
-    return own, hashlib.blake2b(price.encode(), digest_size=12).hexdigest() if price else "", price
+    return own, _price_id(price) if price else "", price
+
+
+@lru_cache(maxsize=256)
+def _price_id(price: str) -> str:
+    return hashlib.blake2b(price.encode(), digest_size=12).hexdigest()
 
 
 # ----------------------------------------------------------------------------------------------------- keys
@@ -212,27 +228,31 @@ def account_keys(tenant: str) -> tuple[str, ...]:
     return tag + "account", tag + "live", tag + "journal", tag + "outbox", tag + "lots"
 
 
-def call_keys(key: CallKey) -> list[str]:
+@lru_cache(maxsize=65_536)
+def _call_keys(tenant: str) -> tuple[str, ...]:
+    return prices_key(tenant), limits_key(tenant)
+
+
+@lru_cache(maxsize=65_536)
+def _ask_keys(tenant: str) -> tuple[str, ...]:
+    return *_call_keys(tenant), refusals_key(tenant), paused_refusals_key(tenant), countries_key(tenant)
+
+
+def call_keys(key: CallKey) -> Sequence[str]:
     """Name the keys of a step of one call."""
-    return [
-        *account_keys(key.tenant),
-        *stored_keys(key.tenant, key.call_id),
-        prices_key(key.tenant),
-        limits_key(key.tenant),
-    ]
-
-
-def ask_keys(key: CallKey, curbs: Curbs) -> list[str]:
-    """Name the keys of an ask: those of a step, and what tells who asks too often."""
     tenant = key.tenant
-    refused = curbs.refusals
+    return *account_keys(tenant), *stored_keys(tenant, key.call_id), *_call_keys(tenant)
+
+
+def ask_keys(key: CallKey, curbs: Curbs) -> Sequence[str]:
+    """Name the keys of an ask: those of a step, and what tells who asks too often."""
+    tenant, refused = key.tenant, curbs.refusals
     refused_log = _log_key(tenant, f"{refused.guard}|{refused.target}" if refused else "")
     rates = [_log_key(tenant, check.counter) for check in curbs.checks if check.kind is Kind.RATE]
-    refusals = (refusals_key(tenant), paused_refusals_key(tenant))
-    return [*call_keys(key), *refusals, countries_key(tenant), refused_log, *rates]
+    return *account_keys(tenant), *stored_keys(tenant, key.call_id), *_ask_keys(tenant), refused_log, *rates
 
 
-def settle_keys(key: CallKey, short_call: ShortCall | None) -> list[str]:
+def settle_keys(key: CallKey, short_call: ShortCall | None) -> Sequence[str]:
     """Name the keys of a settle: those of a step, and where short calls are counted the log of these."""
     if short_call is None:
         return call_keys(key)
@@ -307,30 +327,30 @@ def read_rejection(reply: bytes) -> LedgerRejected:
 
 def read_grant(reply: bytes) -> Grant | Refused:
     """Read ``granted SECONDS HELD AVAILABLE IS_SHORT HAS_OUTBOX INCLUDED``, or a refusal: see ``_refused``."""
-    what, *words = reply.split(b" ")
-    if what == b"refused":
+    words = reply.decode().split(" ")
+    if words[0] == "refused":
         return _refused(words)
-    seconds, held, available = map(int, words[:3])
-    return Grant(seconds, held, available, words[3] == _YES, words[4] == _YES, int(words[5]))
+    _, seconds, held, available, is_short, has_outbox, included = words
+    return Grant(int(seconds), int(held), int(available), is_short == _YES, has_outbox == _YES, int(included))
 
 
-def _refused(words: Sequence[bytes]) -> Refused:
-    """Read ``REASON HAS_OUTBOX LIMIT USED MOST``; a limit of ``-`` is none."""
-    limit = words[2].decode()
-    used, most = map(int, words[3:])
-    return Refused(Reason(words[0].decode()), words[1] == _YES, "" if limit == "-" else limit, used, most)
+def _refused(words: Sequence[str]) -> Refused:
+    """Read ``refused REASON HAS_OUTBOX LIMIT USED MOST``; a limit of ``-`` is none."""
+    _, reason, has_outbox, limit, used, most = words
+    return Refused(Reason(reason), has_outbox == _YES, "" if limit == "-" else limit, int(used), int(most))
 
 
 def read_settled(reply: bytes) -> Settled:
     """Read ``settled CHARGED SECONDS BALANCE IS_ESTIMATE HAS_OUTBOX``."""
-    words = reply.split(b" ")[1:]
-    charged, seconds, balance = map(int, words[:3])
-    return Settled(charged, seconds, balance, is_estimate=words[3] == _YES, has_outbox=words[4] == _YES)
+    _, charged, seconds, balance, is_estimate, has_outbox = reply.decode().split(" ")
+    return Settled(
+        int(charged), int(seconds), int(balance), is_estimate=is_estimate == _YES, has_outbox=has_outbox == _YES
+    )
 
 
 def read_topup(reply: bytes) -> TopUp:
     """Read ``booked BALANCE IS_REPEAT HAS_OUTBOX``."""
-    _, balance, is_repeat, has_outbox = reply.split(b" ")
+    _, balance, is_repeat, has_outbox = reply.decode().split(" ")
     return TopUp(int(balance), is_repeat=is_repeat == _YES, has_outbox=has_outbox == _YES)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.lab.faults.outcomes import Either, Fate, Money, Outcome, Phase
 from tests.lab.faults.scene import HELD_SECONDS, NUMBERS, Scene
 from tests.lab.faults.stage import SECOND_MICROS, Stage
-from tests.lab.gateway import CDR_TOLERANCE_SECONDS, check_journal
+from tests.lab.gateway import COUNT_TOLERANCE_SECONDS, check_journal
 from tests.lab.sipp import SipCall
 
 CUT_EARLY_SECONDS = 0.1
@@ -52,7 +52,7 @@ class Seen:
         if self.talked_seconds is not None:
             parts.append(f"talked {self.talked_seconds:.2f} s")
         talked, carried = self.talked_seconds, self.carried_seconds
-        if talked is not None and carried is not None and abs(carried - talked) > CDR_TOLERANCE_SECONDS:
+        if talked is not None and carried is not None and abs(carried - talked) > COUNT_TOLERANCE_SECONDS:
             parts.append(f"the carrier counted {carried:.2f} s")
         parts.append(f"charged {self.charged_seconds:g} s{' (estimate)' if self.is_estimate else ''}")
         if self.booked_seconds is not None:
@@ -234,11 +234,11 @@ class Judge:
         up = self.scene.up(seen.phase)
         lived_seconds = self.scene.began_at - up.at if up else 0.0
         talked_seconds = lived_seconds if seen.talked_seconds is None else seen.talked_seconds
-        return abs(seen.charged_seconds - talked_seconds) <= CDR_TOLERANCE_SECONDS
+        return abs(seen.charged_seconds - talked_seconds) <= COUNT_TOLERANCE_SECONDS
 
     def _is_carriers(self, seen: Seen) -> bool:
         carried = seen.carried_seconds
-        return carried is not None and abs(seen.charged_seconds - carried) <= CDR_TOLERANCE_SECONDS
+        return carried is not None and abs(seen.charged_seconds - carried) <= COUNT_TOLERANCE_SECONDS
 
     # -- the books
 

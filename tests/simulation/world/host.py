@@ -5,7 +5,7 @@ what follows news, keeps errands running and stops is used.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -20,7 +20,7 @@ from gateway.core.cdr import CallRecord
 from gateway.core.effects import Borrow
 from gateway.core.events import Exposed, NotExposed
 from gateway.core.facts import Fact
-from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable, Lent, Unsettled
+from gateway.ports import CallKey, Happening, LedgerRejected, LedgerUnavailable, Lent, Unsettled
 from gateway.service.accounts import in_slices, open_account
 from gateway.service.directory import Directory
 from gateway.service.exposure import Exposures
@@ -68,15 +68,17 @@ class DiskQueue:
 
     def __init__(self, world: World, process: Process, disk: Disk) -> None:
         self._world, self._process, self._disk = world, process, disk
+        self._changes: deque[Callable[[], object]] = deque()  # what is due at the same instant comes in no order
 
-    def _write(self, change: Any) -> None:
-        self._process.at(self._world.loop.seconds + WRITTEN_AFTER_SECONDS, self._written, change)
+    def _write(self, change: Callable[[], object]) -> None:
+        self._changes.append(change)
+        self._process.at(self._world.loop.seconds + WRITTEN_AFTER_SECONDS, self._written)
 
-    def _written(self, change: Any) -> None:
+    def _written(self) -> None:
         if self._world.loop.seconds < self._disk.full_until:
-            self._process.at(self._disk.full_until, self._written, change)
+            self._process.at(self._disk.full_until, self._written)
         else:
-            change()
+            self._changes.popleft()()
 
     def put(self, entry: Unsettled) -> None:
         """Keep it."""
@@ -198,13 +200,21 @@ class Tally:
         self.faults: Counter[str] = Counter()
         self.records: list[CallRecord] = []
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
+    def authorized(
+        self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "", call: str = ""
+    ) -> None:
         """Not counted."""
 
     def calls_live(self, switch: str, count: int) -> None:
         """Not counted."""
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
+    def closed(self, record: CallRecord, refunded_micros: int) -> None:
+        """Not counted."""
+
+    def happened(self, what: Happening, where: str, how: str) -> None:
+        """Not counted."""
+
+    def cap_moved(self, slack_seconds: float) -> None:
         """Not counted."""
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:

@@ -41,7 +41,8 @@
     was Up as well is charged once, for its seconds.
 """
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +70,6 @@ FREED_SECONDS: Final = 3.0
 RICH_SECONDS: Final = 1.5  # a call whose tenant has no credit asks for the last time 600 ms before its cut
 KEPT_AFTER_SECONDS: Final = 3.5  # a step that waits before it times out, is tried again, and the disk is written
 ON_DISK_AFTER_SECONDS: Final = 0.05
-DEAFENING: Final = frozenset({"parted", "link_blocked", "link_down", "link_reset", "link_slow", "forgery", "pause"})
 NEVER: Final = ("errand", "ledger_step", "unsettled", "reap", "ownership")
 
 
@@ -209,7 +209,7 @@ class Judge:
         if talk.how != "cut" or was_set or not (self.is_calm() or self.crew.is_to_be_extended()):
             return
         kept = self._kept(talk)
-        if self._was_lent_by_another(talk) or (talk.was_moved and kept is not None and not kept.answered_at_ms):
+        if talk.was_moved and kept is not None and not kept.answered_at_ms:
             return
         if self._rich_since.get(talk.tenant, self._world.loop.seconds) < self._world.loop.seconds - RICH_SECONDS:
             self.fail(7, f"{talk.call_id} was cut after {talk.seconds:.3f} s, and there is credit for more")
@@ -284,13 +284,7 @@ class Judge:
     def _judge_charges(self, tenant: str, shelf: Shelf, talks: dict[str, Talk]) -> None:
         """Rule 4."""
         audit = shelf.audit
-        further = {(talk.call_id, talk.leg) for pbx in self._pbxs for talk in pbx.further}
-        for name, charged in audit.charges.items():
-            is_spare = "." in name.rpartition("/")[2]
-            answered = (name.rpartition(".")[0], shelf.model.calls[name].leg) if is_spare else name
-            is_answered = answered in further if is_spare else answered in talks
-            if charged and not is_answered:
-                self.fail(4, f"{name} was charged {charged}, and nobody answered it")
+        self._judge_answered(shelf, talks)
         total = shelf.model.charges - shelf.model.adjustments
         if total != sum(audit.charges.values()):
             self.fail(4, f"{tenant} was charged {total}, its calls {sum(audit.charges.values())}")
@@ -301,6 +295,28 @@ class Judge:
                 due = charge_with_included(_schedule(self._tenants[tenant]), kept.seconds, included)
                 if (charged, included) != due:
                     self.fail(4, f"{name} was charged {charged} for {kept.seconds} s, which cost {due[0]}")
+
+    def _judge_answered(self, shelf: Shelf, talks: dict[str, Talk]) -> None:
+        """Rule 4: who is charged was answered, and no leg is paid for twice."""
+        charges = {name: charged for name, charged in shelf.audit.charges.items() if charged}
+        further: dict[str, set[str]] = defaultdict(set)  # legs that were Up as well, by their call
+        for pbx in self._pbxs:
+            for talk in pbx.further:
+                further[talk.call_id].add(talk.leg)
+        for name, charged in charges.items():
+            if name not in talks and not self._is_of(further, shelf, name):
+                self.fail(4, f"{name} was charged {charged}, and nobody answered it")
+        spares = Counter(name.rpartition(".")[0] for name in charges)
+        for call_id, legs in further.items():
+            if spares[call_id] > len(legs):
+                self.fail(4, f"{spares[call_id]} spares of {call_id} were charged for {len(legs)} further legs")
+
+    @staticmethod
+    def _is_of(further: Mapping[str, set[str]], shelf: Shelf, name: str) -> bool:
+        """A spare pays for one of these legs. Of one that was released before its settle came, the books have none."""
+        legs, is_spare = further.get(name.rpartition(".")[0], set()), "." in name.rpartition("/")[2]
+        leg = shelf.model.calls[name].leg if is_spare else ""
+        return is_spare and bool(legs) and (leg in legs or not leg)
 
     def _judge_bill(self, talk: Talk, kept: Kept, set_ms: int) -> None:
         """Rules 5 and 6. ``set_ms``: by how much the PBX's clock was set since about the ask."""
@@ -319,17 +335,15 @@ class Judge:
         elif billed > self._vault.promised(talk.call_id)[0]:
             granted = self._vault.promised(talk.call_id)[0]
             self.fail(5, f"{talk.call_id} is estimated at {billed} s, and was granted {granted} s")
-        elif self._was_known(talk) and not self._was_lent_by_another(talk):
+        elif self._was_known(talk):
             self.fail(5, f"{talk.call_id} is estimated at {billed} s; its end was heard after {talk.told_ms} ms")
 
     def _judge_unbilled(self, talk: Talk, kept: Kept) -> None:
         """Rules 6 and 10."""
-        is_unknown = (talk.was_moved or self._was_lent_by_another(talk)) and not kept.answered_at_ms
+        is_unknown = talk.was_moved and not kept.answered_at_ms
         if talk.call_id in self._vault.lent and self._answer_was_kept(talk) and not is_unknown:
             self.fail(10, f"{talk.call_id} was lent, talked {talk.seconds:.3f} s and not billed; its answer was heard")
         if self._has_lost_writes or is_unknown or (self._has_spoilt_lists and not kept.answered_at_ms):
-            return
-        if self._is_for_a_person(talk):
             return
         if self._was_known(talk):
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its end was heard")
@@ -337,22 +351,9 @@ class Judge:
             self.fail(6, f"{talk.call_id} was talked {talk.seconds:.3f} s and not billed; its answer was known")
 
     def _is_anothers(self, key: CallKey) -> bool:
-        """Another gateway has settled it; or let go of it, and could not know better.
-
-        That is so of a fork's further leg, and where its own link was broken: a person is told.
-        """
+        """Another gateway has settled it; or let go of a fork's further leg, and could not know better."""
         has_settled = bool(self._vault.shelves[key.tenant].kept[key.call_id].closings)
-        was_deaf = any(fault.kind in DEAFENING for fault in self._plan.faults)
-        return self._plan.gateways > 1 and (has_settled or was_deaf or "." in key.call_id.rpartition("/")[2])
-
-    def _is_for_a_person(self, talk: Talk) -> bool:
-        """A gateway has told what it was to cost; rule 8 has judged whether that may be so."""
-        aside = [entry for host in self._hosts for entry in host.disk.aside if entry.key.call_id == talk.call_id]
-        return any(not one.is_estimate and abs(one.seconds * 1000 - talk.told_ms) <= GRACE_MS for one in aside)
-
-    def _was_lent_by_another(self, talk: Talk) -> bool:
-        """Perhaps: its owner cannot know of it before it is booked, and nobody tells it then. Seed 6104 is one."""
-        return self._plan.gateways > 1 and talk.call_id in self._vault.lent
+        return self._plan.gateways > 1 and (has_settled or "." in key.call_id.rpartition("/")[2])
 
     def _answer_was_kept(self, talk: Talk) -> bool:
         """A gateway heard the answer of a call that it had lent to, and lived long enough to have it on disk."""

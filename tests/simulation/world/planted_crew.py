@@ -12,6 +12,7 @@ from gateway.service.ownership import Ownership
 from gateway.service.post import Post
 from gateway.service.recall import Recall
 from gateway.service.resync import Resync
+from gateway.service.strays import Strays
 from gateway.service.switchboard import Switchboard
 from gateway.service.take_back import TakeBack
 
@@ -85,6 +86,11 @@ def _does_not_see_a_transfer() -> Any:
     return mock.patch.object(Resync, "on_gap", blind)
 
 
+def _does_not_hear_of_late_loans() -> Any:
+    """What a former owner lent, and books when another has the switch, is in nobody's hands."""
+    return mock.patch.object(Strays, "registered")
+
+
 PLANTED: dict[str, Patch] = {
     "does_not_look_at_fences": _does_not_look_at_fences,
     "takes_over_and_forgets_the_calls": _takes_over_and_forgets_the_calls,
@@ -95,4 +101,5 @@ PLANTED: dict[str, Patch] = {
     "gives_away_and_keeps": _gives_away_and_keeps,
     "keeps_the_spares": _keeps_the_spares,
     "does_not_see_a_transfer": _does_not_see_a_transfer,
+    "does_not_hear_of_late_loans": _does_not_hear_of_late_loans,
 }

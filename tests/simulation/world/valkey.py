@@ -117,7 +117,7 @@ def _words(told: Any) -> Any:
     if isinstance(told, StoredCall):
         figures = (told.step, told.granted_seconds, told.charged_micros, told.held_micros, told.included_seconds)
         return told.key.call_id, told.state, told.leg, told.answered_at_ms, figures
-    if isinstance(told, Sequence):
+    if isinstance(told, Sequence) and not isinstance(told, str):
         return sorted(map(_words, told))
     return told
 

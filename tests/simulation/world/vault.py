@@ -17,6 +17,7 @@ from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
+    CallRegistered,
     CreditRanShort,
     FundsCame,
     LeaseGiven,
@@ -34,7 +35,7 @@ from .net import World
 
 EPOCH_MS: Final = 1_763_900_000_000
 REFUSAL_KEPT_MS: Final = 60_000
-News = FundsCame | CreditRanShort | LeaseGiven
+News = FundsCame | CreditRanShort | CallRegistered | LeaseGiven
 
 
 @dataclass(slots=True)
@@ -293,6 +294,8 @@ class Vault:
         kept = shelf.kept.setdefault(key.call_id, Kept())
         kept.meta, kept.valid_until_ms, kept.refused_at_ms = meta, self.now() + validity_ms, 0
         kept.answered_at_ms = answered_at_ms or kept.answered_at_ms
+        if not isinstance(key, OwnersKey):
+            self._publish(CallRegistered(key))
 
     def _release(self, shelf: Shelf, key: CallKey) -> Settled:
         told = _told(shelf.model.release(key.call_id))
@@ -365,6 +368,9 @@ class Vault:
 
     def _live_calls(self, shelf: Shelf, tenant: str) -> list[StoredCall]:
         return [self._stored(shelf, tenant, name, call) for name, call in shelf.model.live.items()]
+
+    def _live_ids(self, shelf: Shelf, _tenant: str) -> list[str]:
+        return list(shelf.model.live)
 
     def _expired_calls(self, shelf: Shelf, tenant: str) -> list[StoredCall]:
         now_ms = self.now()

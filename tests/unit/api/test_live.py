@@ -242,6 +242,66 @@ async def test_a_stop_ends_all_streams(office: Office) -> None:
             await watcher.until("never")
 
 
+async def test_there_is_no_other_way_in_than_the_header(office: Office, url: str) -> None:
+    """A token in an address or a cookie is none. What another site sends for its visitor has none and reads nothing."""
+    cut = f"{url}/v1/calls/pbx1/1.1/1/cut"
+    evil = {"Origin": "https://evil.example"}
+    async with aiohttp.ClientSession() as session:
+        for query in ("token=all", "access_token=all", "authorization=Bearer%20all"):
+            async with session.get(f"{url}{live.PATH}?{query}", headers={"Cookie": "token=all"}) as response:
+                assert response.status == 401
+        for kind in ("text/plain", "application/x-www-form-urlencoded"):
+            async with session.post(cut, data="", headers=evil | {"Content-Type": kind}) as response:
+                assert response.status == 401
+        wants = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        for method, path in (("OPTIONS", cut), ("OPTIONS", url + live.PATH), ("GET", url + "/")):
+            async with session.request(method, path, headers=evil | wants) as response:
+                assert not [name for name in response.headers if name.startswith("Access-Control")]
+                assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert not [line for line in office.audit() if line.get("operation") == "cut_call" and line["status"] == 200]
+
+
+@pytest.mark.parametrize("many", [20, pytest.param(190, marks=pytest.mark.full)])
+async def test_a_crowd_that_wants_to_look_on(office: Office, url: str, many: int) -> None:
+    """So many as may are told all; the others are told to come later; calls go on, and the places are free after it."""
+    await office.house.top_up(10 * MICROS)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        headers = {"Authorization": "Bearer all"}
+        answers = await asyncio.gather(*(session.get(url + live.PATH, headers=headers) for _ in range(many)))
+        streams = [Watcher(answer) for answer in answers if answer.status == 200]
+        assert len(streams) == live.MOST_OF_A_TOKEN
+        assert {answer.status for answer in answers} == {200, 429}
+        assert (await office.house.answered()).call.is_live
+        for stream in streams:
+            await stream.until("ready")
+            while not stream.of("call"):
+                await stream.until("items")
+        for answer in answers:
+            answer.close()
+    async with asyncio.timeout(SOON_SECONDS):
+        while office.live.watchers:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_reader_that_stops_reading_costs_no_memory(office: Office) -> None:
+    """On a real socket: what it does not read is not kept for it, and after a while it is let go of."""
+    server = office.server()
+    server._live._write_seconds = 0.2
+    await server.start()
+    host, port = server.url.removeprefix("http://").split(":")
+    for number in range(50):  # 10 MB, more than the system keeps for a socket
+        office.live.view.put("refusal", f"big-{number}", "+", {"n": number, "text": "x" * 200_000})
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    writer.write(f"GET {live.PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer all\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert office.live.watchers == 1
+    async with asyncio.timeout(SOON_SECONDS):
+        while office.live.watchers:
+            await asyncio.sleep(0.02)
+    writer.transport.abort()
+    await server.stop()
+
+
 class Stuck:
     """A response whose reader does not read."""
 
@@ -308,7 +368,7 @@ async def test_a_flood_of_refusals_is_bounded(office: Office) -> None:
     for number in range(1_000):
         office.live.refused(build.ask(uniqueid=f"{number}.9"), "no_rate", office.mine, "")
     await office.live.take_turn()
-    shown = [item.facts or {} for (kind, _), item in office.live.view.things.items() if kind == "refusal"]
+    shown = [json.loads(item.words or "{}") for (kind, _), item in office.live.view.things.items() if kind == "refusal"]
     assert len(shown) == feeds.REFUSALS_KEPT
     assert max(one["n"] for one in shown) == 1_000
     office.live.end()
@@ -334,7 +394,7 @@ async def test_a_ledger_that_is_away_is_told_and_figures_stay(office: Office) ->
     office.house.books.down.add("balance")
     office.live._asked_at.clear()
     await office.live.take_turn()
-    things = {kind: item.facts for (kind, _), item in office.live.view.things.items()}
+    things = {kind: json.loads(item.words or "") for (kind, _), item in office.live.view.things.items()}
     assert things["gate"] == {"word": "no_ledger", "gateway": "gw"}
     assert "tenant" in things
     office.live.end()

@@ -7,7 +7,7 @@ import pytest
 from gateway.adapters.http.api import handlers
 from gateway.core.ownership import Member, Want, Wish
 from gateway.core.reasons import Reason
-from gateway.ports import Refusal
+from gateway.ports import Happening, Refusal
 from tests.unit.service.house import CALLER, LEG, until
 
 from .office import MICROS, Caller, Office, Reloaded
@@ -191,6 +191,7 @@ async def test_an_answered_call_is_cut_by_its_leg(api: Caller, office: Office) -
     office.house.hung_up(LEG, session.call.answered_at_ms + 10_000)
     await until(lambda: bool(office.house.tally.records))
     assert office.house.tally.records[0].outcome == "settled"
+    assert office.house.tally.happenings == [(Happening.CUT, "pbx1", "operator")]
     assert (await office.house.balance()).charges_micros == 100_000
 
 
@@ -238,6 +239,10 @@ async def test_a_cut_at_another_gateway_names_the_one_that_has_the_switch(api: C
     status, told = await api("POST", path)
     assert (status, told["code"]) == (409, "other_gateway")
     assert told["detail"] == "Gateway west has switch pbx1; ask the API of that one."
+    await office.ledger.lease_turn(west, "1", 60_000, [Want("switch:pbx2", Wish.OWN)], is_first=False)
+    _, told = await api("POST", "/v1/calls/pbx2/900.1/9/cut")  # another process of this machine has that switch
+    assert told["detail"] == "Gateway west has switch pbx2; ask the API of that one."
+    assert (await api("POST", "/v1/calls/pbx3/900.1/9/cut"))[1]["code"] == "unknown_call"
     tenure.is_held = True
     assert (await api("POST", path))[1]["code"] == "unknown_call"
     await office.ledger.lease_turn(west, "1", 0, (), is_first=False)

@@ -8,7 +8,7 @@ from gateway.core.effects import Register
 from gateway.ports import CallKey, Lent
 from gateway.service.accounts import open_account
 from gateway.settings import Settings, load
-from tests.unit.service.house import Tally
+from tests.unit.service.house import Tally, until
 from tests.unit.settings.folder import Folder
 
 KEY = CallKey("acme", "pbx1/100.1/777")
@@ -43,3 +43,16 @@ async def test_all_queues_and_the_exposure_are_in_the_metrics_from_the_start(tmp
     for queue in ("ledger_steps", "ledger_durable", "unsettled"):
         assert f'callgate_queue_length{{queue="{queue}",switch=""}}' in text
     assert 'callgate_exposure{currency="USD",tenant="acme"} 0.0' in text
+
+
+async def test_balances_and_the_ledger_s_server_are_in_the_metrics_soon(tmp_path: Path) -> None:
+    """Nobody has to call first."""
+    async with bootstrap.Gateway(settings_of(tmp_path)) as gateway:
+        text = gateway.watch.render()[0].decode()
+        assert 'callgate_balance{currency="USD",tenant="acme"} 0.0' in text
+        assert 'callgate_calls_by_state{state="answered",switch="pbx1"} 0.0' in text
+        await until(lambda: b"callgate_ledger_append_ok 1.0" in gateway.watch.render()[0], 10)
+        await until(lambda: b'callgate_seconds_to_zero{tenant="acme"} +Inf' in gateway.watch.render()[0], 10)
+        text = gateway.watch.render()[0].decode()
+    for line in ("callgate_ledger_up 1.0", "callgate_ledger_evicts 0.0", "callgate_tenants_at_zero 1.0"):
+        assert line in text

@@ -57,6 +57,17 @@ def test_programs_get_json(config: Path) -> None:
     }  # fmt: skip
 
 
+def test_that_of_all_tenants_is_kept_for_the_gateway(config: Path) -> None:
+    """That of some is not, nor one of another folder."""
+    file = config.parent / ".callgate" / "audit.json"
+    file.unlink(missing_ok=True)
+    callgate(config, "audit", "acme")
+    callgate(config, "audit", "--journal", str(config))
+    assert not file.exists()
+    told = callgate(config, "audit", "--json").stdout
+    assert json.loads(file.read_text()) == json.loads(told)
+
+
 def test_a_fault_is_named_and_is_exit_code_1(config: Path, tmp_path: Path) -> None:
     """The first entry that does not fit, in one sentence; for programs also its parts."""
     folder = archive(tmp_path, Entry(1, "open", "1-0", note="0  "), Entry(2, "topup", "2-0", "one", lot=1, credit=5))

@@ -130,6 +130,21 @@ SETTLED = entry("settle", CALL, 1, lot=1, held=-300, revenue=100, credit=200, to
 ESTIMATED = entry("estimate", CALL, 1, lot=1, held=-300, revenue=100, credit=200, total=100)
 
 
+RELEASED = entry("release", CALL, 0, lot=1, held=-300, credit=300)
+
+
+def test_a_settle_may_follow_a_release() -> None:
+    """Somebody heard the answer after all: the call is charged by an adjustment, once."""
+    late = entry("correct", CALL, 1, lot=1, credit=-100, adjustment=100, total=100)
+    short = Scribe()
+    for write in (entry("open", note="500  "), entry("topup", "t1", lot=1, source=-1000, credit=1000),
+                  entry("reserve", CALL, 0, lot=1, credit=-300, held=300), RELEASED, late):  # fmt: skip
+        write(short)
+    assert audit(short.entries).findings == ()
+    entry("correct", CALL, 2, lot=1, credit=-100, adjustment=100, total=200)(short)
+    assert "its call should be estimated or released, found closed" in only(short.entries)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -139,7 +154,7 @@ ESTIMATED = entry("estimate", CALL, 1, lot=1, held=-300, revenue=100, credit=200
         ([SETTLED, entry("reserve", CALL, 0, lot=1, credit=-1, held=1)], "its call should be new, found closed"),
         ([entry("reserve", CALL, 0)], "its call should be new, found live"),
         ([entry("settle", OTHER, 1, total=0)], "its call should be live, found new"),
-        ([SETTLED, entry("correct", CALL, 2, total=100)], "its call should be estimated, found closed"),
+        ([SETTLED, entry("correct", CALL, 2, total=100)], "its call should be estimated or released, found closed"),
         ([ESTIMATED, entry("settle", CALL, 2, total=100)], "its call should be live, found estimated"),
         ([ESTIMATED, *TWICE], "entry 7"),
         ([ESTIMATED, entry("correct", CALL, 2, lot=1, adjustment=-50, credit=50, total=51)],

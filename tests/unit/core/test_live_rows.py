@@ -1,11 +1,12 @@
 """What a row says of a call, and which of a tenant's limits bound its day."""
 
 from gateway.core.books import Refused
+from gateway.core.effects import Close
 from gateway.core.events import QuotaLow
 from gateway.core.gating import Gating, SwitchHealth, gating
 from gateway.core.lifecycle import advance
 from gateway.core.limits import Limit, Per
-from gateway.core.live_rows import call_row, day_limits, refusal_row
+from gateway.core.live_rows import call_row, day_limits, refusal_of, refusal_row
 from gateway.core.reasons import Reason
 
 from . import build
@@ -44,6 +45,14 @@ def test_what_a_caller_made_up_is_kept_as_it_is() -> None:
     hostile = '<img src=x onerror="alert(1)">\u202e'
     row = refusal_row(build.ask(cli=hostile), "bad_number", "acme", "", 5)
     assert row["cli"] == hostile
+
+
+def test_a_refusal_of_the_ledgers_names_its_limit() -> None:
+    """Which of several it was is what an admin looks for; lack of credit names none."""
+    for refused in (Refused(Reason.SPEND_LIMIT, limit="day", used=9, most=9), Refused(Reason.NO_CREDIT)):
+        (close,) = (one for one in advance(build.call(), refused) if isinstance(one, Close))
+        row = refusal_of(close.record, 5)
+        assert (row["reason"], row["limit"]) == (str(refused.reason), refused.limit)
 
 
 def test_a_days_bounds_are_those_of_the_tenant_as_a_whole() -> None:

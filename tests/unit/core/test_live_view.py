@@ -27,7 +27,7 @@ def test_a_thing_that_changed_twice_in_a_turn_is_told_once() -> None:
     view.put("call", "1", "acme", {"state": "answered"})
     view.turn()
     (turn,) = view.since(0) or []
-    assert [item.facts for item in turn.items] == [{"state": "answered"}]
+    assert [item.words for item in turn.items] == ['{"state":"answered"}']
 
 
 def test_what_was_never_there_is_not_told_as_gone() -> None:
@@ -50,7 +50,7 @@ def test_who_is_too_far_behind_begins_anew() -> None:
 
 def test_a_tenants_things_are_shown_to_who_sees_it() -> None:
     """What concerns the gateway is shown to who sees all tenants; the gate's word to everybody."""
-    seen = {sight: (is_shown(Item("x", "", sight, {}), OF_ALL), is_shown(Item("x", "", sight, {}), OF_ACME))
+    seen = {sight: (is_shown(Item("x", "", sight, "{}"), OF_ALL), is_shown(Item("x", "", sight, "{}"), OF_ACME))
             for sight in ("acme", "globex", ALL_TENANTS, EVERYBODY)}  # fmt: skip
     assert seen == {
         "acme": (True, True), "globex": (True, False), ALL_TENANTS: (True, False), EVERYBODY: (True, True),
@@ -74,7 +74,7 @@ def test_who_takes_turns_ends_with_what_there_is(steps: list[tuple[str, str, int
     view, mine, seen = LiveView(), {}, -1
     for number, (what, key, value) in enumerate([*steps, ("t", "", 0)]):
         if number == min(joins_at, len(steps)):
-            seen, mine = view.number, {at: item.facts for at, item in view.things.items()}
+            seen, mine = view.number, {at: item.words for at, item in view.things.items()}
         if what == "p":
             view.put("call", key, "acme", {"v": value})
         elif what == "d":
@@ -83,8 +83,8 @@ def test_who_takes_turns_ends_with_what_there_is(steps: list[tuple[str, str, int
             view.turn()
     for turn in view.since(seen) or []:
         for item in turn.items:
-            if item.facts is None:
+            if item.words is None:
                 mine.pop((item.kind, item.key), None)
             else:
-                mine[item.kind, item.key] = item.facts
-    assert mine == {at: item.facts for at, item in view.things.items()}
+                mine[item.kind, item.key] = item.words
+    assert mine == {at: item.words for at, item in view.things.items()}

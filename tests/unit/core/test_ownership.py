@@ -219,6 +219,14 @@ def test_shares_become_even_and_then_rest(owners: list[str], calls: list[int]) -
     assert moves <= needed
 
 
+def test_who_hears_none_of_these_switches_has_no_share_of_them() -> None:
+    """The other processes of two machines, with switches of their own: east keeps half of what it shares with west."""
+    stands = [stand(name, "east") for name in names(4)]
+    east, west = member("east", 4), member("west", 4)
+    others = [west, *(Member(f"{name}-1", hears=frozenset({"switch:far"}), left_ms=600) for name in ("east", "west"))]
+    assert [want.wish for want in wishes(east, others, stands, LONG)].count(Wish.GIVE) == 2
+
+
 def test_shares_are_evened_out_now_and_then_only() -> None:
     """Not right after a change."""
     stands = [stand(name, "east") for name in names(3)]

@@ -2,19 +2,21 @@
 
 import re
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.adapters.ami.stats import Lags
 from gateway.adapters.metrics import PrometheusWatch
-from gateway.adapters.metrics.words import DECISIONS, EVENT_TYPES, LEDGER_FUNCTIONS
+from gateway.adapters.metrics.words import DECISIONS, EVENT_TYPES, LABEL_LIMIT, LEDGER_FUNCTIONS
 from gateway.adapters.redis.functions import library_code
+from gateway.core.cdr import CallRecord
 from gateway.core.reasons import Reason
 from gateway.core.tenant import Inbound, Tenant
-from gateway.ports import Watch
+from gateway.ports import Happening, Watch
 from rating import NumberPlan, TariffChain, read_tariff
 
 TARIFF = "prefix,destination,connect_fee,rate_per_minute,initial_increment,increment\n1,US,0,1,60,60\n"
@@ -25,6 +27,37 @@ def tenant(name: str, currency: str = "USD") -> Tenant:
     """A tenant of that name."""
     plan = NumberPlan("US", ("011",), "1", (), ())
     return Tenant(tenant_id=name, currency=currency, plan=plan, tariffs=TariffChain((read_tariff(TARIFF, "t"),)))
+
+
+def closed(
+    name: str, call_class: str, micros: int, seconds: int, came_in_on: str = "", currency: str = "USD"
+) -> CallRecord:
+    """A call that was answered, and is over."""
+    return CallRecord(
+        call_id="pbx1/1.2/3",
+        switch="pbx1",
+        tenant=name,
+        cli="",
+        dialled="",
+        e164=came_in_on,
+        call_class=call_class,
+        outcome="settled",
+        reason="",
+        asked_at_ms=1_000,
+        answered_at_ms=2_000,
+        ended_at_ms=2_000 + seconds * 1000,
+        billsec=seconds,
+        granted_seconds=seconds,
+        extensions=0,
+        charged_micros=micros,
+        balance_micros=0,
+        currency=currency,
+        prefix="1",
+        leg="1.3",
+        cause_q850=16,
+        was_cut=False,
+        direction="inbound" if came_in_on else "outbound",
+    )
 
 
 def samples(watch: PrometheusWatch) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -51,6 +84,8 @@ class Link:
     doubts: int = 0
     last_message_at: float = 0.0
     is_logged_in: bool = False
+    clock_offset_seconds: float = 0.0
+    lags: Lags = field(default_factory=Lags)
 
 
 def test_it_is_a_watch() -> None:
@@ -111,8 +146,15 @@ def test_series_exist_from_the_start() -> None:
     assert value(watch, "callgate_calls_live", switch="pbx1") == 0
     labels = {"tenant": "acme", "call_class": "toll_free", "direction": "outbound", "currency": "USD"}
     assert value(watch, "callgate_charged_total", **labels) == 0
+    assert value(watch, "callgate_refunded_total", **labels) == 0
     del labels["currency"]
-    assert value(watch, "callgate_billed_seconds_total", **labels) == 0
+    for name in ("call_attempts", "calls_answered", "talked_seconds", "billed_seconds"):
+        assert value(watch, f"callgate_{name}_total", **labels) == 0
+    for name in ("acme", "other"):
+        assert value(watch, "callgate_recharges_total", tenant=name, state="exhausted") == 0
+        assert value(watch, "callgate_restraints_total", tenant=name, kind="by_hand") == 0
+    assert value(watch, "callgate_extensions_total", switch="pbx1", result="final") == 0
+    assert value(watch, "callgate_cuts_total", switch="pbx1", reason="no_credit") == 0
     for event_type in EVENT_TYPES:
         assert value(watch, "callgate_webhook_attempts_total", type=event_type, result="failed") == 0
     for function in LEDGER_FUNCTIONS:
@@ -133,7 +175,7 @@ def test_a_made_up_tenant_makes_no_series() -> None:
     before = len(samples(watch))
     for number in range(10_000):
         watch.authorized(f"evil{number}", "deny", "unknown_tenant", 0.001)
-        watch.charged(f"evil{number}", "toll_free", 1, 1)
+        watch.closed(closed(f"evil{number}", "toll_free", 1, 1), 0)
     watch.set_tenants([tenant("acme"), tenant("late")])
     watch.authorized("late", "allow", "ok", 0.001)
     labels = {"tenant": "other", "decision": "deny", "reason": "unknown_tenant"}
@@ -148,7 +190,7 @@ def test_tenants_beyond_the_limit_are_other() -> None:
     watch = PrometheusWatch([tenant(f"t{number}") for number in range(5)], tenant_limit=2)
     for number in range(5):
         watch.authorized(f"t{number}", "allow", "ok", 0.001)
-        watch.charged(f"t{number}", "toll_free", 1_000_000, 60)
+        watch.closed(closed(f"t{number}", "toll_free", 1_000_000, 60), 0)
     name = "callgate_authorizations_total"
     assert value(watch, name, tenant="t1", decision="allow", reason="ok") == 1
     assert value(watch, name, tenant="t2", decision="allow", reason="ok") is None
@@ -164,7 +206,7 @@ def test_labels_are_bounded() -> None:
         watch.authorized("", f"d{number}", f"r{number}", 0.001)
         watch.fault(f"f{number}")
         watch.delivered(f"e{number}", is_acknowledged=True)
-        watch.charged("", f"c{number}", 1, 1)
+        watch.closed(closed("", f"c{number}", 1, 1), 0)
         watch.ledger_called(f"l{number}", 0.001)
     assert len(samples(watch)) < 3000
     assert (value(watch, "callgate_faults_total", where="other") or 0) > 900
@@ -173,9 +215,9 @@ def test_labels_are_bounded() -> None:
 def test_money_is_shown_in_units_of_its_currency() -> None:
     """Charges are summed in units, apart by currency, and seconds beside them."""
     watch = PrometheusWatch([tenant("acme"), tenant("globex", "GBP")])
-    watch.charged("acme", "toll_free", 20_000, 60)
-    watch.charged("acme", "toll_free", 1_480_000, 61)
-    watch.charged("globex", "international_fixed", 2_000_000, 30)
+    watch.closed(closed("acme", "toll_free", 20_000, 60), 0)
+    watch.closed(closed("acme", "toll_free", 1_480_000, 61), 0)
+    watch.closed(closed("globex", "international_fixed", 2_000_000, 30, currency="EUR"), 0)
     charged = "callgate_charged_total"
     acme = {"tenant": "acme", "call_class": "toll_free", "direction": "outbound"}
     globex = {"tenant": "globex", "call_class": "international_fixed", "direction": "outbound"}
@@ -192,7 +234,7 @@ def test_calls_that_come_in_are_told_by_direction_and_number() -> None:
     assert value(watch, verdicts, **number, decision="deny") == 0
     before = len(samples(watch))
     watch.authorized("acme", "allow", "ok", 0.001, "+18005551234")
-    watch.charged("acme", "toll_free", 1_500_000, 90, "+18005551234")
+    watch.closed(closed("acme", "toll_free", 1_500_000, 90, "+18005551234"), 0)
     assert value(watch, verdicts, **number, decision="allow") == 1
     assert value(watch, "callgate_inbound_charged_total", **number, currency="USD") == pytest.approx(1.5)
     assert value(watch, "callgate_inbound_billed_seconds_total", **number) == 90
@@ -205,10 +247,47 @@ def test_calls_that_come_in_are_told_by_direction_and_number() -> None:
     assert len(samples(watch)) - before < 10
 
 
+def test_asr_and_acd_are_quotients_of_what_is_counted() -> None:
+    """A call that nobody answered is an attempt; talked seconds are those of the PBX, whatever is billed."""
+    watch = PrometheusWatch([tenant("acme")])
+    talked = replace(closed("acme", "toll_free", 60_000, 60), ended_at_ms=2_000 + 12_345)
+    watch.closed(talked, 5_000)
+    watch.closed(replace(talked, outcome="released", answered_at_ms=0, billsec=0, charged_micros=0), 0)
+    acme = {"tenant": "acme", "call_class": "toll_free", "direction": "outbound"}
+    names = ("call_attempts", "calls_answered", "talked_seconds", "billed_seconds")
+    assert [value(watch, f"callgate_{name}_total", **acme) for name in names] == [2, 1, 12.345, 60]
+    assert value(watch, "callgate_refunded_total", currency="USD", **acme) == 0.005
+
+
+def test_what_happens_is_counted_where_it_happened() -> None:
+    """A tenant by its label; a word that nobody knows is bounded."""
+    watch = PrometheusWatch([tenant("acme"), tenant("globex")], ["pbx1"], tenant_limit=1)
+    watch.happened(Happening.RECHARGE, "acme", "failed")
+    watch.happened(Happening.RECHARGE, "globex", "failed")
+    watch.happened(Happening.CUT, "pbx1", "no_credit")
+    for number in range(2 * LABEL_LIMIT):
+        watch.happened(Happening.CUT, "pbx1", f"because {number}")
+    assert value(watch, "callgate_recharges_total", tenant="acme", state="failed") == 1
+    assert value(watch, "callgate_recharges_total", tenant="other", state="failed") == 1
+    assert value(watch, "callgate_cuts_total", switch="pbx1", reason="no_credit") == 1
+    cuts = [labels for name, labels in samples(watch) if name == "callgate_cuts_total"]
+    assert len(cuts) == LABEL_LIMIT + 1
+
+
+def test_a_refused_reload_shows_until_the_next_one_is_taken() -> None:
+    """The old config is in force meanwhile."""
+    watch = PrometheusWatch()
+    shown = []
+    for is_taken in (True, False, True):
+        watch.config_read(is_taken=is_taken)
+        shown.append(value(watch, "callgate_config_last_reload_successful"))
+    assert shown == [1, 0, 1]
+
+
 def test_a_negative_charge_is_a_fault() -> None:
     """A counter cannot go down: a negative charge is counted as a fault and raises nothing."""
     watch = PrometheusWatch()
-    watch.charged("", "toll_free", -1, 1)
+    watch.closed(closed("", "toll_free", -1, 1), 0)
     assert value(watch, "callgate_faults_total", where="metrics") == 1
 
 
@@ -360,3 +439,15 @@ def test_what_waits_for_payment_programs_is_shown() -> None:
     assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [0, 0, 0]
     watch.payments_wait(2, 7.5)
     assert [watch.registry.get_sample_value(f"callgate_{name}") for name in names] == [2, 7.5, 0]
+
+
+def test_how_long_verdicts_take_has_a_call_as_an_example() -> None:
+    """In OpenMetrics alone; a call without an id, or with one that is too long for it, is counted all the same."""
+    watch = PrometheusWatch()
+    for call in ("pbx1/1795412120.7/42", "", "x" * 500):
+        watch.authorized("acme", "allow", "ok", 0.0007, "", call)
+    about = 'callgate_authorization_seconds_bucket{le="0.0008"} 3.0'
+    openmetrics = watch.render("application/openmetrics-text; version=1.0.0")[0].decode()
+    (line,) = [line for line in openmetrics.splitlines() if line.startswith(about)]
+    assert line.startswith(about + ' # {call="pbx1/1795412120.7/42"} 0.0007 ')
+    assert "# {call=" not in watch.render()[0].decode()

@@ -297,6 +297,23 @@ def test_seconds_to_cost_to_seconds(rate, seconds):
     assert less < max(1, billed_seconds(rate.schedule, seconds))
 
 
+@given(RATES, st.lists(st.integers(1, 2**40), min_size=1, max_size=20, unique=True).map(sorted))
+def test_many_borders_cost_what_each_of_them_costs(rate, blocks):
+    """Up to the first that costs more than any account has."""
+    charges = rate.schedule.charges(blocks)
+    assert charges == [rate.schedule.charge(number) for number in blocks[: len(charges)]]
+    if len(charges) < len(blocks):
+        with pytest.raises(AmountError):
+            rate.schedule.charge(blocks[len(charges)])
+
+
+@given(RATES, st.integers(1, 3_000), st.integers(1, 64))
+def test_neighbouring_borders_cost_what_each_of_them_costs(rate, first, count):
+    """As a ladder has them: over a step, a minimum, a maximum and the end of the call, too."""
+    blocks = list(range(first, first + count))
+    assert rate.schedule.charges(blocks) == [rate.schedule.charge(number) for number in blocks]
+
+
 @given(RATES, st.integers(-10, MAX_MICROS))
 def test_money_buys_no_more_and_no_less_than_it_can(rate, micros):
     """What money buys costs no more than it, and one block more would."""

@@ -20,6 +20,7 @@ from gateway.ports import (
     AccountTerms,
     Balance,
     CallKey,
+    Happening,
     LedgerUnavailable,
     Lent,
     Onlooker,
@@ -214,20 +215,34 @@ class Tally:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.decisions: list[tuple[str, str]] = []
+        self.closings: list[tuple[CallRecord, int]] = []
+        self.happenings: list[tuple[Happening, str, str]] = []
+        self.slacks: list[float] = []
         self.records: list[CallRecord] = []
         self.sink_fault: Exception | None = None
         self.waits: tuple[float, ...] = ()
         self.payments: tuple[float, ...] = ()
 
-    def authorized(self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "") -> None:
+    def authorized(
+        self, tenant: str, decision: str, reason: str, seconds: float, came_in_on: str = "", call: str = ""
+    ) -> None:
         """Keep it."""
         self.decisions.append((decision, reason))
 
     def calls_live(self, switch: str, count: int) -> None:
         """Not counted."""
 
-    def charged(self, tenant: str, call_class: str, micros: int, seconds: int, came_in_on: str = "") -> None:
-        """Not counted."""
+    def closed(self, record: CallRecord, refunded_micros: int) -> None:
+        """Keep it."""
+        self.closings.append((record, refunded_micros))
+
+    def happened(self, what: Happening, where: str, how: str) -> None:
+        """Keep it."""
+        self.happenings.append((what, where, how))
+
+    def cap_moved(self, slack_seconds: float) -> None:
+        """Keep it."""
+        self.slacks.append(slack_seconds)
 
     def delivered(self, event_type: str, *, is_acknowledged: bool) -> None:
         """Not counted."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.core.facts import Fact, LinkUp
 from gateway.core.ownership import Lease, Member, Role, View, Want, Wish
-from gateway.ports import CallKey, LedgerUnavailable
+from gateway.ports import CallKey, LeaseGiven, LedgerUnavailable
 from gateway.service.exposure import Exposures
 from gateway.service.guard import GuardedSwitch, Tenure
 from gateway.service.ownership import Ownership
@@ -136,6 +136,7 @@ class Pair:
         self.east = Site(house, self.leases, self.clock, "east")
         self.west = Site(house, self.leases, self.clock, "west")
         self.deaf: set[Site] = set()
+        self.is_deaf_to_news = False
 
     async def open(self) -> None:
         """Both hear the PBX, and each other."""
@@ -150,6 +151,13 @@ class Pair:
         for site in (self.east, self.west):
             if site not in self.deaf:
                 site.post.handle(fact)
+
+    async def follow_news(self) -> None:
+        """What the ledger tells, to both, as bootstrap does it."""
+        async for news in self.house.books.real.subscribe():
+            for site in (self.east, self.west):
+                if not (isinstance(news, LeaseGiven) or self.is_deaf_to_news):
+                    site.post.tell(news)
 
     async def east_dies(self) -> None:
         """Without a word; west has the switch when east's time is over."""

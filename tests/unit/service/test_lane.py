@@ -11,7 +11,8 @@ from gateway.core.effects import Extend, RecordAnswer, Release, Reserve, Settle
 from gateway.core.reasons import Reason
 from gateway.ports import CallKey, LedgerRejected
 from gateway.service.guard import Tenure
-from gateway.service.lane import Answer, Lane, LedgerStep
+from gateway.service.lane import Lane
+from gateway.service.sending import Answer, LedgerStep
 from rating import Ladder, Tariff, TariffChain
 from tests.unit.core import build
 
@@ -48,6 +49,10 @@ class Ear:
         """Keep it."""
         self.told.append("elsewhere")
 
+    def meta(self) -> str:
+        """Nothing to go on with."""
+        return json.dumps({})
+
     def registration(self) -> None:
         """None that is known."""
 
@@ -68,7 +73,7 @@ class Waiting:
 
 def lane(house: House, ear: Ear) -> Lane:
     key = CallKey(house.tenant.tenant_id, "pbx1/100.1/777")
-    return Lane(key, house.books.real, house.drawer, house.tally, ear, lambda: json.dumps({}))
+    return Lane(key, house.books.real, house.drawer, house.tally, ear)
 
 
 async def test_a_step_behind_one_whose_listener_broke_is_booked(house: House) -> None:
@@ -96,7 +101,7 @@ async def test_an_answer_that_came_as_the_call_was_left_is_none_to_the_step_behi
     """It was there already, and could not be called back: the settle behind it would have been taken for booked."""
     ledger, ear = Waiting(), Ear()
     key = CallKey(house.tenant.tenant_id, "pbx1/100.1/777")
-    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear), lambda: "{}")
+    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear))
     one.add(Extend(1, 0, RESERVE.ladder, 60_000, is_fair=False, pool=None))
     one.add(Settle(2, 0, 5, is_estimate=False, included_seconds=0))
     ledger.sent[0].set_result(build.grant(120))
@@ -125,7 +130,7 @@ async def test_a_former_owner_that_knows_too_little_leaves_the_settle_to_the_new
     """It may be wrong that the call has ended; and it writes no record of it."""
     ledger, ear = Waiting(), Ear()
     key, tenure = CallKey(house.tenant.tenant_id, "pbx1/100.1/777"), Tenure(is_held=False)
-    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear), lambda: "{}", tenure)
+    one = Lane(key, cast("Any", ledger), house.drawer, house.tally, cast("Any", ear), tenure)
     one.add(Settle(1, 0, 5, is_estimate=False, included_seconds=0))
     ledger.sent[0].set_exception(LedgerRejected("stale_step", "step 1 came after step 2"))
     await settled_down(0.01)

@@ -16,7 +16,7 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.core.recharge import Mode, RechargeRule
 from gateway.core.tenant import Tenant
-from gateway.ports import AccountTerms, Attempt, CallKey, Later, OutboxEvent, Outcome, Turn
+from gateway.ports import AccountTerms, Attempt, CallKey, Happening, Later, OutboxEvent, Outcome, Turn
 from gateway.service import notify
 from gateway.service.accounts import in_slices
 from gateway.service.directory import Directory, Register
@@ -91,6 +91,29 @@ async def test_a_thousand_tenants_cross_at_once_and_each_event_comes_once(house:
     assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 1 for tenant in tenants}
     assert set(came.values()) == {1}
     assert receiver.most_at_once <= notify.ATTEMPTS_AT_A_HOST
+
+
+async def test_what_the_ledger_tells_of_is_counted_once_however_often_it_is_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that fails twice makes no second recharge; nor does having none make less of a quarantine."""
+    monkeypatch.setattr(notify, "RETRY_FIRST_SECONDS", 0.01)
+    tenants = [webhook("counted"), build.tenant(tenant_id="counted-alone")]
+    await cross(house.books.real, tenants)
+    await house.books.restrict("counted-alone", "", "test", None)
+    post = Post(FAILED)
+    deliverer = Deliverer(house.books, Directory(tenants), post, house.tally)
+    for tenant in tenants:
+        deliverer.wake(tenant.tenant_id)
+    await until(lambda: len(post.sent) == 3)
+    post.answer = ACKNOWLEDGED
+    await emptied(house.books.real, tenants)
+    deliverer.stop()
+    assert Counter(house.tally.happenings) == {
+        (Happening.RECHARGE, "counted", "requested"): 1,
+        (Happening.RECHARGE, "counted-alone", "requested"): 1,
+        (Happening.RESTRAINT, "counted-alone", "by_hand"): 1,
+    }
 
 
 async def test_what_is_left_to_do_holds_no_place_at_the_receiver(house: House) -> None:

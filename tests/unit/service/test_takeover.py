@@ -296,6 +296,31 @@ async def test_what_a_former_owner_heard_is_booked_by_it(pair: Pair) -> None:
     assert (account.charges_micros, account.held_micros) == (21 * SECOND_MICROS, 0)
 
 
+async def test_what_only_a_former_owner_heard_is_charged_though_the_call_was_released(pair: Pair) -> None:
+    """West heard neither the answer nor the end: it found no channel, and gave the money back."""
+    house, east, west = pair.house, pair.east, pair.west
+    ask(pair, is_waiting=False)
+    await pair.verdicts(1)
+    pair.deaf.add(west)
+    house.books.down = {"answer", "settle"}
+    pair.tell(house.dialled())
+    house.switch.clock_ms = ANSWERED_AT_MS
+    pair.tell(LegAnswered(LEG, ANSWERED_AT_MS))
+    pair.tell(ChannelEnded(LEG, 16, ANSWERED_AT_MS + 21_000))
+    house.switch.living.clear()
+    await settled_down()
+    pair.clock.now += 0.7
+    await west.owns()
+    await east.turn()
+    await until(lambda: len(west.board) == 0)
+    assert "release" in house.books.sent
+    house.books.down = set()
+    await until(lambda: not any(one.has_to_book for one in east.board._leaving))
+    account = await house.balance()
+    charged = account.charges_micros - account.adjustments_micros
+    assert (charged, account.held_micros, east.drawer.entries) == (21 * SECOND_MICROS, 0, {})
+
+
 async def test_a_call_that_both_owners_settle_has_one_record(pair: Pair) -> None:
     """The former one had asked for more, unheard: its step is another, and the books take the first of the two."""
     house, east, west = pair.house, pair.east, pair.west
@@ -613,7 +638,7 @@ async def test_who_was_cut_off_and_has_the_switch_anew_ends_no_leg_for_what_it_t
     """West may have allowed it meanwhile."""
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
     await east_is_cut_off(pair)
-    errand = asyncio.create_task(end_leg(pair.east.guard, pair.east.board.world.tenure, LEG, 21))
+    errand = asyncio.create_task(end_leg(pair.east.guard, pair.east.board.world.tenure, LEG, 21, ""))
     await settled_down()
     pair.west.stop()
     pair.clock.now += 0.7 * ALONE_FACTOR

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -115,6 +115,8 @@ def test_an_unknown_level_is_refused() -> None:
     """A level that is none is an error that lists those there are."""
     with pytest.raises(ValueError, match="debug, info, warning, error"):
         configure("loud", io.StringIO())
+    with pytest.raises(ValueError, match="full, masked"):
+        configure("info", io.StringIO(), numbers="some")
 
 
 def test_libraries_speak_through_the_same_renderer() -> None:
@@ -149,9 +151,40 @@ def test_a_closed_call_is_one_line() -> None:
     (line,) = lines(out)
     assert line["event"] == "call.closed"
     assert (line["charged"], line["balance"], line["currency"]) == ("0.02", "-1.50", "USD")
+    assert line["call"] == RECORD.call_id
     for field in fields(RECORD):
-        if not field.name.endswith("_micros"):
+        if field.name != "call_id" and not field.name.endswith("_micros"):
             assert line[field.name] == getattr(RECORD, field.name)
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_no_line_shows_a_full_number_where_the_config_says_so(kind: type[io.StringIO]) -> None:
+    """Neither that of a field, nor one in another text, a traceback, something nested or what a library says."""
+    out = kind()
+    configure("info", out, numbers="masked")
+    log = structlog.get_logger()
+    LogCDRSink().write(replace(RECORD, cli="Ann Smith", balance_micros=1_234_567_000_000))
+    log.info(
+        "leg.adopted", call="pbx1/1795412120.7/1234567", number="+18005551212", channel="Local/18005551212@out-1;1"
+    )
+    log.info("event.has_no_receiver", facts={"target": "18005551212", "why": ["by +18005551212"], "at": Odd()})
+    try:
+        int("+18005551212 is not there")
+    except ValueError as error:
+        log.error("errand.failed", exc_info=error)
+        logging.getLogger("panoramisk").warning("no answer to %s", "18005551212")
+    told = out.getvalue()
+    assert "8005551212" not in told
+    assert "Ann" not in told
+    for kept in ("pbx1/1795412120.7/1234567", "1234567.00", "+1********12", "errand.failed", "no answer to"):
+        assert kept in told, kept
+
+
+class Odd:
+    """Something that JSON does not know."""
+
+    def __repr__(self) -> str:
+        return "of 18005551212"
 
 
 def test_records_are_kept_at_any_level() -> None:

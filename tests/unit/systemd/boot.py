@@ -15,7 +15,7 @@ from pathlib import Path
 
 SYSTEMD = Path("/lib/systemd/systemd")
 TOOLS = ("unshare", "nsenter", "systemctl", "mount")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 _UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--cgroup", "--mount-proc")
 
 _BOOT = """
@@ -84,6 +84,13 @@ class Booted:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.fact(name) != value:
             assert time.monotonic() < deadline, f"{name} is {self.fact(name)}, not {value}; {self.out.read_text()}"
+            time.sleep(0.1)
+
+    def wait_for_lines(self, event: str, count: int) -> None:
+        """Wait until the log has so many of an event. Fails the test when it does not come to that."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.out.read_text().count(f'"event": "{event}"') < count:
+            assert time.monotonic() < deadline, self.out.read_text()
             time.sleep(0.1)
 
 

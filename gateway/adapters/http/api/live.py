@@ -6,12 +6,10 @@ WRITE_SECONDS is dropped. Who comes again with ``Last-Event-ID`` is told what it
 """
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -19,7 +17,7 @@ from aiohttp import web
 
 from gateway.adapters.http.api.problems import ApiProblem
 from gateway.core.access import Keyring, Token
-from gateway.core.live_view import Item, LiveTurn, is_shown
+from gateway.core.live_view import Item, is_shown, words_of
 from gateway.service.live import PAUSE_SECONDS, LiveFeed
 
 PATH: Final = "/v1/live"
@@ -27,7 +25,7 @@ MOST_WATCHERS: Final = 32
 MOST_OF_A_TOKEN: Final = 16
 WRITE_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 5.0
-ITEMS_A_PIECE: Final = 12  # put into words at a time: while that is done, no verdict is written
+ITEMS_A_PIECE: Final = 24  # some 10 kB: while they are joined and sent, no verdict is written
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -46,7 +44,6 @@ class LiveStream:
         self._write_seconds = write_seconds
         self._watchers: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._said: tuple[int, bytes] = (-1, b"")  # the last turn, for who sees all
 
     async def serve(self, request: web.Request, token: Token) -> web.StreamResponse:
         """Stream until the client goes, is too slow, or its token is taken away. Raises ApiProblem."""
@@ -95,12 +92,12 @@ class LiveStream:
                 seen = await self._tell_all(response, feed, token)
                 continue
             for turn in turns:
-                await self._write(response, self._words_of(turn, feed, token))
+                await self._write(response, _pieces(turn.items, feed, token, f"{feed.epoch}-{turn.number}"))
                 seen, beat_at = turn.number, feed.now_ms()
             # No beat without a turn: where none is taken, the page is to show that it knows nothing.
             if not turns and await _turned(feed) and feed.now_ms() - beat_at >= BEAT_SECONDS * 1000:
                 beat_at = feed.now_ms()
-                await self._write(response, [_frame("beat", {"now_ms": beat_at})])
+                await self._write(response, [_told((), feed)])
 
     async def _tell_all(self, response: web.StreamResponse, feed: LiveFeed, token: Token) -> int:
         """All that there is, in pieces; the turn that this is of. What changes meanwhile is told after it."""
@@ -109,15 +106,6 @@ class LiveStream:
         await self._write(response, _pieces(items, feed, token))
         await self._write(response, [_frame("ready", {"now_ms": feed.now_ms()}, f"{feed.epoch}-{number}")])
         return number
-
-    def _words_of(self, turn: LiveTurn, feed: LiveFeed, token: Token) -> Iterable[bytes]:
-        if len(turn.items) > ITEMS_A_PIECE or token.tenants is not None:
-            yield from _pieces(turn.items, feed, token)
-            yield _frame("beat", {"now_ms": feed.now_ms()}, f"{feed.epoch}-{turn.number}")
-            return
-        if self._said[0] != turn.number:
-            self._said = turn.number, _frame("items", _facts(turn.items, feed), f"{feed.epoch}-{turn.number}")
-        yield self._said[1]
 
     async def _write(self, response: web.StreamResponse, frames: Iterable[bytes]) -> None:
         """Raises TimeoutError, ConnectionError."""
@@ -157,23 +145,33 @@ def _hello(feed: LiveFeed, token: Token) -> dict[str, Any]:
     }
 
 
-def _pieces(items: Sequence[Item], feed: LiveFeed, token: Token) -> Iterator[bytes]:
-    shown = (item for item in items if is_shown(item, token))
-    while some := tuple(islice(shown, ITEMS_A_PIECE)):
-        yield _frame("items", _facts(some, feed))
+def _pieces(items: Iterable[Item], feed: LiveFeed, token: Token, event_id: str = "") -> Iterator[bytes]:
+    """What of them that token sees, in pieces; the last one, which is there in any case, has the id."""
+    shown = [item for item in items if is_shown(item, token)]
+    for start in range(0, max(1, len(shown)), ITEMS_A_PIECE):
+        end = start + ITEMS_A_PIECE
+        yield _told(shown[start:end], feed, event_id if end >= len(shown) else "")
 
 
-def _facts(items: Iterable[Item], feed: LiveFeed) -> dict[str, Any]:
-    told: dict[str, Any] = {"now_ms": feed.now_ms()}
+def _told(items: Sequence[Item], feed: LiveFeed, event_id: str = "") -> bytes:
+    """One event; without anything to tell, the clock alone."""
+    kinds: dict[str, list[str]] = {}
+    gone: dict[str, list[str]] = {}
     for item in items:
-        if item.facts is None:
-            told.setdefault("gone", {}).setdefault(item.kind, []).append(item.key)
+        if item.words is None:
+            gone.setdefault(item.kind, []).append(item.key)
         else:
-            told.setdefault(item.kind, {})[item.key] = item.facts
-    return told
+            kinds.setdefault(item.kind, []).append(f"{words_of(item.key)}:{item.words}")
+    told = [f'"now_ms":{feed.now_ms()}', *(f'"{kind}":{{{",".join(things)}}}' for kind, things in kinds.items())]
+    if gone:
+        told.append(f'"gone":{words_of(gone)}')
+    return _event("items" if items else "beat", f"{{{','.join(told)}}}", event_id)
 
 
 def _frame(event: str, facts: dict[str, Any], event_id: str = "") -> bytes:
-    """One event. JSON has no line end in it, whatever the texts hold."""
+    return _event(event, words_of(facts), event_id)
+
+
+def _event(event: str, words: str, event_id: str) -> bytes:
     number = f"id: {event_id}\n" if event_id else ""
-    return f"event: {event}\n{number}data: {json.dumps(facts, separators=(',', ':'))}\n\n".encode()
+    return f"event: {event}\n{number}data: {words}\n\n".encode()

@@ -147,7 +147,7 @@ function next(call) {
 function refusalText(story) {
   const { reason, limit, used, most } = story.refusal;
   const figures = most && reason === "spend_limit" ? t("story.used_money", { limit, used: money(used, story.currency), most: money(most, story.currency) })
-    : most && !["paused", "quarantined"].includes(reason) ? t("story.used", { limit, used: whole(used), most: whole(most) }) : limit;
+    : most && !["paused", "quarantined"].includes(reason) ? t("story.used", { limit, used: whole(used), most: whole(most) }) : said("guard", limit);
   return [figures, said("do", reason) === reason ? "" : said("do", reason)].filter(Boolean).join(". ");
 }
 

@@ -4,7 +4,7 @@ import { place } from "/page/api.js";
 import { askCut } from "/page/dialogs.js";
 import { badge, h, mark, put, swap } from "/page/dom.js";
 import {
-  chargedMicros, isFinal, isTalking, leftPart, leftSeconds, mayOperate, talkedSeconds, zeroSeconds,
+  chargedMicros, isFinal, isTalking, leftPart, leftSeconds, mayOperate, store, talkedSeconds, zeroSeconds,
 } from "/page/store.js";
 import { Table, plain } from "/page/table.js";
 import { amount, clock, said, span, t, until, whole } from "/page/words.js";
@@ -226,7 +226,7 @@ function available() {
 }
 
 function live() {
-  return { key: "live", head: t("tenants.live"), kind: "right", ...plain((tenant) => (tenant.live_calls ? whole(tenant.live_calls) : "")) };
+  return { key: "live", head: t("tenants.live"), kind: "right wide", ...plain((tenant) => (tenant.live_calls ? whole(tenant.live_calls) : "")) };
 }
 
 function today() {
@@ -257,9 +257,15 @@ export function tightLimits(tenant) {
   return [...tenant.limits].sort((one, other) => part(other) - part(one));
 }
 
+/** How many tenants are not known yet: figures are asked for in turn. Empty where all are. */
+export function soFar() {
+  const all = store.ledger.get("")?.tenants ?? 0;
+  return store.tenant.size < all ? t("tenants.so_far", { n: whole(store.tenant.size), all: whole(all) }) : "";
+}
+
 /** Tenants that run dry first, and then by name. */
 export function byZero(tenants, at) {
   const keyed = [...tenants].map((tenant) => [zeroSeconds(tenant, at), tenant]);
-  keyed.sort(([a, one], [b, other]) => (a === b ? one.tenant.localeCompare(other.tenant) : a - b));
+  keyed.sort(([a, one], [b, other]) => (a === b ? (one.tenant < other.tenant ? -1 : 1) : a - b));
   return keyed.map(([, tenant]) => tenant);
 }

@@ -40,6 +40,8 @@ function ask({ title, about, fields = [], act, run, onDone, isGentle }) {
   const close = h("button", { type: "button", onclick: () => dialog.close() }, t("dialog.no"));
   const form = h("form", {}, h("h2", { id: "asked" }, title), h("p", { id: "asked-about" }, about), fields, problem,
     h("div", { class: "buttons" }, close, go));
+  const opener = document.activeElement;
+  const meant = opener?.call?.id; // a row's button is another call's when rows have moved
   const dialog = h("dialog", { "aria-labelledby": "asked", "aria-describedby": "asked-about" }, form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -54,7 +56,10 @@ function ask({ title, about, fields = [], act, run, onDone, isGentle }) {
       go.disabled = false;
     }
   });
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener?.call?.id !== meant) document.getElementById("main").focus({ preventScroll: true });
+  });
   document.body.append(dialog);
   dialog.showModal();
   (fields.find((one) => one.tagName === "INPUT") ?? close).focus(); // never on what cannot be undone

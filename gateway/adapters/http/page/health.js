@@ -9,6 +9,7 @@ const GATES = {
   unknown: ["unknown", "?"],
 };
 const LAGS_MS = 1500;
+const CLOCK_MS = 2000; // beyond it, times of the PBX and of this page do not fit together
 
 /** The first thing to be seen. */
 export function gateSign() {
@@ -51,11 +52,14 @@ function switchItem(one) {
     return one.owner ? ["info", "‖", one.name, t("health.owned_by", { owner: one.owner })] : ["warn", "▲", one.name, t("health.unowned")];
   }
   const waits = one.facts_waiting + one.asks_waiting;
-  const isLate = one.round_trip_ms > LAGS_MS || one.oldest_ask_ms > LAGS_MS;
+  const isLate = one.round_trip_ms > LAGS_MS || one.oldest_ask_ms > LAGS_MS || one.event_lag_ms > LAGS_MS;
+  const isOff = Math.abs(one.clock_ahead_ms) >= CLOCK_MS;
   const parts = [counted("health.calls", one.calls), t("health.round_trip", { n: tenth(one.round_trip_ms) }), t("health.mine")];
+  if (one.event_lag_ms !== null) parts.push(t("health.lag", { n: whole(one.event_lag_ms) }));
+  if (isOff) parts.push(t(one.clock_ahead_ms > 0 ? "health.ahead" : "health.behind", { n: tenth(Math.abs(one.clock_ahead_ms) / 1000) }));
   if (one.heard_ms > 10_000) parts.push(t("health.heard", { n: whole(one.heard_ms / 1000) }));
   if (waits) parts.push(counted("health.waiting", waits));
-  return [isLate ? "warn" : "ok", isLate ? "▲" : "✓", one.name, parts.join(" · ")];
+  return [isLate || isOff ? "warn" : "ok", isLate || isOff ? "▲" : "✓", one.name, parts.join(" · ")];
 }
 
 function ledgerItem() {

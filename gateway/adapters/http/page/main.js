@@ -92,6 +92,7 @@ function login(problem = "") {
 }
 
 function enter(secret) {
+  if (/[^!-~]/.test(secret)) { login(t("login.wrong")); return; } // no header can carry it
   known = "";
   token.set(secret);
   clear();
@@ -100,7 +101,7 @@ function enter(secret) {
 }
 
 function begin() {
-  listen(token.get(), () => { token.forget(); stop(); setLink("refused"); frame(); login(t("login.wrong")); });
+  listen(token.get(), () => { leave(); login(t("login.wrong")); });
   go();
 }
 

@@ -1,6 +1,6 @@
 // The wall: live calls, tenants that run dry, refusals, health.
 
-import { SOON_SECONDS, byZero, callTable, ordered, tenantTable } from "/page/columns.js";
+import { SOON_SECONDS, byZero, callTable, ordered, soFar, tenantTable } from "/page/columns.js";
 import { h, mark, put } from "/page/dom.js";
 import { healthStrip } from "/page/health.js";
 import { refusalList } from "/page/refusals.js";
@@ -22,11 +22,12 @@ export function overview() {
   const refusals = refusalList();
   const health = healthStrip();
   const count = h("span", { class: "count" });
+  const known = h("span", { class: "count" });
   const root = h("div", { class: "wall" }, h("h1", { class: "unseen" }, t("overview.heading")), tiles.root,
     h("section", { class: "panel calls", "aria-labelledby": "calls-title" },
       h("div", { class: "title" }, h("h2", { id: "calls-title" }, t("calls.title")), count, search), calls.root),
     h("section", { class: "panel tenants", "aria-labelledby": "tenants-title" },
-      h("div", { class: "title" }, h("h2", { id: "tenants-title" }, t("tenants.title")), h("a", { href: "#/tenants" }, t("tenants.all"))), tenants.root),
+      h("div", { class: "title" }, h("h2", { id: "tenants-title" }, t("tenants.title")), known, h("a", { href: "#/tenants" }, t("tenants.all"))), tenants.root),
     h("section", { class: "panel refused", "aria-labelledby": "refusals-title" },
       h("div", { class: "title" }, h("h2", { id: "refusals-title" }, t("refusals.title"))), refusals.root),
     health.root);
@@ -39,7 +40,10 @@ export function overview() {
       calls.set(ordered(found, order, calls.columns, at), at, order);
       put(count, filter ? t("calls.found", { n: whole(found.length), all: whole(all.length) }) : whole(all.length));
     }
-    if (!kinds || kinds.has("tenant")) tenants.set(byZero(store.tenant.values(), at), at);
+    if (!kinds || kinds.has("tenant")) {
+      tenants.set(byZero(store.tenant.values(), at), at);
+      put(known, soFar());
+    }
     if (!kinds || kinds.has("refusal")) refusals.show();
     health.show();
     tiles.show(at);
@@ -85,13 +89,15 @@ export function tenantsPage() {
   let words = "";
   const search = h("input", { type: "search", placeholder: t("tenants.filter"), "aria-label": t("tenants.filter") });
   const table = tenantTable();
+  const known = h("span", { class: "count" });
   const show = (kinds = null) => {
     if (kinds && !kinds.has("tenant")) return;
     const found = [...store.tenant.values()].filter((tenant) => tenant.tenant.toLowerCase().includes(words));
     table.set(byZero(found, now()), now());
+    put(known, soFar());
   };
   search.addEventListener("input", () => { words = search.value.trim().toLowerCase(); show(); });
   const root = h("section", { class: "panel whole", "aria-labelledby": "title" },
-    h("div", { class: "title" }, h("h1", { id: "title" }, t("tenants.all")), search), table.root);
+    h("div", { class: "title" }, h("h1", { id: "title" }, t("tenants.all")), known, search), table.root);
   return { root, show, tick: (at) => table.show(at), title: t("tenants.all") };
 }

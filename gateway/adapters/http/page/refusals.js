@@ -46,7 +46,7 @@ function line({ last, count }, tenant) {
     h("time", { class: "when" }, clock(last.at_ms)),
     h("div", {},
       h("div", { class: "why" }, h("span", { "aria-hidden": "true", class: "icon" }, "✕"), said("reason", last.reason),
-        last.limit && h("span", { class: "about" }, ` ${last.limit}`), count > 1 && h("span", { class: "times" }, `× ${whole(count)}`)),
+        last.limit && h("span", { class: "about" }, ` ${said("guard", last.limit)}`), count > 1 && h("span", { class: "times" }, `× ${whole(count)}`)),
       h("div", { class: "about" }, !tenant && [who, " · "], last.cli || t("calls.no_cli"), " → ", link)));
 }
 

@@ -37,9 +37,11 @@ function changed(...kinds) {
 /** Take one event of the stream. */
 export function take(event, facts) {
   store.heardAt = performance.now();
+  if (event === "hello") offsets = []; // it may be another gateway's clock
   if (facts.now_ms) setClock(facts.now_ms);
   if (event === "hello") {
     store.hello = facts;
+    pending = null; // of a stream that broke off
     changed("hello");
   } else if (event === "reset") {
     pending = empty();
@@ -78,7 +80,7 @@ export function now() {
   return here() + store.offsetMs;
 }
 
-/** connecting, live, stale, refused or ended. */
+/** connecting, live or stale. */
 export function setLink(link, why = "") {
   if (store.link === link && store.why === why) return;
   store.link = link;

@@ -3,6 +3,7 @@
 import { STALE_MS, setLink, store, take } from "/page/store.js";
 
 const PAUSES_SECONDS = [1, 2, 4, 8];
+const SLICE_MS = 20; // a whole view comes at once: it is taken in pieces, and what is seen stays alive meanwhile
 
 let control = null;
 let lastId = "";
@@ -64,7 +65,13 @@ async function read(reader, onHeard) {
     text += decoder.decode(value, { stream: true });
     const events = text.split("\n\n");
     text = events.pop();
-    events.forEach(hear);
+    let began = performance.now();
+    for (const event of events) {
+      hear(event);
+      if (document.hidden || performance.now() - began < SLICE_MS) continue;
+      await new Promise((done) => setTimeout(done));
+      began = performance.now();
+    }
     onHeard();
   }
 }

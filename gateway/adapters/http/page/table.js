@@ -1,6 +1,6 @@
 // A table of any length of which only the rows that are seen exist. Rows are as high as each other.
 
-import { h, mark } from "/page/dom.js";
+import { h, mark, put } from "/page/dom.js";
 
 const SPARE_ROWS = 6;
 
@@ -26,6 +26,8 @@ export class Table {
     this.table = h("table", {}, h("thead", {}, h("tr", {}, this.heads)), this.body);
     this.empty = h("p", { class: "empty" }, empty ?? "");
     this.root = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, this.table, this.empty);
+    this.body.addEventListener("keydown", (event) => this.#step(event));
+    this.body.addEventListener("focusin", () => this.#mind());
     this.root.addEventListener("scroll", () => this.#soon(), { passive: true });
     this.resize = new ResizeObserver(() => { this.rowHeight = 0; this.#soon(); });
     this.resize.observe(this.root);
@@ -57,6 +59,47 @@ export class Table {
 
   /** Draw what is seen: after a tick, a scroll, a change. */
   show(at) {
+    const held = this.#focused();
+    this.#draw(at);
+    if (held) this.#follow(held);
+    this.#mind();
+  }
+
+  /** Tab goes through one row, and on: that which had the focus last, or the first. Up and Down go from row to row. */
+  #mind() {
+    this.chosen = this.#focused()?.key ?? this.chosen;
+    const stop = this.lines.find((line) => line.key === this.chosen) ?? this.lines[0];
+    this.lines.forEach((line) => controls(line).forEach((control) => mark(control, "tabindex", line === stop ? "0" : "-1")));
+  }
+
+  #step(event) {
+    const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const held = way && this.#focused();
+    if (!held) return;
+    event.preventDefault();
+    const next = this.rows.findIndex((row) => this.keyOf(row) === held.key) + way;
+    if (next < 0 || next >= this.rows.length) return;
+    const line = this.lines.find((one) => one.key === this.keyOf(this.rows[next]));
+    const control = line && controls(line)[held.place];
+    control?.focus();
+    control?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** What has the focus: of which row, and which of its controls. */
+  #focused() {
+    const line = this.lines.find(({ element }) => element.contains(document.activeElement));
+    return line && { key: line.key, place: controls(line).indexOf(document.activeElement) };
+  }
+
+  /** The focus stays with its row, wherever that is now: a key pressed is never for another call. */
+  #follow({ key, place }) {
+    const line = this.lines.find((one) => one.key === key);
+    const control = line && controls(line)[place];
+    if (!control) this.root.focus({ preventScroll: true });
+    else if (control !== document.activeElement) control.focus({ preventScroll: true });
+  }
+
+  #draw(at) {
     this.at = at;
     if (!this.rowHeight && this.rows.length) this.#measure();
     const seen = this.rows.length ? Math.ceil(this.root.clientHeight / this.rowHeight) + 2 * SPARE_ROWS : 0;
@@ -89,9 +132,13 @@ export class Table {
     const row = this.rows[number];
     mark(line.element, "aria-rowindex", String(number + 2));
     mark(line.element, "class", this.rowKind(row, at));
-    mark(line.element, "data-key", this.keyOf(row));
+    line.key = this.keyOf(row);
     this.columns.forEach((column, place) => column.show(line.cells[place].parts, row, at));
   }
+}
+
+function controls(line) {
+  return [...line.element.querySelectorAll("a, button")];
 }
 
 function setHeight(gap, height) {
@@ -103,6 +150,6 @@ function setHeight(gap, height) {
 export function plain(text) {
   return {
     make: () => { const node = h("span"); return { content: node, node }; },
-    show: ({ node }, row, at) => { const told = text(row, at); if (node.textContent !== told) node.textContent = told; },
+    show: ({ node }, row, at) => put(node, text(row, at)),
   };
 }

@@ -47,12 +47,21 @@ export function tenantPage(name) {
       try { swap(box[key], await ask()); } catch (error) { swap(box[key], h("p", { class: "problem" }, error.message)); }
     }));
   };
-  const drawPlot = ({ points, hours, currency, from }) => {
+  let drawn = null;
+  const drawPlot = (told) => {
+    const { points, hours, currency, from } = (drawn = told);
     const tenant = store.tenant.get(name);
     const known = points.map((one) => ({ at_ms: one.at_ms, balance_micros: one.balance_micros }));
     if (tenant) known.push({ at_ms: now(), balance_micros: tenant.balance_micros });
     return plot({ points: known, hours, currency, fromMs: from, toMs: now(), zeroAt: tenant?.zero_at_ms, width: box.plot.clientWidth - 40 });
   };
+  let width = 0;
+  const resize = new ResizeObserver(() => {
+    const wide = box.plot.clientWidth;
+    if (drawn && wide !== width) swap(box.plot, drawPlot(drawn));
+    width = wide;
+  });
+  resize.observe(box.plot);
   const timer = setInterval(() => !document.hidden && !isGone && load(), AGAIN_MS);
   load();
 
@@ -79,7 +88,7 @@ export function tenantPage(name) {
     if (!kinds || kinds.has("tenant")) swap(box.limits, limits(store.tenant.get(name)));
   };
   const tick = (at) => { head.show(at); calls.show(at); };
-  return { root, show, tick, title: name, leave: () => { isGone = true; clearInterval(timer); } };
+  return { root, show, tick, title: name, leave: () => { isGone = true; clearInterval(timer); resize.disconnect(); } };
 }
 
 function heading(name) {

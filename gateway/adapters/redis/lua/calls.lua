@@ -4,6 +4,7 @@ A call's states
   reserved -> answered -> settled                      the common life
   reserved -> in_doubt -> answered|settled|released    its validity ran out and nobody answered: held, not charged
   reserved -> released                                 a tombstone; so is the release of a call that never was
+  released -> settled                                  a gateway that is not the owner any more heard the answer alone
   answered -> estimated -> settled                     an estimate is charged; one settle replaces it
   refused                                              kept for a minute, so that a repeated ask hears the same
 settled, released and estimated hold nothing; they leave the live set and expire when ids are forgotten. An estimate

@@ -132,7 +132,7 @@ function Leases.fenced(step)
     table.remove(args)
     local known = tonumber(redis.call('HGET', keys[6], 'fence') or 0)
     if fence < known then reject('fenced', 'another gateway has taken over the switch of this call') end
-    local result = step(keys, args)
+    local result = step(keys, args, fence)
     if fence > known and redis.call('EXISTS', keys[6]) == 1 then redis.call('HSET', keys[6], 'fence', fence) end
     return result
   end

@@ -200,20 +200,27 @@ local function shrink(keys, args)
   return words
 end
 
+-- A settle tells what has happened. It outranks an estimate, and the release of a call that this settle's sender alone
+-- heard answered.
+local function outranks(call, is_estimate)
+  return not is_estimate and (call.state == 'estimated' or call.state == 'released')
+end
+
 local function may_settle(call, step, is_estimate)
-  if call.state == 'estimated' and not is_estimate then return end
+  if outranks(call, is_estimate) then return end
   must_be_newer(call, step)
   if call.state == 'answered' or (call.state == 'in_doubt' and not is_estimate) then return end
   reject('bad_state', 'the call is ' .. call.state .. '; only what was answered is charged')
 end
 
--- From what is held; or, for an estimated call, by an adjustment.
-local function settle_money(books, call, total)
-  if call.state ~= 'estimated' then
-    charge(books, call.parts, math.max(0, total - call.charged))
-    give_back(books, call.parts, call.charged + call.held - math.max(total, call.charged))
+-- From what is held; or, for a call that holds nothing any more, by an adjustment.
+local function settle_money(books, call, total, is_late)
+  local charged = call.charged
+  if not is_late then
+    charged = math.max(total, call.charged)
+    charge(books, call.parts, charged - call.charged)
+    give_back(books, call.parts, call.charged + call.held - charged)
   end
-  local charged = call.state == 'estimated' and call.charged or math.max(total, call.charged)
   -- The last extend committed up to the gateway's now; the leg had ended just before, which was not heard yet.
   if total < charged then refund(books, charged - total) end
   if total > charged then demand(books, total - charged) end
@@ -221,7 +228,6 @@ end
 
 -- What was granted and not used returns to what the limits count. A correction comes too late for that.
 local function uncount(books, call, total, seconds)
-  if call.state == 'estimated' then return end
   add_by_tags(books, tags_of_call(books, call), -1, math.min(0, total - call.charged - call.held),
     math.min(0, seconds - call.granted))
 end
@@ -236,17 +242,18 @@ local function settle(keys, args)
   if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
   if call.state == 'settled' then reject('settled', 'another step has settled the call before') end
   may_settle(call, step, is_estimate)
+  local is_late = outranks(call, is_estimate)
   local most, most_included = call.charged + call.held + call.cap, math.max(call.included, call.included_cap)
   if total > most or included > most_included then
     reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units and ' .. text(most_included) ..
       ' included seconds were granted')
   end
 
-  local kind = is_estimate and 'estimate' or call.state == 'estimated' and 'correct' or 'settle'
+  local kind = is_estimate and 'estimate' or is_late and 'correct' or 'settle'
   enter(books, kind, id, step, { pool = call.pool, included = take_included(books, call, included),
     total = total, note = seconds })
-  settle_money(books, call, total)
-  uncount(books, call, total, seconds)
+  settle_money(books, call, total, is_late)
+  if not is_late then uncount(books, call, total, seconds) end
   if #args > 7 and not is_estimate and seconds < whole(args[13], 1) then
     count_for(books, read_trigger(args, 8), keys[10], id)
   end
@@ -273,13 +280,17 @@ local function release(keys, args)
   if call.state == 'answered' or is_closed(call) then
     reject('bad_state', 'the call is ' .. call.state .. '; settle it')
   end
+  local most, most_included = call.charged + call.held, call.included
   enter(books, 'release', id, call.step, { pool = call.pool, included = take_included(books, call, 0) })
   give_back(books, call.parts, call.held)
   if call.state == 'reserved' or call.state == 'in_doubt' then uncount(books, call, 0, 0) end
   pay(books)
   local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
   write(books)
-  close_call(books, id, call, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words)
+  -- cap: what a settle may still charge, should somebody have heard an answer after all.
+  local in_pool = most_included > 0 and { 'included_cap', most_included, 'pool', call.pool } or {}
+  close_call(books, id, call, kept_ms, 'state', 'released', 'step', call.step, 'done', 'release', 'reply', words,
+    'cap', most, unpack(in_pool))
   return words
 end
 
@@ -300,8 +311,9 @@ end
 -- call, step, granted seconds, price of these in all, pool, included seconds, leg, answered at, validity in ms, meta, id
 -- and text of its price, curbs
 -- A fail-over lost writes of this call, or it was estimated while it went on: it is made anew, raised, or opened again,
--- to what the gateway and the switch know of it.
-local function register_again(keys, args)
+-- to what the gateway and the switch know of it. Where it is not the owner who does it, under its fence, the owner is told,
+-- also of what the books know: a reserve of that gateway may have come here as late.
+local function register_again(keys, args, fence)
   local books, id, step, granted = open_books(keys), args[1], whole(args[2], 0), whole(args[3], 1)
   local total, pool, included = whole(args[4], 0), args[5], whole(args[6], 0)
   local leg, answered_at, validity_ms = args[7], whole(args[8], 0), whole(args[9], 1)
@@ -309,6 +321,7 @@ local function register_again(keys, args)
   if call.state == 'settled' or call.state == 'released' then
     reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more')
   end
+  if not fence then redis.pcall('PUBLISH', 'callgate:registered', reply(tenant_of(books), id)) end
   local was_estimated, is_known = call.state == 'estimated', call.state and call.state ~= 'refused'
   if call.state == 'refused' or was_estimated then call.state = was_estimated and 'answered' or nil end
   local state = leg ~= '' and 'answered' or call.state or 'reserved'

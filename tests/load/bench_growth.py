@@ -1,0 +1,308 @@
+"""What grows with live calls, tenants and prefixes: CPU a call, the own part's p99, memory, and the cost of a debit.
+
+Long calls talk while short ones come and go, before one gateway process and a simulated fleet. What a short call or an
+extension costs is told above what the gateway used in the seconds before, with all the rest as it was.
+``python -m tests.load.suite growth``: some eight minutes, a fourth of them to have 50,000 calls talk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rating import NumberPlan
+from rating.call_classes import INTERNATIONAL_CLASSES
+from tests.load.bench_fleet import SWITCHES, tell_books
+from tests.load.bench_rating import deck, numbers
+from tests.load.document import Document
+from tests.load.fleet.blocks import TENANTS, Block, Side, Window
+from tests.load.fleet.site import Group, Site, rss_bytes
+from tests.load.fleet.steering import Fleet, Tenants
+from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.load.suite import Plan
+
+T = TypeVar("T", Window, Block)
+
+LONG_SECONDS: Final = 36_000.0
+SHORT: Final = Group(TENANTS, QUANTUM_SECONDS, EXTEND_LEAD_MS)
+QUIET: Final = Group(Tenants("quiet", 100), 3_600, 5_000)  # not extended while anything is measured
+TRIES: Final = 4
+ENDED_AT_ONCE: Final = 500
+END_RATE: Final = 1_000.0
+WAIT_AT_ONCE: Final = 100  # while it fills: a busy machine is not asked for more than it can
+AFTER_A_LOOK_SECONDS: Final = 3.0  # the gateway still thinks about what it was told
+LEDGER, GATEWAY = "ledger", "gateway"
+
+
+@dataclass(frozen=True)
+class Size:
+    """So many live calls, of which some are extended, one after the other, each time after so many seconds."""
+
+    calls: int
+    extended: int
+    quantum_seconds: int
+
+    @property
+    def group(self) -> Group:
+        """The tenants of those that are extended. A grant has one rung at each size: many would cost more."""
+        seconds = self.quantum_seconds
+        return Group(Tenants(f"every{seconds}s-", 10), seconds, min(500 * seconds, 5_000), increment_seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is measured, and for how long each."""
+
+    sizes: tuple[Size, ...]
+    extensions: int  # a second, at each size
+    fill_rate: float
+    rate: float  # of short calls
+    seconds: float  # of short calls, in each run
+    window_seconds: float  # without them
+    tenants: tuple[int, ...]
+    prefixes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Shape:
+        """Of the long form or the quick one. Extensions have the same rate at each size."""
+        if plan.is_quick:
+            return cls((Size(20, 20, 1), Size(100, 40, 2)), 20, 100.0, 50.0, 1.0, 1.0, (2, 20), (20, 2_000))
+        sizes = (Size(100, 100, 1), Size(1_000, 1_000, 10), Size(10_000, 2_000, 20), Size(50_000, 2_000, 20))
+        return cls(sizes, 100, 600.0, 100.0, 4.0, 3.0, (10, 1_000, 10_000), (1_000, 200_000))
+
+
+@dataclass
+class AtSize:
+    """What was measured with so many live calls, a value of each run; CPU in ms."""
+
+    live: int
+    cpu_a_call: list[float] = field(default_factory=list)
+    ledger_cpu_a_call: list[float] = field(default_factory=list)
+    own_p99_ms: list[float | None] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    p99_with_look_ms: list[float] = field(default_factory=list)
+    debit: dict[str, list[float]] = field(default_factory=lambda: {GATEWAY: [], LEDGER: []})
+    cores: float = 0.0  # of the gateway, while nothing happens to its calls
+    rss_kb_a_call: float = 0.0
+    ledger_kb_a_call: float = 0.0
+
+    @property
+    def whole_debit(self) -> list[float]:
+        """Gateway and ledger."""
+        return [sum(both) for both in zip(*self.debit.values(), strict=True)]
+
+
+class Calls:
+    """The live calls of one gateway, more and more of them."""
+
+    def __init__(self, side: Side, site: Site, shape: Shape, plan: Plan) -> None:
+        self._side = side
+        self._site = site
+        self._shape = shape
+        self._plan = plan
+        self._quiet = 0
+        self._rss, self._ledger_bytes = rss_bytes(site.pid), site.ledger_bytes()
+        self.notes: list[str] = []
+
+    def at(self, size: Size) -> AtSize:
+        """Have so many talk, measure, and end those that are extended."""
+        self._plan.say(f"growth: {size.calls:,} live calls")
+        shape = self._shape
+        self._fill(size.calls - size.extended, QUIET, shape.fill_rate)
+        without = self._clean(lambda: self._side.window(shape.window_seconds))[0]
+        self._fill(size.calls, size.group, shape.extensions)
+        found = AtSize(size.calls, cores=without.cores[GATEWAY])
+        found.rss_kb_a_call = (rss_bytes(self._site.pid) - self._rss) / size.calls / 1024
+        found.ledger_kb_a_call = (self._site.ledger_bytes() - self._ledger_bytes) / size.calls / 1024
+        for _ in range(self._plan.runs):
+            self._measure(found, without)
+        self._end(size.extended)
+        return found
+
+    def _measure(self, found: AtSize, without: Window) -> None:
+        """A window of extensions alone, and one of short calls besides."""
+        shape = self._shape
+        window = self._clean(lambda: self._side.window(shape.window_seconds))[0]
+        extensions = window.told["caps"]
+        if window.told["cuts"]:
+            self.notes.append(f"{found.live:,} live: {window.told['cuts']} calls cut before their extension")
+        for name, costs in found.debit.items():
+            above = (window.cores[name] - without.cores[name]) * window.seconds
+            costs.append(above * 1000 / max(1, extensions))
+        block, others = self._clean(lambda: self._side.block(shape.rate, shape.seconds))
+        found.cpu_a_call.append(block.cpu_above(window, GATEWAY))
+        found.ledger_cpu_a_call.append(block.cpu_above(window, LEDGER))
+        found.own_p99_ms.append(block.own_p99_ms)
+        found.p99_ms.append(block.p99_ms)
+        found.p99_with_look_ms += [other.p99_ms for other in others]
+        if block.fails:
+            self.notes.append(f"{found.live:,} live: {', '.join(block.fails)}")
+
+    def _clean(self, measured: Callable[[], T]) -> tuple[T, list[T]]:
+        """Once more where the gateway looked at all channels meanwhile: the last one, and those that were spoilt."""
+        spoilt: list[T] = []
+        while (found := measured()).has_look and len(spoilt) < TRIES:
+            spoilt.append(found)
+            time.sleep(AFTER_A_LOOK_SECONDS)
+        return found, spoilt
+
+    def _fill(self, calls: int, group: Group, rate: float) -> None:
+        """Have so many talk; what a busy machine was too late for all the same is dialled again."""
+        fleet = self._side.fleet
+        for _ in range(TRIES):
+            live = int(fleet.take()["live"])
+            if live >= calls:
+                return
+            fleet.dial(rate, calls - live, LONG_SECONDS, group.tenants, WAIT_AT_ONCE)
+            fleet.settle(calls)
+        if (live := int(fleet.take()["live"])) < calls:
+            self.notes.append(f"{live:,} of {calls:,} calls talk")
+
+    def _end(self, calls: int) -> None:
+        """End the newest so many, and wait until that is booked, some at a time: each settle waits for the disk."""
+        while calls > 0:
+            some = min(calls, ENDED_AT_ONCE)
+            closed = self._site.closed()
+            self._side.fleet.hang_up(END_RATE, some)
+            if not self._site.await_closed(closed + some):
+                self.notes.append(f"of {some} calls that ended some were not booked in time")
+            calls -= some
+
+    def end_all(self) -> None:
+        """At last."""
+        self._end(int(self._side.fleet.take()["live"]))
+
+
+@dataclass
+class AtScale:
+    """A gateway with so many tenants, or prefixes."""
+
+    count: int
+    start_seconds: float
+    rss_mb: float
+    blocks: list[tuple[Block, Window]] = field(default_factory=list)
+
+    @property
+    def cpu_a_call(self) -> list[float]:
+        """Of the gateway, above what it used while nobody asked."""
+        return [block.cpu_above(window, GATEWAY) for block, window in self.blocks]
+
+
+def measure(plan: Plan) -> Document:
+    """Live calls, then tenants, then prefixes."""
+    shape = Shape.of(plan)
+    document = Document("growth", _facts(shape))
+    _tell_calls(document, list(_live(document, shape, plan)))
+    tenants = [_scale(shape, plan, count, Group(Tenants("t", count), QUANTUM_SECONDS, EXTEND_LEAD_MS))
+               for count in shape.tenants]  # fmt: skip
+    _tell_scale(document, "tenants", tenants)
+    prefixes = [_scale(shape, plan, count, SHORT, deck(count)) for count in shape.prefixes]
+    _tell_scale(document, "prefixes", prefixes)
+    return document
+
+
+def _live(document: Document, shape: Shape, plan: Plan) -> Iterator[AtSize]:
+    groups = {size.group.tenants.name: size.group for size in shape.sizes}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        fleet = stack.enter_context(Fleet(SWITCHES))
+        site = stack.enter_context(Site(folder, fleet, [SHORT, QUIET, *groups.values()]))
+        side = Side(fleet, {GATEWAY: site.pid, LEDGER: site.ledger_pid}, site)
+        side.block(shape.rate, shape.seconds)
+        calls = Calls(side, site, shape, plan)
+        for size in shape.sizes:
+            yield calls.at(size)
+        calls.end_all()
+        document.notes += calls.notes
+        tell_books(document, site)
+
+
+def _scale(shape: Shape, plan: Plan, count: int, group: Group, tariff: str = "") -> AtScale:
+    """Start a gateway, and let short calls come and go."""
+    plan.say(f"growth: {count:,} {'prefixes' if tariff else 'tenants'}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        dialled = folder / "numbers"
+        if tariff:
+            dialled.write_text("\n".join(called()))
+            tariff = tariff.replace(",30,6,", ",1,1,")  # by the second: a call is extended as elsewhere
+        fleet = stack.enter_context(Fleet(SWITCHES, dialled if tariff else None))
+        site = stack.enter_context(Site(folder, fleet, [group], *([tariff] if tariff else [])))
+        side = Side(fleet, {GATEWAY: site.pid, LEDGER: site.ledger_pid}, site)
+        side.block(shape.rate, shape.seconds, group.tenants)
+        found = AtScale(count, site.start_seconds, rss_bytes(site.pid) / 1e6)
+        for _ in range(plan.runs):
+            window = side.window(shape.window_seconds)
+            found.blocks.append((side.block(shape.rate, shape.seconds, group.tenants), window))
+    return found
+
+
+def called() -> Sequence[str]:
+    """Numbers of many countries, in E.164, the same every time; calls at home are not metered."""
+    plan = NumberPlan("US", ("011",), "1", (), (), "212", (7,))
+    return [number for number in numbers(plan) if plan.resolve(number).call_class in INTERNATIONAL_CLASSES]
+
+
+def _facts(shape: Shape) -> dict[str, str]:
+    active = ", ".join(f"{size.extended:,} of {size.calls:,} each {size.quantum_seconds} s" for size in shape.sizes)
+    return {
+        "live calls": f"filled at {shape.fill_rate:g}/s, {SWITCHES} simulated switches, {QUIET.tenants.count} tenants",
+        "extended": f"{shape.extensions} a second at each size: {active}; one rung a grant; the others hold what lasts",
+        "short calls": f"{shape.rate:g}/s for {shape.seconds:g} s a run, each with one extension",
+        "tenants": "short calls of all in turns: with very many each call is the first of its tenant",
+        "looks at all channels": "each 60 s by default; a window that has one is measured again",
+        "decks": "seed 3 of tests/load/bench_rating.py, by the second; some 2,000 numbers of 18 countries, seed 5",
+    }
+
+
+def _tell_calls(document: Document, found: list[AtSize]) -> None:
+    for each in found:
+        live = f"{each.live:,} live"
+        document.figure(f"{live}: CPU of the gateway, a short call", "ms a call", each.cpu_a_call)
+        document.figure(f"{live}: CPU of the ledger, a short call", "ms a call", each.ledger_cpu_a_call)
+        document.figure(f"{live}: own part of the verdict, p99", "ms", each.own_p99_ms)
+        document.figure(f"{live}: ask written to digit read, p99", "ms", each.p99_ms)
+        document.figure(f"{live}: the same, with a look at all channels", "ms", each.p99_with_look_ms)
+        for name, costs in each.debit.items():
+            document.figure(f"{live}: CPU of the {name}, a debit", "ms", costs)
+        document.figure(f"{live}: core used by the gateway with nothing to do", "of a core", [each.cores])
+        document.figure(f"{live}: memory of the gateway", "KB a call", [each.rss_kb_a_call])
+        document.figure(f"{live}: memory of the ledger", "KB a call", [each.ledger_kb_a_call])
+    few, many = found[0], found[-1]
+    spans = f"at {many.live:,} live / at {few.live:,}"
+    document.ratio(f"a debit, gateway and ledger, {spans}", _pairs(many.whole_debit, few.whole_debit), "<= 1.2")
+    for name in few.debit:
+        document.ratio(f"a debit, the {name} alone, {spans}", _pairs(many.debit[name], few.debit[name]))
+    document.ratio(f"CPU of the gateway, a short call, {spans}", _pairs(many.cpu_a_call, few.cpu_a_call))
+    document.ratio("memory of the gateway a live call / the budget's 2 KB", [(many.rss_kb_a_call, 2.0)], "<= 1")
+
+
+def _tell_scale(document: Document, what: str, found: list[AtScale]) -> None:
+    for each in found:
+        document.figure(f"{each.count:,} {what}: CPU of the gateway, a short call", "ms a call", each.cpu_a_call)
+        p99 = [block.own_p99_ms for block, _ in each.blocks]
+        document.figure(f"{each.count:,} {what}: own part of the verdict, p99", "ms", p99)
+        idle = [window.cores[GATEWAY] for _, window in each.blocks]
+        document.figure(f"{each.count:,} {what}: core used by the gateway with nothing to do", "of a core", idle)
+        document.figure(f"{each.count:,} {what}: from start to ready", "s", [each.start_seconds])
+        document.figure(f"{each.count:,} {what}: memory of the gateway", "MB", [each.rss_mb])
+        document.notes += [
+            f"{each.count:,} {what}: {', '.join(block.fails)}" for block, _ in each.blocks if block.fails
+        ]
+    few, many = found[0], found[-1]
+    pairs = _pairs(many.cpu_a_call, few.cpu_a_call)
+    document.ratio(f"CPU of the gateway, a short call, {many.count:,} {what} / {few.count:,}", pairs)
+
+
+def _pairs(figures: list[float], limits: list[float]) -> list[tuple[float | None, float | None]]:
+    """They are of different minutes: each is held against the median of the others."""
+    return [(figure, median(limits)) for figure in figures]
