@@ -7,6 +7,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from gateway.adapters.redis import wire
 from gateway.core.tenant import Tenant
@@ -57,32 +58,50 @@ async def test_of_a_killed_gateway_only_what_was_in_flight_comes_again(house: Ho
     assert max(came.values()) <= 2
 
 
+@dataclass
+class Gateway:
+    """One of two, and how many attempts it has heard the end of."""
+
+    process: Process
+    attempts: int = 0
+
+    async def count(self) -> None:
+        """Until it is dead."""
+        assert self.process.stdout
+        while said := await self.process.stdout.read(64):
+            self.attempts += len(said)
+
+
 @asynccontextmanager
-async def pair(server_url: str, url: str, prefix: str) -> AsyncIterator[list[Process]]:
-    """Two gateways that look at all outboxes all the time, and so meet at each; at the end they are dead."""
-    both = [await started(server_url, url, prefix, str(TENANTS), "0.05", stdout=PIPE) for _ in "ab"]
+async def pair(server_url: str, url: str, prefix: str) -> AsyncIterator[list[Gateway]]:
+    """Two gateways that look at all outboxes all the time, and so meet at each; dead at the end, and counted."""
+    both = [Gateway(await started(server_url, url, prefix, str(TENANTS), "0.05", stdout=PIPE)) for _ in "ab"]
+    counting: list[asyncio.Task[None]] = []
     try:
-        for process in both:
-            assert process.stdout
-            assert await asyncio.wait_for(process.stdout.readexactly(1), 30) == READY.encode()
+        for gateway in both:
+            assert gateway.process.stdout
+            assert await asyncio.wait_for(gateway.process.stdout.readexactly(1), 30) == READY.encode()
+        counting = [asyncio.create_task(gateway.count()) for gateway in both]
         yield both
     finally:
-        for process in both:
+        for gateway in both:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+                gateway.process.kill()
+            await gateway.process.wait()
+        await asyncio.gather(*counting)
 
 
-async def trickle(house: House, tenants: Sequence[Tenant]) -> None:
-    """One tenant's events after another's."""
-    for tenant in tenants:
+async def trickle(house: House, tenants: Sequence[Tenant], both: Sequence[Gateway]) -> Sequence[Tenant]:
+    """One tenant's events after another's until each gateway has delivered some; the tenants that are left.
+
+    Which of the two is the first to look is chance, and on busy cores it may be the same one forty times.
+    """
+    for n, tenant in enumerate(tenants):
+        if min(gateway.attempts for gateway in both) > 0:
+            return tenants[n:]
         await cross(house.books.real, [tenant], events=2)
         await settled_down(0.05)
-
-
-async def shares_of(both: Sequence[Process]) -> list[int]:
-    """How many attempts each has made in the end."""
-    return [len(await process.stdout.read()) for process in both if process.stdout]
+    raise AssertionError(f"one of them has delivered nothing: {both}")
 
 
 async def test_two_gateways_in_normal_running_deliver_each_event_once(house: House, server_url: str) -> None:
@@ -91,17 +110,15 @@ async def test_two_gateways_in_normal_running_deliver_each_event_once(house: Hou
     async with serving(receiver) as url:
         tenants = tenants_of("both", TENANTS, url)
         async with pair(server_url, url, "both") as both:
-            await trickle(house, tenants[:40])
-            await cross(house.books.real, tenants[40:], events=2)
+            await cross(house.books.real, await trickle(house, tenants, both), events=2)
             await emptied(house.books.real, tenants, 30)
             await settled_down()
-        shares = await shares_of(both)
+    shares = [gateway.attempts for gateway in both]
     print(f"they delivered {shares}")
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
     assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
     assert set(came.values()) == {1}
     assert sum(shares) == 2 * TENANTS
-    assert min(shares) > 0, "both took part"
 
 
 async def test_one_of_two_gateways_is_killed_under_load(house: House, server_url: str) -> None:
@@ -110,21 +127,21 @@ async def test_one_of_two_gateways_is_killed_under_load(house: House, server_url
     async with serving(receiver) as url:
         tenants = tenants_of("half", TENANTS, url)
         async with pair(server_url, url, "half") as both:
-            await trickle(house, tenants[:40])
-            await cross(house.books.real, tenants[40:], events=2)
-            await until(lambda: len(receiver.seen) > TENANTS, 30)  # they are in the midst of it
-            both[0].kill()
-            await both[0].wait()
+            left = await trickle(house, tenants, both)
+            seen = len(receiver.seen)
+            await cross(house.books.real, left, events=2)
+            await until(lambda: len(receiver.seen) > seen + len(left) // 2, 30)  # they are in the midst of it
+            both[0].process.kill()
+            await both[0].process.wait()
             for tenant in tenants:
                 keys = wire.outbox_keys(tenant.tenant_id)
                 await house.books.real.pipe.call("EVAL", TURN_IS_OVER, 1, keys[1])
             await emptied(house.books.real, tenants, 30)
             await settled_down()
-        shares = await shares_of(both)
+    shares = [gateway.attempts for gateway in both]
     came = Counter(headers["webhook-id"] for headers, _ in receiver.seen)
     assert Counter(name.rpartition("_")[0] for name in came) == {f"evt_{tenant.tenant_id}": 2 for tenant in tenants}
     again = len(receiver.seen) - len(came)
     print(f"they delivered {shares}, and {again} again")
-    assert min(shares) > 0, "both took part"
     assert again <= ATTEMPTS_AT_A_HOST
     assert max(came.values()) <= 2
