@@ -46,7 +46,8 @@ def connect(call: Call, event: LegAnswered) -> Effects:
         dialled.leg == event.leg and dialled.caller == call.caller for dialled in call.legs
     )
     call.state = State.ANSWERED
-    call.leg = event.leg
+    known = (dialled.leg for dialled in call.legs if dialled.leg == event.leg)
+    call.leg = next(known, event.leg)  # the text by which the leg is found already: it is kept once
     call.legs = ()
     call.answer_at(event.at_ms)
     # What was lent is not in the books: they are told of the grant and of the answer in one.

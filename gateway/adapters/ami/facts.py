@@ -3,7 +3,7 @@
 What a value must be is told once, in VALUES: ``check`` holds an event that is read in full against it, and
 ``layouts`` makes it a part of the pattern of those that come after. So whoever makes a fact need not look again.
 
-What is kept with a live call and told by several events, a channel or a tenant, is interned: it is there once.
+What many live calls keep alike, a tenant or an accountcode, is interned: it is there once.
 """
 
 import re
@@ -109,16 +109,17 @@ class Interpreter:
 
     def _ask(self, headers: Mapping[str, str]) -> Ask:
         direction = Direction(headers.get("Direction") or Direction.OUTBOUND)  # an include of before does not tell
+        uniqueid, linkedid = headers["Uniqueid"], headers["Linkedid"]
         return Ask(
             switch=self._switch,
-            uniqueid=intern(headers["Uniqueid"]),
+            uniqueid=uniqueid,
             nonce=headers["Nonce"],
             number=headers["Number"],
             tenant=intern(headers["Tenant"]),
             accountcode=intern(_accountcode(headers["AccountCode"])),
             cli=headers["CLI"],
             at_ms=self._at_ms(headers),
-            linkedid=intern(headers["Linkedid"]),
+            linkedid=uniqueid if linkedid == uniqueid else linkedid,  # a live call keeps the text once
             # Nor one of before forks. A channel that came in is one leg.
             legs=1 if direction is Direction.INBOUND else int(headers.get("Legs") or 1),
             direction=direction,
@@ -139,24 +140,24 @@ class Interpreter:
     def _dial_begin(self, headers: Mapping[str, str]) -> LegDialled:
         # No caller: an Originate. The session decides what to do with a leg that nobody asked for.
         return LegDialled(
-            caller=intern(headers.get("Uniqueid") or ""),
-            leg=intern(headers["DestUniqueid"]),
+            caller=headers.get("Uniqueid") or "",
+            leg=headers["DestUniqueid"],
             leg_name=headers["DestChannel"],
             dial_string=headers["DialString"],
             at_ms=self._at_ms(headers),
-            linkedid=intern(headers["DestLinkedid"]),
+            linkedid=headers["DestLinkedid"],
             accountcode=intern(_accountcode(headers["DestAccountCode"])),
         )
 
     def _dial_end(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["DialStatus"] != "ANSWER":
             return None
-        return LegAnswered(leg=intern(headers["DestUniqueid"]), at_ms=self._at_ms(headers))
+        return LegAnswered(leg=headers["DestUniqueid"], at_ms=self._at_ms(headers))
 
     def _newstate(self, headers: Mapping[str, str]) -> LegAnswered | None:
         if headers["ChannelState"] != UP:
             return None
-        return LegAnswered(leg=intern(headers["Uniqueid"]), at_ms=self._at_ms(headers), name=headers["Channel"])
+        return LegAnswered(leg=headers["Uniqueid"], at_ms=self._at_ms(headers), name=headers["Channel"])
 
     def _hangup(self, headers: Mapping[str, str]) -> ChannelEnded:
         return ChannelEnded(
