@@ -26,7 +26,6 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from gateway.adapters.daemon import in_daemon
 from gateway.core.call import Call, State
 from gateway.core.cdr import CallRecord, facts_of
-from gateway.core.decide import call_id
 from gateway.core.facts import Ask
 from gateway.core.masking import NUMBERS, masked
 from gateway.ports import Onlooker
@@ -104,7 +103,7 @@ class Tracer:
     def refused(self, ask: Ask, reason: str, tenant: str, limit: str) -> None:
         """An ask was refused before the ledger was asked."""
         self._then.refused(ask, reason, tenant, limit)
-        call = call_id(ask)
+        call = ask.call_id
         if self._is_traced(call):
             facts = {"call": call, "switch": ask.switch, "tenant": tenant, "outcome": "refused", "reason": reason}
             facts |= {"limit": limit, "cli": ask.cli, "dialled": ask.number, "direction": ask.direction}

@@ -60,7 +60,6 @@ _LIVE: Final = (State.ANSWERED, State.EXTENDING, State.FINAL)
 class Terms:
     """What was agreed when the call was authorized; the same for its whole life."""
 
-    call_id: str  # switch/uniqueid/nonce
     ask: Ask
     tenant: Tenant
     destination: Destination
@@ -70,6 +69,11 @@ class Terms:
     verdict_deadline_ms: int
     included: Included | None = None  # the time that the call may spend before money
     ends_dear: bool = False  # the price ends where a row takes over that a limit finds too dear
+
+    @property
+    def call_id(self) -> str:
+        """The ask's: ``switch/uniqueid/nonce``."""
+        return self.ask.call_id
 
 
 @dataclass(slots=True, eq=False)

@@ -84,7 +84,6 @@ def _metered(sale: _Sale, price: Price | None, verdict_deadline_ms: int) -> Deny
     if isinstance(priced, Deny):
         return priced
     return Terms(
-        call_id=call_id(sale.ask),
         ask=sale.ask,
         tenant=sale.tenant,
         destination=sale.destination,
@@ -163,8 +162,3 @@ def _last_ms(tenant: Tenant, at_ms: int) -> int:
 
 def _latest_answer_ms(tenant: Tenant, asked_at_ms: int) -> int:
     return asked_at_ms + tenant.dial_timeout_seconds * 1000
-
-
-def call_id(ask: Ask) -> str:
-    """``switch/uniqueid/nonce``: two switches can make the same Uniqueid, and one channel can ask more than once."""
-    return f"{ask.switch}/{ask.uniqueid}/{ask.nonce}"

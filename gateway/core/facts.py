@@ -40,6 +40,14 @@ class Ask:
     is_up: bool = False  # the channel was answered before it asked
 
     @property
+    def call_id(self) -> str:
+        """``switch/uniqueid/nonce``: two switches can make the same Uniqueid, and one channel can ask more than once.
+
+        Put together anew each time: each live call would keep it, and it is used a few times in a call's life.
+        """
+        return f"{self.switch}/{self.uniqueid}/{self.nonce}"
+
+    @property
     def is_inbound(self) -> bool:
         """For a call to an owned number: its owner pays, whoever the channel belongs to."""
         return self.direction is Direction.INBOUND

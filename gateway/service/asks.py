@@ -10,7 +10,7 @@ import structlog
 from gateway.core import verdict
 from gateway.core.asking import begin
 from gateway.core.call import Call, State, Terms
-from gateway.core.decide import Deny, Pass, call_id, decide
+from gateway.core.decide import Deny, Pass, decide
 from gateway.core.facts import Ask, AskSilenced
 from gateway.core.reasons import Reason
 from gateway.service import verdicts
@@ -105,12 +105,12 @@ class Asks:
         """Ask for a call's first money."""
         effects = begin(session.call)
         if session.call.state is State.ASKED:  # else it was refused without the ledger
-            self.turns.ask_ledger(session.key.tenant)
+            self.turns.ask_ledger(session.tenant_id)
         session.carry_out(*effects)
 
     def decided(self, session: Session) -> None:
         """It waits for the ledger no more."""
-        self.turns.decided(session.key.tenant)
+        self.turns.decided(session.tenant_id)
 
     # ------------------------------------------------------------------------------------------------ in its turn
 
@@ -140,7 +140,7 @@ class Asks:
     def _decide(self, ask: Ask, deadline_ms: int) -> Pass | Deny | Terms:
         paying = self._calls.live(ask.uniqueid) if ask.is_inbound else None
         if paying is not None:  # it was sent on to another owned number: one leg is paid for once
-            return Pass(paying.key.tenant, ask.came_in_on)
+            return Pass(paying.tenant_id, ask.came_in_on)
         return decide(ask, self._directory.payer(ask), deadline_ms, self._directory.is_emergency)
 
     def _begin(self, terms: Terms, heard_at: float) -> None:
@@ -161,7 +161,7 @@ class Asks:
             self.refusals.note(ask, decision)
         word = self._write(ask, text, deadline_ms) or word
         seconds = time.perf_counter() - heard_at
-        self._world.watch.authorized(decision.tenant, word, reason, seconds, ask.came_in_on, call_id(ask))
+        self._world.watch.authorized(decision.tenant, word, reason, seconds, ask.came_in_on, ask.call_id)
 
     def _refuse(self, ask: Ask) -> None:
         """There is no room for it to wait in."""
@@ -172,7 +172,7 @@ class Asks:
         self._world.watch.authorized(ask.tenant, word, Reason.OVERLOAD.value, 0.0, ask.came_in_on)
 
     def _write(self, ask: Ask, text: str, deadline_ms: int) -> str:
-        on_answered = partial(verdicts.answered, call_id(ask))
+        on_answered = partial(verdicts.answered, ask.call_id)
         return verdicts.write(self._world.switch, ask, text, deadline_ms, on_answered)
 
     # ------------------------------------------------------------------------------------------- the ask of before
@@ -192,4 +192,4 @@ class Asks:
 
 def _tell(event: str, ask: Ask, tenant: str, reason: str) -> None:
     """The one line of a call for which no books are opened; all others have ``call.closed``."""
-    log.info(event, call=call_id(ask), tenant=tenant, cli=ask.cli, number=ask.number, reason=reason)
+    log.info(event, call=ask.call_id, tenant=tenant, cli=ask.cli, number=ask.number, reason=reason)

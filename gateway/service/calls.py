@@ -17,11 +17,11 @@ class Calls:
     """The sessions of one switch."""
 
     def __init__(self) -> None:
-        self._open: set[Session] = set()
         self._by_caller: dict[str, Session] = {}
         self._by_linkedid: dict[str, Session] = {}  # asks that are open, for legs behind a Local channel
         self._by_leg: dict[str, Session] = {}
-        self._by_tenant: dict[str, set[Session]] = {}
+        self._open: dict[str, dict[Session, None]] = {}  # by tenant; a set has twice the room
+        self._count = 0
         # Each fact looks here, that of a channel that is no call's too: the last call that a channel asked for, and the
         # one that pays for it.
         self.asked_by = self._by_caller.get
@@ -29,20 +29,20 @@ class Calls:
 
     def __iter__(self) -> Iterator[Session]:
         """Those whose books are open."""
-        return iter(tuple(self._open))
+        return iter([session for of_tenant in self._open.values() for session in of_tenant])
 
     def __len__(self) -> int:
-        return len(self._open)
+        return self._count
 
     def __contains__(self, session: Session) -> bool:
-        return session in self._open
+        return session in self._open.get(session.tenant_id, ())
 
     # ---------------------------------------------------------------------------------------------------- coming
 
     def add(self, session: Session) -> None:
         """A call's books are opened. The spare of a fork is nobody's ask, and who is the leg itself dials none."""
-        self._open.add(session)
-        self._by_tenant.setdefault(session.key.tenant, set()).add(session)
+        self._open.setdefault(session.tenant_id, {})[session] = None
+        self._count += 1
         ask = session.call.terms.ask
         if ask.is_own_leg:
             self.meter(ask.uniqueid, session)
@@ -67,16 +67,21 @@ class Calls:
 
     def of_tenant(self, tenant: str) -> tuple[Session, ...]:
         """A tenant's."""
-        return tuple(self._by_tenant.get(tenant, ()))
+        return tuple(self._open.get(tenant, ()))
 
     def has_any(self, tenant: str) -> bool:
         """Whether a tenant has one."""
-        return tenant in self._by_tenant
+        return tenant in self._open
 
     def live(self, leg: str) -> Session | None:
         """The session of a leg that is Up and paid for."""
         session = self._by_leg.get(leg)
         return session if session is not None and session.call.is_live and session.call.leg == leg else None
+
+    def has_booked(self, leg: str) -> bool:
+        """Whether the books know that a leg is Up and paid for here."""
+        session = self.live(leg)
+        return session is not None and not session.has_to_book
 
     def live_legs(self, uniqueids: Iterable[str]) -> set[str]:
         """The live legs among channels, and those that were dialled for one of them."""
@@ -112,11 +117,11 @@ class Calls:
         """The session of a call whose books are open here."""
         uniqueid = call_id.split("/")[1]
         session = self._by_caller.get(uniqueid)
-        if session is None or session.key.call_id != call_id:
+        if session is None or session.call_id != call_id:
             session = self._by_leg.get(uniqueid)
-        if session is None or session.key.call_id != call_id:
-            session = next((one for one in self._open if one.key.call_id == call_id), None)
-        return session if session in self._open else None
+        if session is None or session.call_id != call_id:
+            session = next((one for one in self if one.call.caller == uniqueid and one.call_id == call_id), None)
+        return session if session is not None and session in self else None
 
     # ---------------------------------------------------------------------------------------------------- going
 
@@ -131,12 +136,13 @@ class Calls:
 
     def remove(self, session: Session) -> None:
         """Its books are closed."""
-        self._open.discard(session)
-        of_tenant = self._by_tenant.get(session.key.tenant)
-        if of_tenant is not None:
-            of_tenant.discard(session)
+        tenant = session.tenant_id
+        of_tenant = self._open.get(tenant, {})
+        if session in of_tenant:
+            del of_tenant[session]
+            self._count -= 1
             if not of_tenant:
-                del self._by_tenant[session.key.tenant]
+                del self._open[tenant]
         call, ask = session.call, session.call.terms.ask
         self._by_leg.pop(call.leg, None)
         linkedid = ask.linkedid or ask.uniqueid
@@ -152,11 +158,11 @@ class Calls:
 
     def clear(self) -> None:
         """Another gateway goes on with all of them."""
-        for known in (self._by_caller, self._by_linkedid, self._by_leg, self._by_tenant):
+        for known in (self._by_caller, self._by_linkedid, self._by_leg, self._open):
             known.clear()
-        self._open.clear()
+        self._count = 0
 
     def _forget_caller(self, session: Session) -> None:
-        is_over = session.is_caller_gone and session not in self._open
+        is_over = session.is_caller_gone and session not in self
         if is_over and self._by_caller.get(session.call.caller) is session:
             del self._by_caller[session.call.caller]

@@ -12,17 +12,22 @@ log = structlog.get_logger(__name__)
 
 
 class Chores:
-    """The tasks of one owner; ``call_id`` is for the log, where it is a call's."""
+    """The tasks of one owner."""
 
-    __slots__ = ("_call_id", "_tasks", "_watch")
+    __slots__ = ("_tasks", "_watch")
 
-    def __init__(self, watch: Watch, call_id: str = "") -> None:
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._call_id = call_id
         self._tasks: set[asyncio.Task[None]] | None = None  # an empty set for each live call would be its largest part
 
-    def __len__(self) -> int:
-        """How many are under way."""
+    @property
+    def call_id(self) -> str:
+        """For the log, where it is a call's."""
+        return ""
+
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
         return len(self._tasks or ())
 
     def spawn(self, errand: Coroutine[Any, Any, None]) -> None:
@@ -44,4 +49,4 @@ class Chores:
             self._tasks = self._tasks or None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._watch.fault("errand")
-            log.error("errand.failed", call=self._call_id, exc_info=error)
+            log.error("errand.failed", call=self.call_id, exc_info=error)

@@ -218,7 +218,7 @@ class Desk:
     def payer_of(self, call_id: str) -> str | None:
         """The tenant of a call that runs at this gateway; None: there is no such call here."""
         session = self._session(call_id)
-        return session.key.tenant if session else None
+        return session.tenant_id if session else None
 
     async def check_is_here(self, call_id: str) -> None:
         """Errors: ``other_gateway`` names the one that has the call's switch; ``switch_unavailable``: none has it now.
@@ -254,7 +254,7 @@ class Desk:
             is_there = await world.switch.hang_up(channel, cause)
         except SwitchUnavailable as error:
             raise DeskError("switch_unavailable", f"The switch was not heard to end it: {error}.") from error
-        log.info("call.cut_by_hand", call=call_id, tenant=session.key.tenant, is_there=is_there)
+        log.info("call.cut_by_hand", call=call_id, tenant=session.tenant_id, is_there=is_there)
         if is_there and call.leg:
             world.watch.happened(Happening.CUT, world.switch.name, "operator")
         if not is_there:

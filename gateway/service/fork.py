@@ -21,7 +21,7 @@ def spare_calls(terms: Terms) -> Iterator[Call]:
     tenant = replace(terms.tenant, quantum_seconds=1)
     for number in range(2, terms.ask.legs + 1):
         ask = replace(terms.ask, nonce=f"{terms.ask.nonce}.{number}", legs=1)
-        yield Call(replace(terms, call_id=f"{terms.call_id}.{number}", ask=ask, tenant=tenant))
+        yield Call(replace(terms, ask=ask, tenant=tenant))
 
 
 class Fork:

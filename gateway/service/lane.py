@@ -71,43 +71,24 @@ class Listener(Protocol):
         """The ledger holds it."""
         ...
 
+    def has_rest(self) -> None:
+        """No step is left: the lane can be let go of, and the next one have another."""
+        ...
+
     @property
     def is_refused(self) -> bool:
         """The call was refused: nothing was promised on what the lane still holds."""
         ...
 
 
-class _Nobody:
-    """Listens to a call that is closed, and whose steps are done."""
-
-    is_refused = True
-
-    def meta(self) -> str:
-        return ""
-
-    def heard(self, answer: Answer) -> None: ...
-
-    def unheard(self, *, was_rejected: bool = False) -> None: ...
-
-    def given_up(self, step: LedgerStep) -> None: ...
-
-    def settled_elsewhere(self) -> None: ...
-
-    def registration(self) -> Register | None: ...
-
-    def registered(self, step: Register) -> None: ...
-
-
-_NOBODY = _Nobody()
 _OF_NO_LEASE = Tenure()
 
 
 class Lane:
-    """The steps of one call that are not done."""
+    """The steps of one call that are not done. A call that talks has none, and needs no lane for most of its time."""
 
     __slots__ = (
         "_again",
-        "_is_closed",
         "_is_stopped",
         "_kept",
         "_key",
@@ -137,14 +118,13 @@ class Lane:
         self._queue = queue
         self._watch = watch
         self._listener = listener
-        self._steps: tuple[LedgerStep, ...] = ()  # mostly none: a deque would be the largest thing of a live call
+        self._steps: tuple[LedgerStep, ...] = ()
         self._sent: asyncio.Future[Answer | None] | None = None  # of the step at the head
         self._again: asyncio.TimerHandle | None = None  # sends the head once more
         self._tries = 0
         self._kept: Unsettled | None = None  # the settle, on disk
         self._registered_for: LedgerStep | None = None  # once for a step: it may be refused for its own sake
         self._is_stopped = False
-        self._is_closed = False
 
     @property
     def has_to_book(self) -> bool:
@@ -209,12 +189,6 @@ class Lane:
         if self._sent is None and self._again is None:
             self._send_head()
 
-    def close(self) -> None:
-        """The call is closed: after its last step its session is let go of, and both are freed without a collector."""
-        self._is_closed = True
-        if not self._steps:
-            self._listener = _NOBODY
-
     def _send_head(self) -> None:
         self._again = None
         if isinstance(self._steps[0], Register):  # while it waited, more may have been granted
@@ -245,8 +219,8 @@ class Lane:
         finally:  # whatever the listener made of it, the steps behind it are booked
             if self._steps and self._sent is None and self._again is None and not self._is_stopped:
                 self._send_head()
-            elif self._is_closed and not self._steps:
-                self._listener = _NOBODY
+            elif not self._steps and not self._is_stopped:
+                self._listener.has_rest()
 
     def _take(self, answer: Answer | None) -> None:
         step = self._pop()

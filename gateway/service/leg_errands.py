@@ -5,7 +5,7 @@ A cap that could not be set is set again, a leg whose fate is not known is looke
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from math import inf
 
 import structlog
@@ -29,25 +29,32 @@ HANGUP_LATEST_SECONDS = 5.0
 
 
 LegErrand = Arm | Bound | Warn | EndLeg | Look
-Tell = Callable[[Event], None]  # tells the call what came of it; not kept: a closed call is to go without a collector
 
 
-class LegErrands(Chores):
-    """Those of one call."""
+class LegErrands(Chores, ABC):
+    """Those of one call. Its session is one of these: an object of its own would be a tenth of a live call."""
 
-    __slots__ = ("_call", "_switch", "_tenure", "_up_at", "is_capped")
+    __slots__ = ("_up_at", "_world", "call", "is_capped")
 
     def __init__(self, call: Call, world: World) -> None:
-        super().__init__(world.watch, call.terms.call_id)
-        self._call = call
-        self._switch = world.switch
-        self._tenure = world.tenure
+        super().__init__(world.watch)
+        self.call = call
+        self._world = world
         self._up_at = -inf  # by this process's own clock: when it heard that the leg is Up
         self.is_capped = False  # by us: Status does not tell of the cap that Dial sets at the answer
 
-    def go(self, effect: LegErrand, tell: Tell) -> None:
+    @abstractmethod
+    def tell(self, event: Event) -> None:
+        """Let the call take an event: what came of an errand."""
+
+    @property
+    def call_id(self) -> str:
+        """The call's."""
+        return self.call.terms.call_id
+
+    def go(self, effect: LegErrand) -> None:
         """Start what the core asked for."""
-        self.spawn(self._go(effect, tell))
+        self.spawn(self._go(effect))
 
     def heard_up(self) -> None:
         """The leg is Up."""
@@ -64,23 +71,23 @@ class LegErrands(Chores):
         """For how long it has been known here that the leg is Up; 0 where it was not heard."""
         return int((asyncio.get_running_loop().time() - self._up_at) * 1000) if self.has_heard_up else 0
 
-    async def look(self, leg: str, tell: Tell) -> None:
+    async def look(self, leg: str) -> None:
         """Ask the PBX whether the leg lives. One that is gone unseen ended at its last known cap at the latest.
 
         A leg that has outlived its cap is ended, whatever its status says: the PBX was asked to, and did not. It has
         outlived it by both clocks: that of a PBX may have been set, and this process not know it yet.
         """
-        call, switch = self._call, self._switch
+        call, switch = self.call, self._world.switch
         try:
             if await switch.status(leg) is None:
                 gone = LegEnded(leg, min(switch.now_ms(), call.armed_until_ms), 0, is_estimate=True)
                 if await self._is_hangup_lost():
-                    tell(gone)
+                    self.tell(gone)
                 return
         except SwitchUnavailable:
             return  # the alarm rings again
         except ListNotWhole as error:
-            log.warning("leg.look_failed", call=self._call_id, leg=leg, problem=str(error))
+            log.warning("leg.look_failed", call=self.call_id, leg=leg, problem=str(error))
         age_seconds = asyncio.get_running_loop().time() - self._up_at
         is_overdue = switch.now_ms() > call.armed_until_ms and age_seconds > call.armed_seconds
         if call.is_live and is_overdue:
@@ -92,34 +99,34 @@ class LegErrands(Chores):
         """Wait for the event of an end that Status has told; True when it did not come."""
         loop = asyncio.get_running_loop()
         latest = loop.time() + HANGUP_LATEST_SECONDS
-        while self._call.is_live and loop.time() < latest:  # noqa: ASYNC110 - the call is the core's, and knows no event
+        while self.call.is_live and loop.time() < latest:  # noqa: ASYNC110 - the call is the core's, and knows no event
             await asyncio.sleep(HANGUP_ON_ITS_WAY_SECONDS)
-        return self._call.is_live
+        return self.call.is_live
 
-    async def _go(self, effect: LegErrand, tell: Tell) -> None:
+    async def _go(self, effect: LegErrand) -> None:
         match effect:
             case Arm():
-                await self._arm(effect, tell)
+                await self._arm(effect)
             case Bound():
                 with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at the leg
-                    await self._switch.arm(effect.leg, effect.cut_at_ms)
+                    await self._world.switch.arm(effect.leg, effect.cut_at_ms)
             case Warn():
                 await self._warn(effect)
             case EndLeg():
                 await self._end(effect.leg, effect.cause_q850)
             case Look():
-                await self.look(effect.leg, tell)
+                await self.look(effect.leg)
 
-    async def _arm(self, effect: Arm, tell: Tell) -> None:
+    async def _arm(self, effect: Arm) -> None:
         """Set the cap, again and again until it stands or is out of date; never later than it is for."""
-        call, switch = self._call, self._switch
+        call, switch = self.call, self._world.switch
         while call.is_live and call.wanted_seconds == effect.seconds:
             try:
                 if await switch.arm(effect.leg, min(effect.cut_at_ms, switch.now_ms() + effect.longest_ms)):
                     self.is_capped = True
-                    tell(Armed(effect.seconds, switch.now_ms()))
+                    self.tell(Armed(effect.seconds, switch.now_ms()))
                 else:
-                    await self.look(effect.leg, tell)
+                    await self.look(effect.leg)
             except SwitchUnavailable:
                 await asyncio.sleep(ARM_RETRY_SECONDS)
             else:
@@ -128,12 +135,12 @@ class LegErrands(Chores):
     async def _warn(self, effect: Warn) -> None:
         """A call whose caller cannot be warned goes on."""
         try:
-            await self._switch.warn(self._call.caller, effect.sound)
+            await self._world.switch.warn(self.call.caller, effect.sound)
         except SwitchUnavailable as error:
-            log.warning("warning.unsent", call=self._call_id, problem=str(error))
+            log.warning("warning.unsent", call=self.call_id, problem=str(error))
 
     async def _end(self, leg: str, cause_q850: int) -> None:
         self._watch.fault("unpaid_leg")
-        self._watch.happened(Happening.CUT, self._switch.name, "unpaid")
-        log.warning("leg.unpaid", call=self._call_id, leg=leg)
-        await end_leg(self._switch, self._tenure, leg, cause_q850, self._call_id)
+        self._watch.happened(Happening.CUT, self._world.switch.name, "unpaid")
+        log.warning("leg.unpaid", call=self.call_id, leg=leg)
+        await end_leg(self._world.switch, self._world.tenure, leg, cause_q850, self.call_id)

@@ -88,7 +88,7 @@ class Legs:
         if session.call.state is State.RESERVED:
             # A dialplan that dials something else than CALLGATE_DIAL gives its calls away.
             self._world.watch.fault("leg_not_asked_for")
-            log.warning("leg.not_asked_for", call=session.key.call_id, leg=fact.leg_name, dialled=fact.dial_string)
+            log.warning("leg.not_asked_for", call=session.call_id, leg=fact.leg_name, dialled=fact.dial_string)
         self._unasked.dialled(fact)
 
     def _caller_ended(self, uniqueid: str, at_ms: int) -> None:

@@ -164,7 +164,7 @@ class LiveFeed:
         """Look at all that changed, and let those know who wait."""
         if not self._is_fresh:
             sessions = (session for board in self._boards.values() for session in board)
-            self._dirty |= {session.key.call_id: session.call for session in sessions}
+            self._dirty |= {session.call_id: session.call for session in sessions}
         await self._take_calls()
         self._take_new()
         await self._take_health()

@@ -87,7 +87,6 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
 def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
     switch, uniqueid, nonce = call_id.split("/")
     return Terms(
-        call_id=call_id,
         ask=Ask(
             switch=switch,
             uniqueid=uniqueid,

@@ -43,5 +43,5 @@ class News:
         event = CreditShort(self._switch.now_ms(), least.share_micros, least.ends_at_ms)
         ran_short = {news.call_id for news in gathered}
         for session in self._calls.of_tenant(tenant):
-            if session.call.is_live and session.key.call_id not in ran_short:
+            if session.call.is_live and session.call_id not in ran_short:
                 session.tell(event)

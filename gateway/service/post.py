@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.core.call import State
-from gateway.core.decide import call_id
 from gateway.core.facts import Ask, Fact, LinkDown, LinkUp
 from gateway.core.ownership import Lease, Move, Role, Turn, advance
 from gateway.ports import (
@@ -80,7 +79,7 @@ class Post:
         self._take_back = take_back
         self._wake = wake
         self._clock = clock
-        self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS)
+        self._recall = Recall(clock, board.asks.deadline_ms / 1000 + RECALL_MORE_SECONDS, board.calls.has_booked)
         self._task: asyncio.Task[None] | None = None
         self._strays = Strays(board, take_back, self._recall, resync)
         self._asks = Chores(board.world.watch)  # of while it is nobody's
@@ -112,7 +111,7 @@ class Post:
         # new asks are the next owner's.
         if role is Role.OWNER or (role is Role.TAKING and is_ask) or (role is Role.HANDING and not is_ask):
             self.board.handle(fact)
-        elif isinstance(fact, Ask) and self.guard.is_nobodys and len(self._asks) < MOST_ASKS:
+        elif isinstance(fact, Ask) and self.guard.is_nobodys and self._asks.under_way < MOST_ASKS:
             self._asks.spawn(self._hear_for_nobody(fact))
         elif isinstance(fact, LinkDown):
             self.board.link_lost_at_ms = self.board.world.switch.now_ms()
@@ -123,7 +122,7 @@ class Post:
         try:
             await self.board.asks.heard_for_nobody(ask)
         except (SwitchUnavailable, ListNotWhole) as error:
-            log.warning("ask.unknown", call=call_id(ask), problem=str(error))
+            log.warning("ask.unknown", call=ask.call_id, problem=str(error))
 
     # ------------------------------------------------------------------------------------------------- what Redis says
 
@@ -253,7 +252,7 @@ class Post:
         try:
             status = await self.guard.status(ask.uniqueid)
         except (SwitchUnavailable, ListNotWhole) as error:  # the look at all channels will find it
-            log.warning("ask.unknown", call=call_id(ask), problem=str(error))
+            log.warning("ask.unknown", call=ask.call_id, problem=str(error))
             return
         if status is not None and self.is_ours:
             answer_if_waiting(self.board, status, ask)

@@ -1,10 +1,10 @@
 """What a gateway that does not own a switch remembers of it: enough to go on as if it had listened all the time.
 
 The last seconds of all facts, and the legs that are dialled and not gone, since one that was dialled long ago may be
-answered in the very second in which its owner dies. While nobody can say who owns the switch, no second is the last:
-all is remembered from when it was last known to have an owner. Nor is it at once when Redis is back: its owner has to
-book first what happened meanwhile, and may die before it has. All is bounded; what is lost so is found by ``Status`` or
-by the CDR.
+answered in the very second in which its owner dies; its owner itself forgets those whose answer it has booked. While
+nobody can say who owns the switch, no second is the last: all is remembered from when it was last known to have an
+owner. Nor is it at once when Redis is back: its owner has to book first what happened meanwhile, and may die before it
+has. All is bounded; what is lost so is found by ``Status`` or by the CDR.
 """
 
 from collections import deque
@@ -22,11 +22,12 @@ T = TypeVar("T")
 
 
 class Recall:
-    """Of one switch. ``clock`` is monotonic, in seconds."""
+    """Of one switch. ``clock`` is monotonic, in seconds; ``is_booked``: the books know that a leg of ours is Up."""
 
-    def __init__(self, clock: Callable[[], float], keep_seconds: float) -> None:
+    def __init__(self, clock: Callable[[], float], keep_seconds: float, is_booked: Callable[[str], bool]) -> None:
         self._clock = clock
         self._keep_seconds = keep_seconds
+        self._is_booked = is_booked
         self._owned_at = self._told_at = clock()
         self._booking_until = 0.0
         self._facts: deque[tuple[float, Fact]] = deque()
@@ -50,7 +51,7 @@ class Recall:
             asked = self._asked.get(fact.caller) or self._asked.get(fact.linkedid)
             _put(self._legs, fact.leg, (fact, asked))
         elif isinstance(fact, Ask) and not fact.is_own_leg:
-            for name in {fact.uniqueid, fact.linkedid or fact.uniqueid}:
+            for name in _names_of(fact):
                 _put(self._asked, name, fact)
         elif isinstance(fact, LinkUp) and fact.restarted:
             self._legs.clear()
@@ -119,6 +120,16 @@ class Recall:
         if isinstance(fact, ChannelEnded):  # not before: its answer and its end may still have to be told
             self._legs.pop(fact.uniqueid, None)
             self._asked.pop(fact.uniqueid, None)
+        elif isinstance(fact, LegAnswered) and self._is_booked(fact.leg):
+            self._forget_answered(fact.leg)
+
+    def _forget_answered(self, leg: str) -> None:
+        """Leg and ask are not to be told again, however long the call lasts: they were a sixth of a live call."""
+        _, asked = self._legs.pop(leg, (None, None))
+        if asked is not None:
+            for name in _names_of(asked):
+                if self._asked.get(name) is asked:
+                    del self._asked[name]
 
 
 def _put(known: dict[str, T], name: str, value: T) -> None:
@@ -126,6 +137,10 @@ def _put(known: dict[str, T], name: str, value: T) -> None:
     if known.pop(name, None) is None and len(known) >= MOST_LEGS:
         del known[next(iter(known))]
     known[name] = value
+
+
+def _names_of(ask: Ask) -> set[str]:
+    return {ask.uniqueid, ask.linkedid or ask.uniqueid}
 
 
 def _channel_of(fact: Fact) -> str:

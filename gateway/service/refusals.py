@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from gateway.core.decide import Deny, call_id
+from gateway.core.decide import Deny
 from gateway.core.facts import Ask
 from gateway.core.restrain import curbs_of_refusal
 from gateway.ports import CallKey, LedgerRejected, LedgerUnavailable
@@ -40,7 +40,7 @@ class Refusals:
         if len(self._notes) >= MOST_NOTES:
             self.dropped += 1
             return
-        key, curbs = CallKey(tenant.tenant_id, call_id(ask)), curbs_of_refusal(tenant, ask)
+        key, curbs = CallKey(tenant.tenant_id, ask.call_id), curbs_of_refusal(tenant, ask)
         try:
             noted = self._world.ledger.note_refusal(key, denied.reason, memo.write_refused(ask, denied), curbs)
         except (LedgerUnavailable, LedgerRejected) as error:

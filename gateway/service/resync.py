@@ -171,7 +171,7 @@ async def _is_known_now(board: Switchboard, session: Session, listing: Listing, 
         else:
             await _look_before_answer(board, session, listing)
     except (SwitchUnavailable, ListNotWhole) as error:
-        log.warning("call.unknown", call=session.key.call_id, problem=str(error))
+        log.warning("call.unknown", call=session.call_id, problem=str(error))
         return False
     return True
 
@@ -241,7 +241,7 @@ async def _end_unreadable(board: Switchboard, uniqueid: str) -> None:
         call = session.call
         if call.state in UNANSWERED and uniqueid in {call.caller, *(dialled.leg for dialled in call.legs)}:
             board.world.watch.fault("call_unreadable")
-            log.warning("call.unreadable_ended", call=session.key.call_id, uniqueid=uniqueid)
+            log.warning("call.unreadable_ended", call=session.call_id, uniqueid=uniqueid)
             with contextlib.suppress(SwitchUnavailable):  # what comes after the gap looks at all calls
                 await board.world.switch.hang_up(call.caller, CALL_REJECTED)
 

@@ -1,6 +1,7 @@
 """One call's shell: carries out what the core asks for, and tells it what came of it.
 
 Steps to the ledger go through the call's lane (``lane.py``), what concerns its leg is an errand (``leg_errands.py``).
+There is one of each live call, for as long as it talks: what it has only now and then is made when it is needed.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ from gateway.service.sending import Answer, LedgerStep
 from gateway.service.world import World
 
 if TYPE_CHECKING:
-    from gateway.service.alarms import Alarm
+    from gateway.service.alarms import Slot
     from gateway.service.fork import Fork
 
 log = structlog.get_logger(__name__)
@@ -53,22 +54,19 @@ NOT_EXTENDED = "not_extended"  # the grant was over while the ledger or the PBX 
 _EXTENSIONS = {Grant: "extended", Exposed: "lent", Refused: "final", LedgerSilent: "failed"}
 
 
-class Session:
+class Session(LegErrands):
     """The shell around one call."""
 
     __slots__ = (
-        "_alarm",
-        "_errands",
         "_heard_at",
+        "_is_alarm_last",
         "_lane",
         "_on_closed",
         "_on_decided",
-        "_world",
-        "call",
+        "_slot",
         "fork",
         "is_caller_gone",
         "is_verdict_sent",
-        "key",
     )
 
     def __init__(
@@ -80,36 +78,44 @@ class Session:
         on_decided: Callable[["Session"], None],
     ) -> None:
         """Asked at a ``time.perf_counter()``; ``on_decided``: the ask waits for the ledger no more."""
-        self.call = call
+        super().__init__(call, world)
         self.fork: Fork | None = None  # of an ask that may have several legs
         self.is_caller_gone = False
         self.is_verdict_sent = False  # from here, and the switch has not been heard to lack it
-        self.key = CallKey(call.terms.tenant.tenant_id, call.terms.call_id)
-        self._world = world
         self._heard_at = heard_at
         self._on_closed = on_closed
         self._on_decided = on_decided
-        self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, world.tenure)
-        self._errands = LegErrands(call, world)
-        self._alarm: Alarm | None = None
+        self._lane: Lane | None = None  # while it has a step to take
+        self._slot: Slot | None = None  # of its alarm ...
+        self._is_alarm_last = False  # ... which is for the end of the quota, and not for more of it
         world.onlooker.changed(call)
+
+    @property
+    def tenant_id(self) -> str:
+        """Who pays."""
+        return self.call.terms.tenant.tenant_id
+
+    @property
+    def key(self) -> CallKey:
+        """Its name in the ledger."""
+        return CallKey(self.tenant_id, self.call_id)
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
         call = self.call
         before = call.state
         if isinstance(event, LegEnded) and event.leg == call.leg and self._cannot_be(event.at_ms):
-            event = replace(event, at_ms=call.answered_at_ms + self._errands.heard_ms)
+            event = replace(event, at_ms=call.answered_at_ms + self.heard_ms)
         if before is State.EXTENDING or isinstance(event, Armed):
             self._count_extension(event)
         try:
             effects = advance(call, event)
         except UndefinedTransition as error:
             self._world.watch.fault("undefined_transition")
-            log.warning("call.undefined_transition", call=self.key.call_id, problem=str(error))
+            log.warning("call.undefined_transition", call=self.call_id, problem=str(error))
             return
         if isinstance(event, LegAnswered) and event.leg == call.leg:
-            self._errands.heard_up()
+            self.heard_up()
         self.carry_out(*effects)
         if before is State.ASKED and call.state is not before:
             self._on_decided(self)
@@ -120,8 +126,8 @@ class Session:
     def clock_set(self, by_ms: int) -> None:
         """The PBX's clock was set. A call that was answered by the new clock, before that was known, is right."""
         call = self.call
-        was_taken_back = not self._errands.has_heard_up
-        heard_at_ms = self._world.switch.now_ms() - self._errands.heard_ms
+        was_taken_back = not self.has_heard_up
+        heard_at_ms = self._world.switch.now_ms() - self.heard_ms
         is_nearer = abs(call.answered_at_ms + by_ms - heard_at_ms) < abs(call.answered_at_ms - heard_at_ms)
         if call.is_live and (was_taken_back or is_nearer):
             call.clock_set(by_ms)
@@ -133,8 +139,8 @@ class Session:
         """
         call = self.call
         talked_ms = ended_at_ms - call.answered_at_ms
-        is_beyond = ended_at_ms > call.cap_at_ms and talked_ms > self._errands.heard_ms + ANSWER_HEARD_LATE_MS
-        return talked_ms < 0 or (is_beyond and self._errands.has_heard_up)
+        is_beyond = ended_at_ms > call.cap_at_ms and talked_ms > self.heard_ms + ANSWER_HEARD_LATE_MS
+        return talked_ms < 0 or (is_beyond and self.has_heard_up)
 
     def carry_out(self, *effects: Effect) -> None:
         """Start what the core asked for."""
@@ -142,42 +148,49 @@ class Session:
             self._BY_KIND[type(effect)](self, effect)
 
     def _send(self, step: LedgerStep) -> None:
-        self._lane.add(step)
+        self._its_lane().add(step)
 
-    def _go(self, errand: LegErrand) -> None:
-        self._errands.go(errand, self.tell)
+    def _its_lane(self) -> Lane:
+        if self._lane is None:
+            world = self._world
+            self._lane = Lane(self.key, world.ledger, world.queue, world.watch, self, world.tenure)
+        return self._lane
+
+    def has_rest(self) -> None:
+        """No step is left. A closed call so is freed without a collector: its lane knows it."""
+        self._lane = None
 
     @property
     def has_to_book(self) -> bool:
         """Something has happened that the ledger was not told yet."""
-        return self._lane.has_to_book
+        return self._lane is not None and self._lane.has_to_book
 
     @property
     def is_idle(self) -> bool:
         """No step of it is under way."""
-        return self._lane.is_idle
+        return self._lane is None or self._lane.is_idle
 
     @property
     def is_left(self) -> bool:
         """Its books went on without it: no step of it is sent any more."""
-        return self._lane.is_stopped
+        return self._lane is not None and self._lane.is_stopped
 
     @property
     def is_behind(self) -> bool:
         """It was tried in vain to tell it."""
-        return self._lane.is_behind
+        return self._lane is not None and self._lane.is_behind
 
     def stop(self) -> None:
         """Let go of timers and tasks. Nothing is settled: the ledger keeps the call for whoever comes next."""
         self._cancel_alarm()
-        self._lane.stop()
-        self._errands.stop()
+        self._its_lane().stop()
+        super().stop()
 
     def leave(self) -> None:
         """Another gateway goes on with the call. What has happened is booked from here all the same, and told."""
         self._cancel_alarm()
-        self._lane.leave()
-        self._errands.stop()
+        self._its_lane().leave()
+        super().stop()
         self._world.exposures.leave(self._world.ledger, self.key)
         self._world.onlooker.gone(self.call)
 
@@ -197,15 +210,15 @@ class Session:
         """Set the cap of a live call anew where the PBX tells of another one, or of none (0)."""
         if not self.call.is_live or self.call.capped_at(hangup_at_ms) == self.call.wanted_seconds:
             return
-        if not hangup_at_ms and self._errands.is_capped:
+        if not hangup_at_ms and self.is_capped:
             self._world.watch.fault("cap_missing")
-            log.warning("leg.cap_missing", call=self.key.call_id, leg=self.call.leg)
+            log.warning("leg.cap_missing", call=self.call_id, leg=self.call.leg)
         self.rearm(hangup_at_ms)
 
     def set_alarm(self) -> None:
         """Have the alarm of a live call that was taken back; its cap is looked up, and set anew, besides."""
         call = self.call
-        if call.is_live and self._alarm is None:
+        if call.is_live and self._slot is None:
             self._set_alarm(Wake(call.cap_at_ms - call.lead_ms, is_over=False))
 
     def repeat_verdict(self) -> None:
@@ -224,7 +237,7 @@ class Session:
     def heard(self, answer: Answer) -> None:
         """The ledger's answer to a step."""
         if answer.has_outbox:
-            self._world.outbox_written(self.key.tenant)
+            self._world.outbox_written(self.tenant_id)
         self.tell(self._unless_a_leg_is_refused(answer))
 
     def _unless_a_leg_is_refused(self, told: Answer | Exposed | NotExposed) -> Event:
@@ -241,7 +254,7 @@ class Session:
         self.tell(Registered(step.granted_seconds, step.granted_micros))
 
     def _borrow(self, effect: Borrow) -> None:
-        self._errands.spawn(self._lend(effect))
+        self.spawn(self._lend(effect))
 
     async def _lend(self, effect: Borrow) -> None:
         exposures = self._world.exposures
@@ -283,27 +296,25 @@ class Session:
 
     def _verdict_answered(self, written: "asyncio.Future[None]") -> None:
         self.is_verdict_sent = not written.cancelled() and written.exception() is None
-        verdicts.answered(self.key.call_id, written)
+        verdicts.answered(self.call_id, written)
 
     # ---------------------------------------------------------------------------------------------- timers, the end
 
     def _set_alarm(self, effect: Wake) -> None:
         self._cancel_alarm()
         at = asyncio.get_running_loop().time() + (effect.at_ms - self._world.switch.now_ms()) / 1000
-        self._alarm = self._world.alarms.set(at, self._quota_over if effect.is_over else self._quota_low)
+        self._slot, self._is_alarm_last = self._world.alarms.set(at, self), effect.is_over
 
     def _cancel_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        if self._slot is not None:
+            self._world.alarms.drop(self._slot, self)
+            self._slot = None
 
-    def _quota_low(self) -> None:
-        self._alarm = None
-        self.tell(QuotaLow(self._world.switch.now_ms()))
-
-    def _quota_over(self) -> None:
-        self._alarm = None
-        self.tell(QuotaOver(self._world.switch.now_ms()))
+    def wake(self) -> None:
+        """The alarm: the quota runs low, or it is over and the leg has to be looked at."""
+        self._slot = None
+        now_ms = self._world.switch.now_ms()
+        self.tell(QuotaOver(now_ms) if self._is_alarm_last else QuotaLow(now_ms))
 
     def _close(self, effect: Close) -> None:
         record = effect.record
@@ -321,7 +332,6 @@ class Session:
         self._world.exposures.drop(self.key)
         self._world.onlooker.gone(self.call)
         self._on_closed(self)
-        asyncio.get_running_loop().call_soon(self._lane.close)  # not before a release that comes with the refusal
 
     # ------------------------------------------------------------------------------------------- for those who watch
 
@@ -329,7 +339,7 @@ class Session:
         call, terms = self.call, self.call.terms
         reason = str(call.reason or ("exposure" if call.was_lent else "ok"))
         seconds = time.perf_counter() - self._heard_at
-        self._world.watch.authorized(self.key.tenant, decision, reason, seconds, terms.ask.came_in_on, terms.call_id)
+        self._world.watch.authorized(self.tenant_id, decision, reason, seconds, terms.ask.came_in_on, terms.call_id)
 
     def _count_extension(self, event: Event) -> None:
         """What an event is about to make of a live call's quota."""
@@ -358,7 +368,7 @@ class Session:
     # By its kind: a walk through unions, for each of some ten effects a call, takes several times as long.
     _BY_KIND: ClassVar[Mapping[type[Effect], Callable[["Session", Any], None]]] = {
         **dict.fromkeys(get_args(LedgerStep), _send),
-        **dict.fromkeys(get_args(LegErrand), _go),
+        **dict.fromkeys(get_args(LegErrand), LegErrands.go),
         SendVerdict: _write_verdict,
         Wake: _set_alarm,
         Borrow: _borrow,

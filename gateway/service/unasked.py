@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.core.call import Call, Terms
-from gateway.core.decide import Deny, Pass, call_id
+from gateway.core.decide import Deny, Pass
 from gateway.core.facts import Ask, ChannelStatus, LegAnswered, LegDialled
 from gateway.core.reasons import CALL_REJECTED, Reason
 from gateway.core.unasked import (
@@ -213,7 +213,7 @@ class UnaskedLegs:
         self._world.watch.fault("leg_unasked")
         log.warning(
             "leg.unasked",
-            call=call_id(ask),
+            call=ask.call_id,
             leg=leg.leg,
             channel=leg.leg_name,
             number=ask.number,
@@ -222,7 +222,7 @@ class UnaskedLegs:
             remedy=_ASK_FIRST if ask.is_inbound else _ONE_CONTEXT,
         )
         self._note_refusal(ask, denied)
-        self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED, call_id(ask)))
+        self._chores.spawn(end_leg(self._world.switch, self._world.tenure, leg.leg, CALL_REJECTED, ask.call_id))
 
     def _count(self, outcome: str) -> None:
         self._world.watch.happened(Happening.UNASKED, self._world.switch.name, outcome)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.core.decide import call_id
 from gateway.core.facts import Ask
 from gateway.ports import Switch, SwitchUnavailable, VerdictLate
 
@@ -26,7 +25,7 @@ def write(switch: Switch, ask: Ask, verdict: str, deadline_ms: int, on_answered:
     except VerdictLate:
         return LATE
     except SwitchUnavailable as error:
-        log.warning("verdict.unsent", call=call_id(ask), problem=str(error))
+        log.warning("verdict.unsent", call=ask.call_id, problem=str(error))
         return UNSENT
     written.add_done_callback(on_answered)
     return ""

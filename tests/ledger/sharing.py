@@ -74,10 +74,9 @@ class Line:
         number = len(self.talks) + 1
         key = CallKey(self.tenant.tenant_id, f"pbx1/{number}.1/n")
         template = build.call(build.rate("0.20")).terms
-        ask = replace(template.ask, uniqueid=f"{number}.1", at_ms=self.now_ms)
+        ask = replace(template.ask, uniqueid=f"{number}.1", nonce="n", at_ms=self.now_ms)
         terms = replace(
             template,
-            call_id=key.call_id,
             ask=ask,
             tenant=self.tenant,
             latest_answer_ms=self.now_ms,

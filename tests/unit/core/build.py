@@ -54,7 +54,6 @@ def ask(number: str = "011" + NUMBER, **changes: object) -> Ask:
 def call(price: Price | Rate | None = None, **of_tenant: object) -> Call:
     return Call(
         Terms(
-            call_id=f"pbx1/{CALLER}/777",
             ask=ask(),
             tenant=tenant(**of_tenant),
             destination=Destination("011" + NUMBER, "+" + NUMBER, CallClass.INTERNATIONAL_FIXED),

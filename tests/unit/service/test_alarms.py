@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 
 import pytest
 
@@ -33,8 +32,22 @@ def play(loop: WorldLoop, scene: Callable[[Alarms, Rung], Awaitable[None]]) -> R
 
 
 def note(loop: WorldLoop, rung: Rung, name: object) -> None:
-    """Somebody rings."""
+    """Somebody is woken."""
     rung.append((name, round(loop.time() - START_SECONDS, 3)))
+
+
+class Sleeper:
+    """Implements alarms.Sleeper: notes that it was woken, or does something else."""
+
+    def __init__(self, loop: WorldLoop, rung: Rung, name: object, act: Callable[[], object] | None = None) -> None:
+        self._noted = (loop, rung, name)
+        self._act = act
+
+    def wake(self) -> None:
+        """Its time has come."""
+        note(*self._noted)
+        if self._act is not None:
+            self._act()
 
 
 def test_alarms_ring_in_their_time_or_one_slot_before(loop: WorldLoop) -> None:
@@ -43,7 +56,7 @@ def test_alarms_ring_in_their_time_or_one_slot_before(loop: WorldLoop) -> None:
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
         for name, seconds in times.items():
-            alarms.set(START_SECONDS + seconds, partial(note, loop, rung, name))
+            alarms.set(START_SECONDS + seconds, Sleeper(loop, rung, name))
         await asyncio.sleep(8)
 
     rung = play(loop, scene)
@@ -57,7 +70,7 @@ def test_those_of_one_slot_ring_by_one_timer_in_the_order_in_which_they_were_set
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
         for number in range(20):
-            alarms.set(START_SECONDS + 1.01 + number / 1000, partial(note, loop, rung, number))
+            alarms.set(START_SECONDS + 1.01 + number / 1000, Sleeper(loop, rung, number))
         assert len(loop._scheduled) == 1
         await asyncio.sleep(2)
 
@@ -68,14 +81,15 @@ def test_one_that_is_cancelled_does_not_ring_and_wakes_nobody(loop: WorldLoop) -
     """Nor does it hold up the next one; to cancel twice, or after the ring, is nothing."""
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
-        gone = alarms.set(START_SECONDS + 1, partial(note, loop, rung, "gone"))
-        kept = alarms.set(START_SECONDS + 5, partial(note, loop, rung, "kept"))
-        gone.cancel()
-        gone.cancel()
+        gone, kept = Sleeper(loop, rung, "gone"), Sleeper(loop, rung, "kept")
+        slot = alarms.set(START_SECONDS + 1, gone)
+        kept_in = alarms.set(START_SECONDS + 5, kept)
+        alarms.drop(slot, gone)
+        alarms.drop(slot, gone)
         assert [timer.when() for timer in loop._scheduled if not timer.cancelled()] == [START_SECONDS + 5]
         await asyncio.sleep(6)
-        kept.cancel()
-        alarms.set(START_SECONDS + 7, partial(note, loop, rung, "later"))
+        alarms.drop(kept_in, kept)
+        alarms.set(START_SECONDS + 7, Sleeper(loop, rung, "later"))
         await asyncio.sleep(2)
 
     assert play(loop, scene) == [("kept", 5.0), ("later", 7.0)]
@@ -85,9 +99,10 @@ def test_a_sooner_one_moves_the_timer(loop: WorldLoop) -> None:
     """Also into a slot that was there before, and emptied."""
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
-        alarms.set(START_SECONDS + 5, partial(note, loop, rung, "late"))
-        alarms.set(START_SECONDS + 1, partial(note, loop, rung, "first")).cancel()
-        alarms.set(START_SECONDS + 1, partial(note, loop, rung, "soon"))
+        alarms.set(START_SECONDS + 5, Sleeper(loop, rung, "late"))
+        first = Sleeper(loop, rung, "first")
+        alarms.drop(alarms.set(START_SECONDS + 1, first), first)
+        alarms.set(START_SECONDS + 1, Sleeper(loop, rung, "soon"))
         await asyncio.sleep(6)
 
     assert play(loop, scene) == [("soon", 1.0), ("late", 5.0)]
@@ -97,13 +112,13 @@ def test_one_may_cancel_and_set_others_as_it_rings(loop: WorldLoop) -> None:
     """Of its own slot, too."""
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
-        def first() -> None:
-            note(loop, rung, "first")
-            second.cancel()
-            alarms.set(loop.time(), partial(note, loop, rung, "again"))
+        def go_on() -> None:
+            alarms.drop(slot, second)
+            alarms.set(loop.time(), Sleeper(loop, rung, "again"))
 
-        alarms.set(START_SECONDS + 1, first)
-        second = alarms.set(START_SECONDS + 1, partial(note, loop, rung, "second"))
+        second = Sleeper(loop, rung, "second")
+        alarms.set(START_SECONDS + 1, Sleeper(loop, rung, "first", go_on))
+        slot = alarms.set(START_SECONDS + 1, second)
         await asyncio.sleep(2)
 
     assert play(loop, scene) == [("first", 1.0), ("again", 1.0)]
@@ -114,7 +129,7 @@ def test_thousands_that_are_due_at_once_let_others_in_between(loop: WorldLoop) -
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
         for number in range(5 * RUNG_AT_ONCE):
-            alarms.set(START_SECONDS + 1, partial(note, loop, rung, number))
+            alarms.set(START_SECONDS + 1, Sleeper(loop, rung, number))
         await asyncio.sleep(1)
         while len(rung) < 5 * RUNG_AT_ONCE:
             await asyncio.sleep(0)
@@ -125,13 +140,33 @@ def test_thousands_that_are_due_at_once_let_others_in_between(loop: WorldLoop) -
     assert names.index("ask") <= 3 * RUNG_AT_ONCE
 
 
+def test_one_that_was_dropped_when_it_was_due_is_let_lie_and_its_slot_is_not_mixed_up_with_the_next(
+    loop: WorldLoop,
+) -> None:
+    """It lies down again for the same time meanwhile."""
+
+    async def scene(alarms: Alarms, rung: Rung) -> None:
+        def move() -> None:
+            alarms.drop(slot, second)
+            again = alarms.set(START_SECONDS + 1, second)
+            alarms.drop(slot, second)
+            assert second in again
+
+        second = Sleeper(loop, rung, "second")
+        alarms.set(START_SECONDS + 1, Sleeper(loop, rung, "first", move))
+        slot = alarms.set(START_SECONDS + 1, second)
+        await asyncio.sleep(2)
+
+    assert play(loop, scene) == [("first", 1.0), ("second", 1.0)]
+
+
 def test_one_that_fails_does_not_silence_the_others(loop: WorldLoop) -> None:
     """Of its own slot, and of later ones."""
 
     async def scene(alarms: Alarms, rung: Rung) -> None:
-        alarms.set(START_SECONDS + 1, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
-        alarms.set(START_SECONDS + 1, partial(note, loop, rung, "same"))
-        alarms.set(START_SECONDS + 2, partial(note, loop, rung, "next"))
+        alarms.set(START_SECONDS + 1, Sleeper(loop, rung, "fails", lambda: 1 // 0))
+        alarms.set(START_SECONDS + 1, Sleeper(loop, rung, "same"))
+        alarms.set(START_SECONDS + 2, Sleeper(loop, rung, "next"))
         await asyncio.sleep(3)
 
-    assert play(loop, scene) == [("same", 1.0), ("next", 2.0)]
+    assert play(loop, scene) == [("fails", 1.0), ("same", 1.0), ("next", 2.0)]

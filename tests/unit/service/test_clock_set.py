@@ -23,7 +23,7 @@ async def test_a_call_costs_what_was_talked_when_the_clock_is_set(house: House, 
     """Forward, back, and back by less than was talked."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
-    session._errands._up_at -= TALKED_SECONDS
+    session._up_at -= TALKED_SECONDS
     set_clock(house, by_ms)
     house.hung_up(LEG, ANSWERED_AT_MS + by_ms + (TALKED_SECONDS + 10) * 1000)
     await until(lambda: len(house.board) == 0)
@@ -36,7 +36,7 @@ async def test_its_cap_is_set_anew_by_the_new_clock(house: House, by_ms: int) ->
     """The PBX keeps caps by its own clock: an hour late, or an hour early."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
-    session._errands._up_at -= TALKED_SECONDS
+    session._up_at -= TALKED_SECONDS
     set_clock(house, by_ms)
     await until(lambda: bool(house.switch.armed))
     assert house.switch.armed[-1] == (LEG, ANSWERED_AT_MS + by_ms + 60_000)
@@ -55,7 +55,7 @@ async def test_a_call_taken_back_goes_on_by_the_new_clock(house: House) -> None:
     """However long it has been talked: its answer is known by the books, which are older than what was set."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
-    session._errands._up_at = float("-inf")
+    session._up_at = float("-inf")
     house.switch.clock_ms = ANSWERED_AT_MS + HOUR_MS
     house.board.handle(ClockSet(-HOUR_MS))
     assert session.call.answered_at_ms == ANSWERED_AT_MS - HOUR_MS
@@ -66,7 +66,7 @@ async def test_an_end_that_cannot_be_is_one_by_a_clock_that_was_set(house: House
     """No ping has told of it yet: the seconds are those of this process's own clock."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
-    session._errands._up_at -= TALKED_SECONDS - 0.5
+    session._up_at -= TALKED_SECONDS - 0.5
     house.hung_up(LEG, ANSWERED_AT_MS + TALKED_SECONDS * 1000 + by_ms)
     await until(lambda: len(house.board) == 0)
     assert [record.billsec for record in house.tally.records] == [TALKED_SECONDS]
@@ -76,7 +76,7 @@ async def test_a_leg_that_outlived_its_cap_costs_the_grant_though_its_answer_was
     """By up to a minute, that is: it is no sign of a clock that was set."""
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
-    session._errands._up_at -= 2
+    session._up_at -= 2
     house.hung_up(LEG, ANSWERED_AT_MS + 60_000 + 1_500)
     await until(lambda: len(house.board) == 0)
     assert [record.billsec for record in house.tally.records] == [60]

@@ -262,7 +262,7 @@ async def test_a_leg_far_past_its_cap_is_ended_though_its_status_cannot_be_read(
     await house.top_up(QUANTUM_MICROS)
     session = await house.answered()
     house.switch.clock_ms = ANSWERED_AT_MS + 90_000
-    session._errands._up_at -= 90
+    session._up_at -= 90
     house.switch.status_faults = [ListNotWhole("forged")] * 100
     session.tell(QuotaOver(house.switch.clock_ms))
     await settled_down()

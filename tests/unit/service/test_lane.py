@@ -49,6 +49,9 @@ class Ear:
         """Keep it."""
         self.told.append("elsewhere")
 
+    def has_rest(self) -> None:
+        """It keeps its lane."""
+
     def meta(self) -> str:
         """Nothing to go on with."""
         return json.dumps({})

@@ -19,10 +19,21 @@ PLAIN = replace(TERMS, dial_number=TERMS.ask.number, ask=replace(TERMS.ask, link
 RARE = replace(TERMS, included=PLAN_MINUTES, ends_dear=True, ask=replace(TERMS.ask, linkedid="17.1"))
 
 
-def restored(terms: Terms, text: str) -> Terms:
+def restored(terms: Terms, text: str, call_id: str = "") -> Terms:
     """The terms that a new process reads."""
     stored = StoredCall(
-        CallKey("acme", terms.call_id), "reserved", 0, 60, 0, 0, "", 0, 1, included_seconds=0, pool="", meta=text
+        CallKey("acme", call_id or terms.call_id),
+        "reserved",
+        0,
+        60,
+        0,
+        0,
+        "",
+        0,
+        1,
+        included_seconds=0,
+        pool="",
+        meta=text,
     )
     return memo.restore(stored, TENANT).terms
 
@@ -54,4 +65,4 @@ def test_a_memo_that_says_all_is_read(terms: Terms) -> None:
 def test_a_call_whose_id_is_none_of_ours_cannot_be_restored(call_id: str) -> None:
     """Its switch, channel and ask are not known."""
     with pytest.raises(ValueError, match="cannot be read"):
-        restored(replace(PLAIN, call_id=call_id), memo.write(PLAIN))
+        restored(PLAIN, memo.write(PLAIN), call_id)

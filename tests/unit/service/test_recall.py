@@ -15,9 +15,9 @@ NONCE = build.ask().nonce
 AT_MS = build.ASKED_AT_MS
 
 
-def remembering(*facts: Fact) -> tuple[Recall, Clock]:
+def remembering(*facts: Fact, is_booked: bool = False) -> tuple[Recall, Clock]:
     clock = Clock()
-    found = Recall(clock, 5.0)
+    found = Recall(clock, 5.0, lambda _: is_booked)
     for fact in facts:
         found.note(fact)
     return found, clock
@@ -139,6 +139,28 @@ def test_a_leg_that_is_gone_is_forgotten_once_its_end_was_told_to_all() -> None:
     owned(found, clock)
     found.note(ChannelEnded("x", 16, AT_MS))
     assert LEG not in found._legs
+
+
+def test_a_leg_that_was_answered_is_forgotten_with_its_ask_once_that_was_booked() -> None:
+    """However long it is talked; what the channel has asked since is not."""
+    ask, later = build.ask(), build.ask(nonce="778", at_ms=AT_MS + 90_000)
+    found, clock = remembering(ask, build.dialled(), LegAnswered(LEG, AT_MS + 100), is_booked=True)
+    assert (LEG in found._legs, CALLER in found._asked) == (True, True)
+    clock.now += 6
+    found.note(later)
+    owned(found, clock)
+    found.note(ChannelEnded("x", 16, AT_MS))
+    assert (found._legs, found._asked) == ({}, {CALLER: later})
+
+
+def test_a_leg_whose_answer_is_not_known_to_be_booked_is_kept() -> None:
+    """The call is another gateway's, or the books learn of it late."""
+    found, clock = remembering(build.ask(), build.dialled(), LegAnswered(LEG, AT_MS + 100))
+    clock.now += 6
+    owned(found, clock)
+    found.note(ChannelEnded("x", 16, AT_MS))
+    assert found._facts[0][1] == ChannelEnded("x", 16, AT_MS)
+    assert (LEG in found._legs, CALLER in found._asked) == (True, True)
 
 
 def test_a_pbx_that_began_anew_has_no_legs() -> None:

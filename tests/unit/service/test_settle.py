@@ -118,7 +118,7 @@ async def test_a_call_that_has_ended_is_extended_no_more(house: House) -> None:
     house.books.down = {"answer", "extend", "settle"}
     house.board.handle(LegAnswered(LEG, ANSWERED_AT_MS))
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
-    session._quota_low()
+    session.wake()
     house.hung_up(LEG, ANSWERED_AT_MS + 56_000)
     house.books.down = set()
     await until(lambda: len(house.board) == 0)
@@ -207,7 +207,7 @@ async def test_a_top_up_while_an_extend_is_under_way_is_not_lost(house: House, m
 
     monkeypatch.setattr(house.books, "extend", slow, raising=False)
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
-    session._quota_low()
+    session.wake()
     await until(lambda: session.call.state is State.EXTENDING)
     await settled_down(0.05)
     await house.top_up(QUANTUM_MICROS, "two")
@@ -223,7 +223,7 @@ async def test_a_call_that_the_ledger_lost_is_registered_again_and_charged_once(
     session = await house.answered()
     await house.fail_over(before)
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
-    session._quota_low()
+    session.wake()
     await until(lambda: session.call.armed_seconds == 120)
     assert (await house.balance()).held_micros + (await house.balance()).charges_micros == 2 * QUANTUM_MICROS
     await house.fail_over(before)
@@ -241,7 +241,7 @@ async def test_a_call_that_was_estimated_while_it_went_on_is_opened_again(house:
     session = await house.answered()
     await house.books.settle(session.key, 1, QUANTUM_MICROS, 60, is_estimate=True)
     house.switch.clock_ms = ANSWERED_AT_MS + 55_000
-    session._quota_low()
+    session.wake()
     await until(lambda: session.call.armed_seconds == 120)
     house.hung_up(LEG, ANSWERED_AT_MS + 60_500)
     house.hung_up(CALLER, ANSWERED_AT_MS + 60_500)

@@ -63,7 +63,7 @@ async def test_a_call_past_its_cap_is_capped_there_again(pair: Pair) -> None:
     await answered(pair)
     await silent(pair)
     (session,) = pair.east.board
-    session._errands._up_at = -1e9
+    session._up_at = -1e9
     pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
     session.tell(QuotaOver(pair.house.switch.clock_ms))
     await until(lambda: (LEG, ANSWERED_AT_MS + 60_000) in pair.house.switch.armed)

@@ -621,7 +621,7 @@ async def test_who_is_cut_off_ends_no_call_that_the_new_owner_has_extended(pair:
     """By all that it knows the call has outlived its cap; it lets go of it when it hears whose it is."""
     await east_is_cut_off(pair)
     (session,) = pair.east.board
-    session._errands._up_at = -1e9
+    session._up_at = -1e9
     pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
     session.tell(QuotaOver(pair.house.switch.clock_ms))
     await settled_down()
@@ -670,7 +670,7 @@ async def test_a_leg_that_was_to_be_ended_while_redis_was_silent_is_ended_after_
     for _ in range(2):
         await pair.east.turn()
     (session,) = pair.east.board
-    session._errands._up_at = -1e9
+    session._up_at = -1e9
     pair.house.switch.clock_ms = ANSWERED_AT_MS + 70_000
     session.tell(QuotaOver(pair.house.switch.clock_ms))
     await settled_down()
