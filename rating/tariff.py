@@ -32,6 +32,9 @@ __all__ = ["MOST_INCREMENT_SECONDS", "MOST_ROWS_OF_A_PREFIX", "Rate", "Tariff", 
 MOST_ROWS_OF_A_PREFIX: Final = 200
 """How many bands and periods a prefix may have in all: a look-up tries one row after another."""
 
+MOST_PRICES_KEPT: Final = 4_096
+"""Of prefixes that were called last, some 200 bytes each: calls to one prefix share one price, a live one keeps it."""
+
 
 @dataclass(frozen=True)
 class Tariff:
@@ -47,6 +50,7 @@ class Tariff:
     calendar: Calendar | None = None
     _by_prefix: dict[str, Rate | tuple[Rate, ...]] = field(init=False, repr=False, compare=False)
     _lengths_longest_first: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _prices: dict[str, Price] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         places = {"": MOST_ROWS_OF_A_PREFIX}  # without a band comes last
@@ -112,6 +116,15 @@ class Tariff:
                 break
         return tuple(found)
 
+    def lasting_price(self, rate: Rate) -> Price:
+        """Return the price of a row of this tariff that holds always; the same object each time, mostly."""
+        price = self._prices.get(rate.prefix)
+        if price is None:
+            if len(self._prices) >= MOST_PRICES_KEPT:
+                self._prices.clear()
+            price = self._prices[rate.prefix] = Price((rate,))
+        return price
+
     def price(self, e164: str, from_ms: int, to_ms: int) -> Price | None:
         """Return what a call costs that runs within a time; None where no rate covers `e164` at its beginning.
 
@@ -142,7 +155,7 @@ class TariffChain:
             if not rows:
                 continue
             if rows[0].holds_always and not covering:
-                return Price(rows)
+                return tariff.lasting_price(rows[0])
             covering.append((tariff, rows))
             if rows[-1].holds_always:
                 break

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rating import tariff as tariff_module
 from rating.calendar import Calendar
 from rating.price import MOST_TAKEOVERS
 from rating.tariff import MOST_INCREMENT_SECONDS, MOST_ROWS_OF_A_PREFIX, Rate, Tariff, TariffChain
@@ -165,6 +166,16 @@ def test_a_price_that_always_holds_has_no_end():
     rate = make_rate("44")
     price = Tariff("deck", (rate,)).price("+442079460123", 0, 1)
     assert (price.rates, price.takeovers_ms, price.ends_at_ms) == ((rate,), (), None)
+
+
+def test_calls_to_one_prefix_share_a_price_and_those_of_others_have_their_own(monkeypatch):
+    """A live call keeps its price; however many prefixes are called, few are kept for calls to come."""
+    monkeypatch.setattr(tariff_module, "MOST_PRICES_KEPT", 3)
+    tariff = make_tariff("44", "4420", "1", "49", "33")
+    assert tariff.price("+442079460123", 0, 1) is tariff.price("+442079460124", 5, 6)
+    for prefix in ("44", "4420", "1", "49", "33", "44", "4420"):
+        assert [rate.prefix for rate in tariff.price(f"+{prefix}", 0, 1).rates] == [prefix]
+        assert len(tariff._prices) <= 3
 
 
 def test_the_first_tariff_of_a_chain_that_covers_the_number_wins():
