@@ -81,6 +81,7 @@ class Gateway:
         self._resync = Resync()
         self._alarms = Alarms()
         self._audits: list[LegAudit] = []
+        self._audit_turn = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._has_part = False  # in who owns which switch
@@ -393,7 +394,7 @@ class Gateway:
         self.switches.append(switch)
         self.boards[settings.name] = board
         self.watching.see_switch(switch, board, ami.facts_limit)
-        self._audits.append(LegAudit(board, settings.audit_seconds))
+        self._audits.append(LegAudit(board, settings.audit_seconds, self._audit_turn))
 
     def _take_part(self) -> None:
         """Be one of the gateways: a switch is this one's when it is heard, and Redis says so."""

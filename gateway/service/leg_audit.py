@@ -3,9 +3,14 @@
 Caps that the PBX does not have are set again, legs that are gone are settled as an estimate, and legs on the trunks
 that nobody asked for are judged. A listing that is not whole changes nothing, and a leg that one lacks is gone only
 when ``Status`` on its Uniqueid says so.
+
+A listing of thousands of channels takes more memory than their calls do, and a cap that is set again more than that:
+one switch is looked at at a time, and its calls some at a time, with verdicts in between.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Collection
+from typing import TypeVar
 
 import structlog
 
@@ -18,36 +23,46 @@ from gateway.service.switchboard import Switchboard
 
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 32  # calls, and channels: some 2 ms, for which an ask waits
+PAUSE_SECONDS = 0.005
+
+T = TypeVar("T")
+
 
 class LegAudit:
-    """Looks at one switch every so many seconds."""
+    """Looks at one switch every so many seconds; ``turn`` is that of all switches that are looked at in turns."""
 
-    def __init__(self, board: Switchboard, seconds: float) -> None:
+    def __init__(self, board: Switchboard, seconds: float, turn: asyncio.Lock | None = None) -> None:
         self._board = board
         self._seconds = seconds
+        self._turn = asyncio.Lock() if turn is None else turn
 
     async def run(self) -> None:
         """Until cancelled; a look that fails is followed by the next."""
         while True:
             await asyncio.sleep(self._seconds)
-            if self._board.link_lost_at_ms or not self._board.world.tenure.is_held:
-                continue  # what comes after the gap looks at everything; another gateway's legs are its own to look at
-            try:
-                await self.look()
-            except (SwitchUnavailable, ListNotWhole) as error:
-                log.warning("audit.postponed", switch=self._board.world.switch.name, problem=str(error))
+            async with self._turn:
+                if self._board.link_lost_at_ms or not self._board.world.tenure.is_held:
+                    continue  # what comes after the gap looks at all; another gateway's legs are its own to look at
+                try:
+                    await self.look()
+                except (SwitchUnavailable, ListNotWhole) as error:
+                    log.warning("audit.postponed", switch=self._board.world.switch.name, problem=str(error))
 
     async def look(self) -> None:
         """Once. Raises SwitchUnavailable, ListNotWhole: what was not looked at by then is as it was."""
         board = self._board
-        before = [session for session in board if session.call.is_live]
+        before = [(session, session.call.armed_seconds) for session in board if session.call.is_live]
         listing = {status.uniqueid: status for status in await board.world.switch.channels()}
-        for session in before:
-            if (status := listing.get(session.call.leg)) is not None:
-                session.keep_cap(status.hangup_at_ms)
-            elif session.call.is_live:
+        async for session, armed_seconds in _some_at_a_time(before):
+            if session not in board.calls or not session.call.is_live:
+                continue  # it has ended meanwhile, or is another gateway's
+            status = listing.get(session.call.leg)
+            if status is None:
                 session.carry_out(Look(session.call.leg))
-        for status in listing.values():
+            elif session.call.armed_seconds == armed_seconds:  # else it was set since, and the listing is out of date
+                session.keep_cap(status.hangup_at_ms)
+        async for status in _some_at_a_time(listing.values()):
             await self._find_asker(status, listing)
             self._find_answer(status)
         await board.unasked.find(listing)
@@ -67,3 +82,10 @@ class LegAudit:
         status = await board.world.switch.status(old.uniqueid)  # the listing is older than what was heard since
         if status is not None and not board.calls.knows(old.uniqueid):
             find_leg(board, session, listing.get(session.call.caller), status)
+
+
+async def _some_at_a_time(items: Collection[T]) -> AsyncIterator[T]:
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -368,7 +368,8 @@ class Host:
             self._add_switch(link, queue, resync, directory, take_back)
         parts._has_part = True
         reaper = Reaper(cast("Any", ledger), directory, self.boards, tally, _wake)
-        audits = [LegAudit(board, AUDIT_SECONDS).run for board in self.boards.values()]
+        turn = asyncio.Lock()
+        audits = [LegAudit(board, AUDIT_SECONDS, turn).run for board in self.boards.values()]
         for errand in (ownership.run, partial(Gateway._follow_news, gateway), arrears.run, reaper.run, *audits):
             parts._tasks.append(asyncio.create_task(Gateway._keep_running(gateway, errand)))
         for link in self.links:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.call import State
-from gateway.core.facts import Moved
+from gateway.core.facts import ChannelStatus, Moved
 from gateway.ports import ListNotWhole
 from gateway.service import leg_errands, resync
 from gateway.service.leg_audit import LegAudit
@@ -34,6 +34,57 @@ async def test_a_cap_that_the_pbx_does_not_have_is_set_again_and_told(house: Hou
     await audit(house)
     await until(lambda: len(house.switch.armed) == 2)
     assert house.tally.faults == ["cap_missing"]
+
+
+async def test_a_cap_that_was_set_while_the_listing_came_is_left_alone(house: House) -> None:
+    """The listing is of before: what it says of the cap is out of date."""
+    await house.top_up(2 * QUANTUM_MICROS)
+    session = await house.answered()
+    told = [replace(house.switch.living[LEG], hangup_at_ms=ANSWERED_AT_MS + 60_000)]
+
+    async def channels() -> list[ChannelStatus]:
+        await house.quota_low(session, ANSWERED_AT_MS + 55_000)
+        await until(lambda: session.call.armed_seconds == 120)
+        return told
+
+    house.switch.channels = channels  # type: ignore[method-assign]
+    await audit(house)
+    await settled_down()
+    assert house.switch.armed == [(LEG, ANSWERED_AT_MS + 120_000)]
+    assert session.call.armed_seconds == 120
+
+
+async def test_calls_that_are_another_gateways_by_then_are_left_alone(house: House) -> None:
+    """They may be given away while the listing comes."""
+    await house.top_up(QUANTUM_MICROS)
+    await house.answered()
+
+    async def channels() -> list[ChannelStatus]:
+        house.board.calls.clear()
+        return []
+
+    house.switch.channels = channels  # type: ignore[method-assign]
+    await audit(house)
+    await settled_down()
+    assert house.switch.looked == []
+
+
+async def test_switches_are_looked_at_one_after_the_other(house: House) -> None:
+    """A listing takes more memory than the calls do."""
+    listing, turn = [], asyncio.Lock()
+
+    async def channels() -> list[ChannelStatus]:
+        listing.append("begins")
+        await asyncio.sleep(0)
+        listing.append("ends")
+        return []
+
+    house.switch.channels = channels  # type: ignore[method-assign]
+    audits = [asyncio.create_task(LegAudit(house.board, 0, turn).run()) for _ in range(2)]
+    await until(lambda: len(listing) >= 8)
+    for task in audits:
+        task.cancel()
+    assert listing[:8] == ["begins", "ends"] * 4
 
 
 async def test_the_cap_that_dial_set_is_no_fault(house: House) -> None:
