@@ -1,6 +1,10 @@
-"""Items of a ``Status`` list to ChannelStatus."""
+"""Items of a ``Status`` list to ChannelStatus.
+
+A listing has all channels of a switch in memory at once: what many of them have alike is there once.
+"""
 
 import re
+from sys import intern
 
 from gateway.adapters.ami.facts import UP
 from gateway.adapters.ami.messages import Message
@@ -24,17 +28,18 @@ def read_item(message: Message, mark: str = "") -> ChannelStatus:
     if not UNIQUEID.fullmatch(headers["Uniqueid"]) or not _SECONDS.fullmatch(headers["TimeToHangup"]):
         raise ValueError("a Status item with a Uniqueid or a TimeToHangup that cannot be")
     variables = {}
-    for _, text in message.pairs[-1 - len(VARIABLES) : -1]:
-        name, _, value = text.partition("=")
+    for name, (_, text) in zip(VARIABLES, message.pairs[-1 - len(VARIABLES) : -1], strict=True):  # so checked
+        value = text.partition("=")[2]
         if value not in ("", UNSET):
             variables[name] = value
+    uniqueid, linkedid = headers["Uniqueid"], headers["Linkedid"]
     return ChannelStatus(
-        uniqueid=headers["Uniqueid"],
-        linkedid=headers["Linkedid"],
+        uniqueid=uniqueid,
+        linkedid=uniqueid if linkedid == uniqueid else linkedid,
         name=headers["Channel"],
         is_up=headers["ChannelState"] == UP,
         hangup_at_ms=int(headers["TimeToHangup"]) * 1000,
-        accountcode=headers["AccountCode"],
+        accountcode=intern(headers["AccountCode"]),
         dnid="" if headers["DNID"] in _NO_DNID else headers["DNID"],
         variables=variables,
     )
