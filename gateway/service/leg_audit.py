@@ -23,8 +23,9 @@ from gateway.service.switchboard import Switchboard
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 32  # calls, and channels: some 2 ms, for which an ask waits
-PAUSE_SECONDS = 0.005
+CALLS_AT_ONCE = 32  # whose caps may have to be set: an ask waits meanwhile
+CHANNELS_AT_ONCE = 500  # each is but looked up
+PAUSE_SECONDS = 0.002
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class LegAudit:
         board = self._board
         before = [(session, session.call.armed_seconds) for session in board if session.call.is_live]
         listing = {status.uniqueid: status for status in await board.world.switch.channels()}
-        async for session, armed_seconds in _some_at_a_time(before):
+        async for session, armed_seconds in _some_at_a_time(before, CALLS_AT_ONCE):
             if session not in board.calls or not session.call.is_live:
                 continue  # it has ended meanwhile, or is another gateway's
             status = listing.get(session.call.leg)
@@ -62,7 +63,7 @@ class LegAudit:
                 session.carry_out(Look(session.call.leg))
             elif session.call.armed_seconds == armed_seconds:  # else it was set since, and the listing is out of date
                 session.keep_cap(status.hangup_at_ms)
-        async for status in _some_at_a_time(listing.values()):
+        async for status in _some_at_a_time(listing.values(), CHANNELS_AT_ONCE):
             await self._find_asker(status, listing)
             self._find_answer(status)
         await board.unasked.find(listing)
@@ -84,8 +85,8 @@ class LegAudit:
             find_leg(board, session, listing.get(session.call.caller), status)
 
 
-async def _some_at_a_time(items: Collection[T]) -> AsyncIterator[T]:
+async def _some_at_a_time(items: Collection[T], at_once: int) -> AsyncIterator[T]:
     for number, item in enumerate(items, 1):
         yield item
-        if number % AT_ONCE == 0:
+        if number % at_once == 0:
             await asyncio.sleep(PAUSE_SECONDS)
