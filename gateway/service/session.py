@@ -98,7 +98,8 @@ class Session(LegErrands):
     @property
     def key(self) -> CallKey:
         """Its name in the ledger."""
-        return CallKey(self.tenant_id, self.call_id)
+        terms = self.call.terms
+        return CallKey(terms.tenant.tenant_id, terms.ask.call_id)
 
     def tell(self, event: Event) -> None:
         """Let the call take an event. One that its state cannot take is counted, and changes nothing."""
@@ -148,7 +149,7 @@ class Session(LegErrands):
             self._BY_KIND[type(effect)](self, effect)
 
     def _send(self, step: LedgerStep) -> None:
-        self._its_lane().add(step)
+        (self._lane or self._its_lane()).add(step)
 
     def _its_lane(self) -> Lane:
         if self._lane is None:
