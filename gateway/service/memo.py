@@ -6,14 +6,18 @@ what is as it mostly is, is left out. Whoever reads it goes on to read what form
 """
 
 import json
-from typing import Any
+from functools import lru_cache
+from sys import intern
+from typing import Any, Final
 
 from gateway.core.call import Call, State, Terms
 from gateway.core.decide import Deny
 from gateway.core.facts import Ask, Direction
 from gateway.core.tenant import Included, Tenant
 from gateway.ports import StoredCall
-from rating import CallClass, Destination, price_from_json, price_to_json
+from rating import CallClass, Destination, Price, price_from_json, price_to_json
+
+MOST_PRICES_KEPT: Final = 1_024  # some kilobyte each: thousands of calls are taken back at once, and have few prices
 
 
 def write(terms: Terms) -> str:
@@ -69,7 +73,7 @@ def restore(stored: StoredCall, tenant: Tenant) -> Call:
         booked_seconds=stored.granted_seconds,
         booked_micros=stored.charged_micros + stored.held_micros,
         included_seconds=stored.included_seconds,
-        pool_period=stored.pool.partition("|")[2],
+        pool_period=intern(stored.pool.partition("|")[2]),
         # Whether the last grant's cap reached the PBX, or Dial's L() was of what was lent, is not known: it is taken as
         # set until Status tells.
         armed_seconds=stored.granted_seconds,
@@ -88,7 +92,7 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
     switch, uniqueid, nonce = call_id.split("/")
     return Terms(
         ask=Ask(
-            switch=switch,
+            switch=intern(switch),
             uniqueid=uniqueid,
             nonce=nonce,
             number=memo["number"],
@@ -101,13 +105,19 @@ def _terms(call_id: str, memo: dict[str, Any], tenant: Tenant) -> Terms:
         ),
         tenant=tenant,
         destination=Destination(dialled=memo["number"], e164=memo["e164"], call_class=CallClass(memo["class"])),
-        price=price_from_json(memo["price"]),
+        price=_price(json.dumps(memo["price"])),
         latest_answer_ms=memo["latest_answer_ms"],
         dial_number=memo.get("dial", memo["number"]),
         verdict_deadline_ms=memo["deadline_ms"],
         included=_included(memo.get("included", ""), tenant),
         ends_dear=bool(memo.get("ends_dear", False)),
     )
+
+
+@lru_cache(MOST_PRICES_KEPT)
+def _price(text: str) -> Price:
+    """Of many calls alike it is there once. Raises ValueError."""
+    return price_from_json(json.loads(text))
 
 
 def _included(name: str, tenant: Tenant) -> Included | None:

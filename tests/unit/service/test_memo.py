@@ -10,7 +10,7 @@ from gateway.core.tenant import Included
 from gateway.ports import CallKey, StoredCall
 from gateway.service import memo
 from rating import CallClass
-from tests.unit.core.build import call, tenant
+from tests.unit.core.build import call, rate, tenant
 
 PLAN_MINUTES = Included("minutes", 600, frozenset({CallClass.INTERNATIONAL_FIXED}), ())
 TENANT = tenant(included=(PLAN_MINUTES,))
@@ -66,3 +66,11 @@ def test_a_call_whose_id_is_none_of_ours_cannot_be_restored(call_id: str) -> Non
     """Its switch, channel and ask are not known."""
     with pytest.raises(ValueError, match="cannot be read"):
         restored(PLAIN, memo.write(PLAIN), call_id)
+
+
+def test_calls_that_are_taken_back_share_a_price() -> None:
+    """Thousands at once have few."""
+    one, other = (restored(PLAIN, memo.write(PLAIN)) for _ in range(2))
+    assert one.price is other.price
+    dear = replace(PLAIN, price=call(rate("0.90")).terms.price)
+    assert restored(dear, memo.write(dear)).price == dear.price
