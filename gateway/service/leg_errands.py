@@ -32,7 +32,7 @@ LegErrand = Arm | Bound | Warn | EndLeg | Look
 
 
 class LegErrands(Chores, ABC):
-    """Those of one call. Its session is one of these: an object of its own would be a tenth of a live call."""
+    """Those of one call. Its session is one of these: an object of its own would be a twentieth of a live call."""
 
     __slots__ = ("_up_at", "_world", "call", "is_capped")
 

@@ -124,7 +124,7 @@ class Recall:
             self._forget_answered(fact.leg)
 
     def _forget_answered(self, leg: str) -> None:
-        """Leg and ask are not to be told again, however long the call lasts: they were a sixth of a live call."""
+        """Leg and ask are not to be told again, however long the call lasts: they were a seventh of a live call."""
         _, asked = self._legs.pop(leg, (None, None))
         if asked is not None:
             for name in _names_of(asked):
