@@ -27,7 +27,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
  && /opt/build/bin/pip --no-cache-dir --python /opt/callgate/bin/python install \
         --require-hashes --only-binary :all: -r requirements/runtime.txt
 # The code comes last, and from here on nothing is fetched. No config: the checkout it stands in may hold secrets.
-COPY pyproject.toml README.md ./
+COPY pyproject.toml hatch_build.py README.md ./
 COPY rating rating
 COPY gateway gateway
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \

@@ -47,8 +47,8 @@ setup:
 
 # Cheap checks fail first.
 check: setup
-	$(BIN)/ruff check gateway rating tests
-	$(BIN)/ruff format --check gateway rating tests
+	$(BIN)/ruff check gateway rating tests hatch_build.py
+	$(BIN)/ruff format --check gateway rating tests hatch_build.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
