@@ -197,7 +197,7 @@ Here:
   callgate check{config}
   callgate topup {answers.tenant} 25.00{config}
   callgate serve{config}
-  callgate doctor{config}
+  callgate doctor{config}{_afterwards(files)}
 
 All examples, the unit for systemd, rules for Prometheus, dashboards and their READMEs: {examples}""")
 
@@ -223,8 +223,21 @@ def _bind(answers: Answers) -> str:
 
 
 def _includes(files: list[StarterFile]) -> str:
-    names = sorted(Path(file.name).name for file in files if file.name.startswith("asterisk/"))
-    managers = [name for name in names if name.startswith("manager-")]
+    """The lines that Asterisk's own files want, each as its file's head has it; the gateway's user comes first."""
+    managers = [file for file in files if file.name.startswith("asterisk/manager-")]
+    managers.sort(key=lambda file: file.name.removesuffix(".conf"))
     lines = ["  Last line of extensions.conf:   #include extensions-callgate.conf"]
-    lines += [f"  Last line of manager.conf:      #include {name}" for name in managers]
+    for file in managers:
+        name = Path(file.name).name
+        word = "tryinclude" if f"#tryinclude {name}" in file.text else "include"
+        lines.append(f"  Last line of manager.conf:      #{word} {name}")
     return "\n".join(lines)
+
+
+def _afterwards(files: list[StarterFile]) -> str:
+    """A user that only the doctor has is for as long as it looks."""
+    names = [Path(file.name).name for file in files if file.name.startswith("asterisk/") and "doctor" in file.name]
+    if not names:
+        return ""
+    gone = " ".join(f"/etc/asterisk/{name}" for name in names)
+    return f'\n  and when it is content, on the PBX: rm {gone}\n    asterisk -rx "manager reload"'

@@ -131,25 +131,30 @@ def test_the_secret_is_fresh_and_the_same_on_both_sides(written: Path, tmp_path:
     assert load(tmp_path / "other").switches[0].secret != secret
 
 
-def test_each_manager_user_has_a_secret_of_its_own(tmp_path: Path) -> None:
-    """Also one that is shipped later: who reads a file callgate-...-secret.conf gets one."""
+def test_each_manager_user_has_a_secret_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor's, too, which is read by a line that may stay when the doctor's files are gone."""
     examples = tmp_path / "examples"
     shutil.copytree(EXAMPLES, examples)
-    (examples / "asterisk/manager-callgate-clerk.conf").write_text("[clerk]\n#tryinclude callgate-clerk-secret.conf\n")
-    fresh = iter(["one", "two", "three"])
-    answers = starter.Answers("127.0.0.1", "US", "USD", "acme", "011", tmp_path)
-    files = {file.name: file for file in starter.starter(answers, examples, lambda: next(fresh))}
-    secrets = {files[f"asterisk/callgate-{which}secret.conf"].text for which in ("", "clerk-")}
-    assert len(secrets) == 2
-    assert files["asterisk/callgate-secret.conf"].text == f"secret = {files['secrets/pbx1'].text}"
-    assert "asterisk/manager-callgate-clerk.conf" in files
+    name = "manager-callgate-doctor.conf"
+    text = f"; #tryinclude {name}\n[callgate-doctor]\n#tryinclude callgate-doctor-secret.conf\n"
+    (examples / "asterisk" / name).write_text(text)
+    monkeypatch.setattr("gateway.cli.init.shipped", lambda: examples)
+    done = callgate("init", str(tmp_path / "new"), *GERMAN)
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "new" / "asterisk"
+    secrets = [(folder / f"callgate-{which}secret.conf").read_text() for which in ("", "doctor-")]
+    assert all(re.fullmatch(r"secret = [0-9a-f]{48}\n", secret) for secret in secrets)
+    assert secrets[0] != secrets[1]
+    assert (folder / name).read_text() == text
+    assert done.output.index("#include manager-callgate.conf") < done.output.index(f"#tryinclude {name}")
+    assert f"rm /etc/asterisk/{name} /etc/asterisk/callgate-doctor-secret.conf" in done.output
 
 
 def test_nobody_else_can_read_it(written: Path) -> None:
     """Files are for owner and group, the secrets for the owner, and folders not for others."""
     for path in [written, *written.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
-        secret = str(path.relative_to(written)) in SECRETS
+        secret = str(path.relative_to(written)) in SECRETS or path.name.endswith("-secret.conf")
         assert mode == (0o750 if path.is_dir() else 0o600 if secret else 0o640), path
 
 
