@@ -44,6 +44,7 @@ USER = str(USER_ID)
 TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 CERTIFICATE = "/run/machine-ca.crt"
 START_SECONDS = 30.0
+MOST_MB_OVER_BASE = 150
 STOP_SECONDS = 15.0
 
 
@@ -328,10 +329,23 @@ def first_child(pid: int) -> int:
     return int(child)
 
 
-def print_sizes(box: Box) -> None:
-    """What the image weighs, unpacked."""
-    whole, ours = (int(run("du", "-sm", place).stdout.split()[0]) for place in (box.root, box.root / "opt/callgate"))
-    print(f"size: {whole} MB unpacked, {ours} MB of it callgate and its libraries")
+def check_size(store: Store, box: Box) -> None:
+    """What the image weighs, unpacked, beyond the base that it is made of."""
+    container = store("from", "--pull-never", BASE)
+    try:
+        base = megabytes(Path(store("mount", container)))
+    finally:
+        store("rm", container)
+    whole, ours = megabytes(box.root), megabytes(box.root / "opt/callgate")
+    over = whole - base
+    print(f"size: {whole} MB unpacked, {over} MB over its base, {ours} MB of it callgate and its libraries")
+    if over >= MOST_MB_OVER_BASE:
+        raise CheckError(f"the image is {over} MB larger than its base; it may be {MOST_MB_OVER_BASE}")
+
+
+def megabytes(folder: Path) -> int:
+    """What is below a folder, on disk."""
+    return int(run("du", "-sm", "--one-file-system", folder).stdout.split()[0])
 
 
 def main() -> int:
@@ -349,7 +363,7 @@ def main() -> int:
         make_base(store, fresh=arguments.fresh)
         image = build(store)
         with boxed(store, image) as box:
-            print_sizes(box)
+            check_size(store, box)
             check_walls(box)
             check_commands(box)
             check_service(box)
