@@ -11,7 +11,8 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS python
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get clean \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 
 FROM python AS builder
 RUN apt-get update \
@@ -25,9 +26,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
  && python3 -m venv --without-pip /opt/callgate \
  && /opt/build/bin/pip --no-cache-dir install --require-hashes --only-binary :all: -r requirements/build.txt \
  && /opt/build/bin/pip --no-cache-dir --python /opt/callgate/bin/python install \
-        --require-hashes --only-binary :all: -r requirements/runtime.txt
+        --require-hashes --only-binary :all: -r requirements/runtime.txt \
+ # Notices are in English and French: the other 30 MB of languages stay out.
+ && find /opt/callgate/lib -path '*/babel/locale-data/*' -name '*.dat' \
+        ! -name 'root.dat' ! -name 'en*.dat' ! -name 'fr*.dat' -delete
 # The code comes last, and from here on nothing is fetched. No config: the checkout it stands in may hold secrets.
-COPY pyproject.toml README.md ./
+COPY pyproject.toml hatch_build.py README.md ./
 COPY rating rating
 COPY gateway gateway
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape schema dashboards coverage check lab setup image-check mail-picture page-pictures lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape schema dashboards coverage check lab setup image-check deb mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -32,6 +32,7 @@ help:
 	@echo 'make dashboards   writes config/grafana/dashboards anew from tests/noc/dashboards'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
 	@echo 'make image-check  builds and runs the container image without a Docker engine (root, apt)'
+	@echo 'make deb          builds a Debian package for the Debian or Ubuntu of this machine, into dist/'
 	@echo 'make mail-picture draws the picture of config/mail/README.md anew, by headless Chromium (root, apt)'
 	@echo 'make page-pictures draws the pictures of the live page anew, likewise'
 	@echo 'make bench-page   5,000 live calls: what one who looks on costs a verdict, and what a frame of the page takes'
@@ -47,8 +48,8 @@ setup:
 
 # Cheap checks fail first.
 check: setup
-	$(BIN)/ruff check gateway rating tests
-	$(BIN)/ruff format --check gateway rating tests
+	$(BIN)/ruff check gateway rating tests hatch_build.py
+	$(BIN)/ruff format --check gateway rating tests hatch_build.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -112,6 +113,10 @@ dashboards: setup
 
 image-check: setup
 	$(BIN)/python -m tests.image.check $(ARGS)
+
+deb:
+	@requirements/install runtime
+	@requirements/deb
 
 mail-picture: setup
 	$(BIN)/python -m tests.unit.mail.picture

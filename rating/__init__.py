@@ -17,6 +17,7 @@ from rating.charge import (
 )
 from rating.class_overrides import OVERRIDING_CLASSES
 from rating.coverage import kinds_without_a_row
+from rating.dialling import Dialling, dialling_in
 from rating.explain import Account, Run, explain
 from rating.extension_patterns import PatternError
 from rating.included import (
@@ -66,6 +67,7 @@ __all__ = [
     "CalendarError",
     "CallClass",
     "Destination",
+    "Dialling",
     "IncludedCharge",
     "Ladder",
     "NumberError",
@@ -95,6 +97,7 @@ __all__ = [
     "covered_micros",
     "day_of",
     "dearer_class",
+    "dialling_in",
     "explain",
     "format_amount",
     "format_rate",

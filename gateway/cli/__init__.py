@@ -17,6 +17,7 @@ from gateway import borrow
 from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, recharge, reconcile
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
+from gateway.cli import init as inits
 from gateway.cli import reload as reloads
 from gateway.cli import serve as serves
 from gateway.cli import status as statuses
@@ -55,7 +56,7 @@ _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
         api.cut,
     ),
     "Prices": (prices.quote, prices.rates),
-    "Config": (configs.check, reloads.diff, reloads.reload, configs.schema),
+    "Config": (inits.init, configs.check, reloads.diff, reloads.reload, configs.schema),
     "The gateway": (serves.serve, statuses.status, statuses.drain, doctors.doctor, mail.mail_test),
 }
 for panel, commands in _PANELS.items():
