@@ -126,7 +126,7 @@ class _Run:
     """One replay."""
 
     def __init__(self, tenant: Tenant, balance_micros: int | None, count: int) -> None:
-        self._tenant = replace(tenant, plan=cast(NumberPlan, _Remembering(tenant.plan)))
+        self._tenant = replace(tenant, plan=cast("NumberPlan", _Remembering(tenant.plan)))
         self._has_credit = balance_micros is not None
         credit = None if balance_micros is None else balance_micros + tenant.credit_limit_micros
         self._books = Books(credit)
