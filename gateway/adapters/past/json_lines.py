@@ -153,6 +153,7 @@ def _closed(facts: dict[str, Any], where: str, whose: Whose) -> PastCall:
         except AmountError:
             raise _BadLineError("charged is no amount; give the log as callgate wrote it.") from None
         was = Fate(Kind.CHARGED, seconds=seconds, charge_micros=charge, was_cut=facts.get("was_cut") is True)
+        answered = max(answered, asked)  # a leg that was found when it was Up already: priced from the ask on
         ended = answered + seconds * 1000
     else:
         raise _BadLineError("its outcome is none that callgate writes; give the log as callgate wrote it.")
@@ -218,8 +219,6 @@ def _checked(call: PastCall) -> PastCall:
     most_ms = 2 * MOST_CALL_SECONDS * 1000
     if not is_instant(first) or not first <= last <= first + most_ms or call.seconds > MOST_CALL_SECONDS:
         raise _BadLineError("its times are none that a call can have; leave the line out.")
-    if call.answered_at_ms and call.answered_at_ms < first:
-        raise _BadLineError("it was answered before it was asked for; leave the line out.")
     return call
 
 
