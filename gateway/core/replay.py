@@ -21,9 +21,10 @@ from gateway.core.books import Pool, Refused
 from gateway.core.call import Terms
 from gateway.core.decide import Deny, Pass, classified, decide
 from gateway.core.facts import Ask, Direction
+from gateway.core.limits import during_calls
 from gateway.core.reasons import Reason
 from gateway.core.replay_books import Books, Held, Offer
-from gateway.core.restrain import curbs_of_ask, curbs_of_extension
+from gateway.core.restrain import checks_at
 from gateway.core.talking import LAST_ASK_MS
 from gateway.core.tenant import Fairness, Tenant
 from rating import (
@@ -155,7 +156,7 @@ class _Run:
         fate = Fate(Kind.REFUSED, where.e164, where.call_class, "" if rate is None else rate.destination)
         if rate is None or longest_seconds(price.schedule(at_ms)) == 0 or _ends_too_soon(terms):
             return replace(fate, reason=Reason.NO_RATE.value)
-        checks = curbs_of_ask(terms).checks if self._tenant.limits else ()
+        checks = checks_at(terms, call.asked_at_ms) if self._tenant.limits else ()
         is_granted = (
             self._has_credit or terms.included is not None or any(check.kind not in _COUNTS_ONLY for check in checks)
         )
@@ -233,7 +234,7 @@ class _Run:
         if not held.granted_seconds or held.included_seconds:
             covered = covered_micros(schedule, held.included_seconds) if held.included_seconds else 0
             pool = self._pool(terms, covered, None)
-        checks = curbs_of_extension(terms, at_ms).checks if self._tenant.limits else ()
+        checks = during_calls(checks_at(terms, at_ms)) if self._tenant.limits else ()
         refused = self._books.extend(held, checks, Offer(offered, pool, self._is_fair))
         if refused is None:
             self._wait(live, at_ms)

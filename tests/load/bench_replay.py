@@ -31,7 +31,6 @@ CALLS: Final = 100_000
 PREFIXES: Final = ("44207946", "44770090", "493012345", "4915112345", "33123456", "33612345", "8190123456", "391234567")
 BEGIN: Final = datetime(2026, 11, 2, tzinfo=UTC)
 RUNS: Final = 3
-READING: Final = "import csv,sys; print(sum(1 for _ in csv.reader(open(sys.argv[1], newline='', encoding='utf-8'))))"
 
 
 def write_records(file: Path, calls: int, seed: int = 1) -> None:
@@ -85,19 +84,35 @@ class Took:
     out: str
 
 
+PEAK: Final = """
+import atexit, runpy, sys
+def tell():
+    peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    sys.stderr.write(peak[0])
+atexit.register(tell)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module, and says at its end how many KiB it had at the most; ``ru_maxrss`` would count its parent's."""
+
+
 def run(*words: str) -> Took:
     """Run a command to its end. Raises RuntimeError where it fails."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen((sys.executable, *words), stdout=out, env={**os.environ, "TZ": "UTC"})
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            (sys.executable, "-c", PEAK, *words), stdout=out, stderr=told, env={**os.environ, "TZ": "UTC"}
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall_seconds = time.perf_counter() - began
-        out.seek(0)
-        text = out.read().decode()
+        texts = []
+        for stream in (out, told):
+            stream.seek(0)
+            texts.append(stream.read().decode())
     if process.returncode:
-        raise RuntimeError(f"{words} failed with {process.returncode}")
-    return Took(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+        raise RuntimeError(f"{words} failed with {process.returncode}: {texts[1]}")
+    return Took(wall_seconds, usage.ru_utime + usage.ru_stime, int(texts[1].split()[-1]) / 1024, texts[0])
 
 
 def sum_of_quotes(records: Path, tariff: Path) -> int:
@@ -119,13 +134,17 @@ def sum_of_quotes(records: Path, tariff: Path) -> int:
 
 def main() -> None:
     """Print a line for each case, and whether the sums agree."""
+    if sys.argv[1:2] == ["--read"]:
+        with Path(sys.argv[2]).open(newline="", encoding="utf-8") as stream:
+            print(sum(1 for _ in csv.reader(stream)))
+        return
     calls, rounds = (int(word) for word in (*sys.argv[1:], *(str(CALLS), str(RUNS))[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as folder:
         records, tariff = Path(folder) / "Master.csv", Path(folder) / "dearer.csv"
         write_records(records, calls)
         write_tariff(tariff)
         cases = {
-            "reading the file alone": ("-c", READING, str(records)),
+            "reading the file alone": ("tests.load.bench_replay", "--read", str(records)),
             "a new tariff": _words(records, "--tariff", str(tariff)),
             "new limits": _words(records, "--limits", "guarded.toml"),
             "a new tariff, on a balance": _words(records, "--tariff", str(tariff), "--balance", "1000000.00"),
@@ -153,7 +172,7 @@ def main() -> None:
 
 
 def _words(records: Path, *more: str) -> tuple[str, ...]:
-    return ("-m", "gateway.cli", "replay", str(records), "--tenant", "acme", "--config", str(CONFIG), "--json", *more)
+    return ("gateway.cli", "replay", str(records), "--tenant", "acme", "--config", str(CONFIG), "--json", *more)
 
 
 if __name__ == "__main__":
