@@ -63,7 +63,8 @@ class Told:
     def _headline(self) -> str:
         total = self.sums.total
         first, last = (self._when(self.calls[at]) for at in (0, -1))
-        calls = f"{total.calls} calls of {self.owner.tenant_id}, {first} to {last}"
+        word = "call" if total.calls == 1 else "calls"
+        calls = f"{total.calls} {word} of {self.owner.tenant_id}, {first} to {last}"
         if not self.is_compared:
             return f"{calls}: {self._money(total.now_micros)}"
         change = _signed(total.difference_micros, self.owner.currency)
@@ -129,7 +130,7 @@ class Told:
 
 def left_out(found: Found) -> list[str]:
     """Which rows were no calls to replay, and why, in a line each."""
-    return [f"left out: {count} calls {why}" for why, count in found.left_out.most_common()]
+    return [f"left out: calls {why} ({count})" for why, count in found.left_out.most_common()]
 
 
 def tell_problems(found: Found) -> None:
@@ -138,7 +139,7 @@ def tell_problems(found: Found) -> None:
         print(f"{problem.where}: {problem.sentence}", file=sys.stderr)
     more = found.problem_count - len(found.problems)
     if more:
-        print(f"and {more} rows more that could not be read", file=sys.stderr)
+        print(f"and {more} more that could not be read", file=sys.stderr)
 
 
 def _facts(one: Sum) -> dict[str, int]:
