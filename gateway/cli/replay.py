@@ -1,6 +1,7 @@
 """``callgate replay``: yesterday's calls against tomorrow's tariff or limits, for who decides about either."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,12 +152,11 @@ def _compared(calls: list[PastCall], today: Tenant, new: Tenant, balance_micros:
 @contextmanager
 def _bar(what: str, total: int, unit: str) -> Iterator[Any]:
     """A progress bar, on a terminal alone."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda _: None
         return
     columns = (TextColumn(f"{what:9}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +190,18 @@ def test_a_tariff_of_the_same_name_takes_its_place_also_behind_another(
     new = tmp_path / "default.csv"
     new.write_text(HEAD + "49,Germany,0,0.60,60,60\n")
     assert facts(config, master, "--tariff", new)["reasons"][0]["reason"] == "no_rate"
+
+
+def test_there_is_a_progress_bar_on_a_terminal_and_nowhere_else(config: Path, master: Path) -> None:
+    """On standard error: what is printed is the same."""
+    words = ("replay", str(master), "--tenant", "acme", "--config", str(config), "--json")
+    terminal, of_command = os.openpty()
+    command = (sys.executable, "-m", "gateway.cli", *words)
+    environ = {**os.environ, "TERM": "xterm"}
+    shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=of_command, env=environ)
+    os.close(of_command)
+    seen = os.read(terminal, 65_536)
+    os.close(terminal)
+    assert b"replaying" in seen
+    quiet = callgate(config, master, "--json")
+    assert (quiet.stderr, quiet.stdout) == ("", shown.stdout.decode())
