@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape schema dashboards coverage check lab setup image-check deb mail-picture page-pictures lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape bench-replay schema dashboards coverage check lab setup image-check deb mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -37,6 +37,7 @@ help:
 	@echo 'make page-pictures draws the pictures of the live page anew, likewise'
 	@echo 'make bench-page   5,000 live calls: what one who looks on costs a verdict, and what a frame of the page takes'
 	@echo 'make bench-scrape 2,000 tenants and 20,000 live calls: what a scrape of the metrics takes, and costs a verdict'
+	@echo 'make bench-replay 100,000 call records against a new tariff, new limits, a balance: time, memory, the sum of quotes'
 	@echo 'make lock         pins the requirements anew (ARGS="--upgrade" takes the newest)'
 
 demo:
@@ -129,6 +130,9 @@ bench-page: setup
 
 bench-scrape: setup
 	$(BIN)/python -m tests.load.bench_scrape $(ARGS)
+
+bench-replay: setup
+	$(BIN)/python -m tests.load.bench_replay $(ARGS)
 
 lock:
 	@requirements/install runtime || true  # pins that do not fit are what this mends

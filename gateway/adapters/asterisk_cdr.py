@@ -60,13 +60,13 @@ def read_master_csv(stream: BinaryIO, name: str) -> Iterator[Cdr | CdrProblem]:
     rows = unreadable = 0
     unnamed: list[str] = []
     unnamed_count = 0
-    for line, row in _rows(stream):
+    for line, row in master_rows(stream):
         where = f"{name}:{line}"
         if row is None:
             unreadable += 1
             yield CdrProblem(where, "this is no row as cdr_csv writes it; it is left out.")
             continue
-        uniqueid = _text(row[17])
+        uniqueid = cell_text(row[17])
         if UNIQUEID.fullmatch(uniqueid) is None:
             unnamed_count += 1
             unnamed = unnamed or [where]
@@ -98,26 +98,30 @@ def _cdr(row: re.Match[bytes], where: str, uniqueid: str) -> Cdr:
     return Cdr(
         where=where,
         uniqueid=uniqueid,
-        accountcode=_text(row[1]),
-        dst=_text(row[3]),
-        dstchannel=_text(row[7]),
-        lastdata=_text(row[9]),
+        accountcode=cell_text(row[1]),
+        dst=cell_text(row[3]),
+        dstchannel=cell_text(row[7]),
+        lastdata=cell_text(row[9]),
         is_answered=row[15] == _ANSWERED and bool(answer),
         answer_seconds=answer_seconds,
         billsec=int(row[14]),
     )
 
 
-def _text(field: bytes | None) -> str:
+def cell_text(field: bytes | None) -> str:
+    """What a text cell says; bytes that are no UTF-8 as backslashes."""
     return (field or b"").replace(b'""', b'"').decode(errors="backslashreplace")
 
 
 # ------------------------------------------------------------------------------------------------------ rows of lines
 
 
-def _rows(stream: BinaryIO) -> Iterator[tuple[int, re.Match[bytes] | None]]:
-    """Each row with the number of its first line; None for a line with which no row begins."""
-    lines = _lines(stream)
+def master_rows(stream: BinaryIO) -> Iterator[tuple[int, re.Match[bytes] | None]]:
+    """Each row with the number of its first line; None for a line with which no row begins.
+
+    Its groups are the cells, from 1 on, up to the uniqueid.
+    """
+    lines = numbered_lines(stream)
     ahead: deque[tuple[int, bytes]] = deque()
     while True:
         number, text = ahead.popleft() if ahead else next(lines, (0, b""))
@@ -151,7 +155,7 @@ def _row_of(
     return row, used if row else 0
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Numbered lines; of one that is too long, only as much as shows that it is."""
     number = 0
     while line := stream.readline(_MOST_BYTES + 1):

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, recharge, reconcile
+from gateway.cli import api, audit, desk, explain, journal, mail, money, outbox, prices, recharge, reconcile, replay
 from gateway.cli import config as configs
 from gateway.cli import doctor as doctors
 from gateway.cli import init as inits
@@ -55,7 +55,7 @@ _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
         desk.allow_country,
         api.cut,
     ),
-    "Prices": (prices.quote, prices.rates),
+    "Prices": (prices.quote, prices.rates, replay.replay),
     "Config": (inits.init, configs.check, reloads.diff, reloads.reload, configs.schema),
     "The gateway": (serves.serve, statuses.status, statuses.drain, doctors.doctor, mail.mail_test),
 }

@@ -24,6 +24,7 @@ from gateway.core.reasons import Reason
 from rating import Calendar, CallClass, Destination, Period, Prefixes, day_of, hour_of, month_of
 
 _COUNTS = frozenset({Kind.LIVE, Kind.RATE})
+_WHOLE = Fraction(1)
 
 OPEN_HOURS = "open"
 """The band of a limit's calendar within which it holds as written."""
@@ -71,7 +72,7 @@ class Limit:
     def part_at(self, at_ms: int) -> Fraction:
         """How much of the limit holds at an instant (UTC epoch milliseconds): 1 within its hours."""
         if self.hours is None or OPEN_HOURS in self.hours.bands_at(at_ms):
-            return Fraction(1)
+            return _WHOLE
         return self.outside
 
     def whose(self, destination: Destination, cli: str) -> str:
@@ -89,21 +90,28 @@ def checks_of(limit: Limit, destination: Destination, cli: str, at_ms: int, zone
     part = limit.part_at(at_ms)
     counter = f"{limit.name}|{limit.whose(destination, cli)}"
 
-    def check(kind: Kind, reason: Reason, bound: int | None, name: str = "", window_ms: int = 0) -> Iterator[Check]:
-        if bound is not None:
-            most = max(1, int(bound * part)) if kind in _COUNTS else int(bound * part)
-            yield Check(kind, reason, limit.name, most, f"{counter}|{name}" if name else "", window_ms)
+    def check(kind: Kind, reason: Reason, bound: int, name: str = "", window_ms: int = 0) -> Check:
+        most = bound if part is _WHOLE else int(bound * part)  # fractions cost more than all else here
+        if kind in _COUNTS:
+            most = max(1, most)
+        return Check(kind, reason, limit.name, most, f"{counter}|{name}" if name else "", window_ms)
 
     def within(period: Period, kind: Kind, reason: Reason, bound: int | None) -> Iterator[Check]:
         # A day's money and a day's seconds are not to be added up, nor what is spent within and outside of hours.
-        name = f"{period.name}|{kind}" if part == 1 else f"{period.name}|{kind}|outside"
-        return check(kind, reason, bound, name, period.to_ms)
+        if bound is not None:
+            name = f"{period.name}|{kind}" if part is _WHOLE or part == 1 else f"{period.name}|{kind}|outside"
+            yield check(kind, reason, bound, name, period.to_ms)
 
-    yield from check(Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live")
-    yield from check(Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000)
-    yield from check(Kind.RATE, Reason.CALL_RATE, limit.calls_per_minute, "minute", 60_000)
-    yield from check(Kind.CALL_MONEY, Reason.SPEND_LIMIT, limit.spend_per_call_micros)
-    yield from check(Kind.CALL_TIME, Reason.MINUTES_LIMIT, limit.call_seconds)
+    of_the_call = (
+        (Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live", 0),
+        (Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000),
+        (Kind.RATE, Reason.CALL_RATE, limit.calls_per_minute, "minute", 60_000),
+        (Kind.CALL_MONEY, Reason.SPEND_LIMIT, limit.spend_per_call_micros, "", 0),
+        (Kind.CALL_TIME, Reason.MINUTES_LIMIT, limit.call_seconds, "", 0),
+    )
+    for kind, reason, bound, name, window_ms in of_the_call:
+        if bound is not None:
+            yield check(kind, reason, bound, name, window_ms)
     if limit.spend_per_hour_micros is not None:
         yield from within(hour_of(at_ms, zone), Kind.MONEY, Reason.SPEND_LIMIT, limit.spend_per_hour_micros)
     if limit.spend_per_day_micros is not None or limit.seconds_per_day is not None:

@@ -21,11 +21,11 @@ def curbs_of_ask(terms: "Terms") -> Curbs:
     """For the first quantum."""
     tenant, destination, cli, prefix = terms.tenant, terms.destination, cli_of(terms.ask.cli), _prefix_of(terms)
     if terms.ask.is_inbound:
-        return Curbs(checks=_checks(terms, terms.ask.at_ms), pauses=_pauses(terms), prefix=prefix)
+        return Curbs(checks=checks_at(terms, terms.ask.at_ms), pauses=_pauses(terms), prefix=prefix)
     guards = tenant.guards
     country = country_of(destination.e164) if guards.tells_new_country else ""
     return Curbs(
-        checks=_checks(terms, terms.ask.at_ms),
+        checks=checks_at(terms, terms.ask.at_ms),
         pauses=_pauses(terms),
         digits=destination.e164.removeprefix("+"),
         prefix=prefix,
@@ -44,12 +44,12 @@ def curbs_of_refusal(tenant: Tenant, ask: Ask) -> Curbs:
 
 def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
     """For more of a live call, at an instant of the PBX's clock."""
-    return Curbs(checks=during_calls(_checks(terms, at_ms)), pauses=_pauses(terms))
+    return Curbs(checks=during_calls(checks_at(terms, at_ms)), pauses=_pauses(terms))
 
 
 def curbs_of_registration(terms: "Terms", at_ms: int) -> Curbs:
     """For a call that the ledger lost while it went on: it is counted anew, as live too, and judged by nothing."""
-    checks = _checks(terms, at_ms)
+    checks = checks_at(terms, at_ms)
     return Curbs(checks=tuple(check for check in checks if check.kind is not Kind.RATE))
 
 
@@ -64,7 +64,8 @@ def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: st
     return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
 
 
-def _checks(terms: "Terms", at_ms: int) -> tuple[Check, ...]:
+def checks_at(terms: "Terms", at_ms: int) -> tuple[Check, ...]:
+    """Those of all limits that cover the call, at an instant of the PBX's clock; of an ask and of what follows."""
     tenant, destination, cli = terms.tenant, terms.destination, cli_of(terms.ask.cli)
     limits = (limit for limit in tenant.limits if limit.covers(destination, terms.ask.direction))
     return tuple(check for limit in limits for check in checks_of(limit, destination, cli, at_ms, tenant.zone))

@@ -4,6 +4,7 @@
 """
 
 from gateway.settings.api import ApiSettings
+from gateway.settings.as_if import tenant_as_if
 from gateway.settings.loader import (
     JournalSettings,
     RedisSettings,
@@ -43,4 +44,5 @@ __all__ = [
     "read",
     "read_share",
     "shares",
+    "tenant_as_if",
 ]

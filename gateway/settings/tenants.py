@@ -36,7 +36,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
     check_terms(document)
     terms = plans.terms_of(document)
     failure = failure_of(document)
-    recharge = recharge_of(document, 0 if terms is None else terms.credit_limit_micros)
+    recharge = recharge_of(document, 0 if terms is None else terms.rules.credit_limit_micros)
     number_plan = _number_plan(document, file.numbers, plans.number_plans)
     secrets: tuple[str, ...] = ()
     if file.webhook is not None:
@@ -56,11 +56,11 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
         currency=file.currency,
         plan=number_plan,
         tariffs=terms.tariffs,
-        metered_classes=terms.metered_classes,
-        barring=terms.barring,
-        limits=terms.limits,
-        guards=terms.guards,
-        included=terms.included,
+        metered_classes=terms.rules.metered_classes,
+        barring=terms.rules.barring,
+        limits=terms.rules.limits,
+        guards=terms.rules.guards,
+        included=terms.rules.included,
         inbound=terms.inbound,
         zone=file.time_zone,
         accountcodes=file.accountcodes,
@@ -73,7 +73,7 @@ def tenant_of(document: TenantDocument, plans: Plans, *, allow_private: bool) ->
         no_credit_status=file.dial.no_credit_status,
         warning_seconds=file.warning.seconds,
         warning_sound=file.warning.sound,
-        credit_limit_micros=terms.credit_limit_micros,
+        credit_limit_micros=terms.rules.credit_limit_micros,
         credit_months=terms.credit_months,
         failure=failure,
         recharge=recharge,
@@ -126,7 +126,7 @@ def _subscription(section: NoticesSection | None) -> Subscription:
 
 
 def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, number_plan: NumberPlan) -> None:
-    metered = terms.metered_classes - terms.barring.classes
+    metered = terms.rules.metered_classes - terms.rules.barring.classes
     for kind in plans.kinds_without_a_row(terms.tariffs, number_plan, metered):
         names = ", ".join(tariff.name for tariff in terms.tariffs.tariffs)
         what = f"{kind} calls are metered, and no row of {names} prices one: all of them are refused"
@@ -134,7 +134,7 @@ def _check_coverage(document: TenantDocument, plans: Plans, terms: TenantTerms, 
 
 
 def _check_new_country(document: TenantDocument, terms: TenantTerms) -> None:
-    home, guards = document.content.numbers.home_country, terms.guards
+    home, guards = document.content.numbers.home_country, terms.rules.guards
     if not guards.holds_new_country or home in guards.known_countries:
         return
     own = document.content.guards

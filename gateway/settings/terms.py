@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 from gateway.core.barring import Barring
 from gateway.core.guards import Guards
@@ -23,16 +24,23 @@ Terms: TypeAlias = Document[TenantFile] | Document[PlanFile]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantTerms:
-    """What is agreed with a tenant."""
+class Rules:
+    """What a tenant's calls may do, whatever they cost."""
 
-    tariffs: TariffChain
     metered_classes: frozenset[CallClass]
     barring: Barring
     limits: tuple[Limit, ...]
     guards: Guards
     included: tuple[Included, ...]
     credit_limit_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTerms:
+    """What is agreed with a tenant."""
+
+    tariffs: TariffChain
+    rules: Rules
     credit_months: int | None
     inbound: Inbound
 
@@ -65,28 +73,38 @@ class Plans:
 
     def terms_of(self, tenant: Document[TenantFile]) -> TenantTerms | None:
         """A tenant's terms; None, and problems noted, when they cannot be had."""
-        name = tenant.content.plan or self.default_plan
-        plan = None if name is None else self._plan(tenant, name)
-        if plan is None and name is not None:
+        sources = self.sources_of(tenant)
+        if sources is None:
             return None
-        sources: Sequence[Terms] = (tenant,) if plan is None else (tenant, plan)
         tariffs = self._chain(tenant, sources)
-        inbound = self._inbound(tenant, _said(sources, "charge_unit"))
+        inbound = self._inbound(tenant, charge_unit_of(sources))
         if tariffs is None or inbound is None:
             return None
-        limits = limits_of(sources, self.lists, tenant.content.time_zone)
+        rules = self.rules_of(sources, tenant.content.time_zone)
+        if rules is None:
+            return None
+        return TenantTerms(tariffs, rules, _said(sources, "credit_months") or None, inbound)
+
+    def sources_of(self, tenant: Document[TenantFile]) -> Sequence[Terms] | None:
+        """A tenant's file, and its plan's where it has one; None, and problems noted, where that cannot be had."""
+        name = tenant.content.plan or self.default_plan
+        if name is None:
+            return (tenant,)
+        plan = self._plan(tenant, name)
+        return None if plan is None else (tenant, plan)
+
+    def rules_of(self, sources: Sequence[Terms], zone: ZoneInfo) -> Rules | None:
+        """What the first of some files says, and where it says nothing the next; None, and problems noted."""
+        limits = limits_of(sources, self.lists, zone)
         if limits is None:
             return None
-        return TenantTerms(
-            tariffs=tariffs,
+        return Rules(
             metered_classes=_metered(_classes(_said(sources, "unmetered_classes"))),
             barring=barring_of({name: _said(sources, name) for name in BARRING}),
             limits=limits,
             guards=guards_of(sources),
             included=tuple(map(_included, _said(sources, "included"))),
             credit_limit_micros=_said(sources, "credit_limit"),
-            credit_months=_said(sources, "credit_months") or None,
-            inbound=inbound,
         )
 
     def kinds_without_a_row(
@@ -135,7 +153,7 @@ class Plans:
 
     def _chain(self, tenant: Document[TenantFile], sources: Sequence[Terms]) -> TariffChain | None:
         """The tenant's own rates, then the plan's, then the default's."""
-        currency, unit = tenant.content.currency, _said(sources, "charge_unit")
+        currency, unit = tenant.content.currency, charge_unit_of(sources)
         named = [(source, source.content.tariff) for source in sources]
         named.append((tenant, self.default_tariff))
         names = dict.fromkeys(name for _, name in named if name is not None)
@@ -163,6 +181,12 @@ def check_terms(document: Terms) -> None:
             document.wrong(("included", index, "name"), f"{pool.name} stands here twice", "give each a name of its own")
         if not pool.classes and not pool.prefixes:
             document.wrong(("included", index), "these minutes are for no calls", "write classes, or prefixes")
+
+
+def charge_unit_of(sources: Sequence[Terms]) -> int:
+    """In micro-units."""
+    unit: int = _said(sources, "charge_unit")
+    return unit
 
 
 def _said(sources: Sequence[Terms], key: str) -> Any:
