@@ -58,8 +58,8 @@ async def test_what_waitaof_is_worth_is_seen_by_using_it(tmp_path: Path) -> None
     async with Server(tmp_path / "data") as server:
         assert (await survey(server.url)).is_waitaof_early is True
         (fault,) = (await seen(server)).faults
-        assert "machine lost" in fault
-        assert "set appendfsync always" in fault
+        assert "machine lost" in fault.what
+        assert "set appendfsync always" in fault.remedy
         assert (await seen(server, is_embedded=True)).faults == ()
         assert (await seen(server, sync=False)).faults == ()
 
@@ -78,7 +78,7 @@ async def test_a_fault_is_told_with_its_remedy(tmp_path: Path, settings: dict[st
     """One sentence each."""
     async with Server(tmp_path / "data", **settings) as server:
         (fault,) = (await seen(server)).faults
-        assert told in fault
+        assert told in str(fault)
 
 
 async def test_replicas_are_counted(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ async def test_replicas_are_counted(tmp_path: Path) -> None:
         assert enough.faults == ()
         assert booked(enough)["disk lost"] == booked(enough)["fail-over"] == NOTHING
         (fault,) = (await seen(primary, replicas=2)).faults
-        assert "1 replicas are connected and 2 are asked for" in fault
-        assert "name its primary" in (await seen(replica)).faults[0]
+        assert "1 replicas are connected and 2 are asked for" in fault.what
+        assert "name its primary" in (await seen(replica)).faults[0].remedy
 
 
 async def test_what_may_not_be_asked_is_named(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None
     folder = Folder(tmp_path / "config", "acme")
     folder.change("gateway.toml", 'secret_env = "PBX1_SECRET"', 'secret = "s"')
     folder.change("tenants/acme.toml", 'secret_env = "HOOK_SECRETS"', f'secrets = ["{folder.environ["HOOK_SECRETS"]}"]')
-    words = ["doctor", "--config", str(folder.root)]
+    words = ["doctor", "--books", "--config", str(folder.root)]
     people = CliRunner().invoke(app, words)
     assert people.exit_code == 0, people.output
     assert "No fault was found." in people.output
