@@ -236,10 +236,10 @@ def _can_be_tried(dialplan: Dialplan | None) -> bool:
 
 async def _endpoints(
     helper: Visit | None, dialplan: Dialplan | None, trunks: Sequence[str]
-) -> tuple[dict[str, str], frozenset[str]]:
+) -> tuple[dict[str, str], frozenset[str] | None]:
     """The redirect_method of trunks of PJSIP, and the contexts that its endpoints start in."""
     if helper is None or dialplan is None:
-        return {}, frozenset()
+        return {}, None
     outward = set(trunk_endpoints(dialplan, trunks))
     names = [item.headers.get("ObjectName", "") for item in await helper.ask_list("PJSIPShowEndpoints")]
     redirects, starts = {}, set()

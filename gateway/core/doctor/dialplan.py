@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 _OPENING: Final = "([{"
@@ -96,21 +96,26 @@ class Dialplan:
 
 def matches(pattern: str, exten: str) -> bool:
     """Whether an extension is one of a pattern's (pbx.c, ``_extension_match_core``)."""
-    expression, text = "", pattern[1:].partition("/")[0].replace("-", "") if "[" not in pattern else pattern[1:]
-    index = 0
+    return _expression(pattern).fullmatch(exten) is not None
+
+
+@lru_cache(maxsize=65_536)
+def _expression(pattern: str) -> re.Pattern[str]:
+    text = pattern[1:].partition("/")[0]
+    expression, index = "", 0
     while index < len(text):
         char = text[index]
-        if char == "[" and "]" in text[index:]:
-            end = text.index("]", index)
-            expression += "[" + re.escape(text[index + 1 : end]).replace(r"\-", "-") + "]" if end > index + 1 else ""
+        end = text.find("]", index) if char == "[" else -1
+        if end > index + 1:
+            expression += "[" + re.escape(text[index + 1 : end]).replace(r"\-", "-") + "]"
             index = end
-        else:
+        elif char != "-":  # one outside of brackets is for the eye
             expression += _CLASSES.get(char.upper() if char in "xzn" else char) or re.escape(char)
         index += 1
     try:
-        return re.fullmatch(expression, exten) is not None
+        return re.compile(expression)
     except re.error:
-        return True  # not understood: it may be
+        return re.compile(".*")  # not understood: it may be
 
 
 def is_open(exten: str) -> bool:

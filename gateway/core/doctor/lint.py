@@ -17,7 +17,7 @@ _OF_CALLERS: Final = frozenset({"EXTEN", "CALLERID", "DNID", "RDNIS", "PJSIP_HEA
 _SHIPPED: Final = INSIDE | {"callgate-dialout", "callgate-dialout-leg", "callgate-doctor"}
 
 
-def lint(dialplan: Dialplan, trunks: Sequence[str], starts: frozenset[str] = frozenset()) -> Iterator[Finding]:
+def lint(dialplan: Dialplan, trunks: Sequence[str], starts: frozenset[str] | None = None) -> Iterator[Finding]:
     """All that is wrong. ``trunks``: patterns of channels that cost money; ``starts``: where endpoints start."""
     gate = Gate(dialplan, starts)
     gated: set[Place] = set()
@@ -57,7 +57,8 @@ def _dial(line: Line, dial: Dial, trunks: Sequence[str], *, is_bypass: bool) -> 
     is_ours = any(_NUMBER in each.text for each in dial.destinations)
     if Reach.TRUNK not in reaches and not is_ours:
         if Reach.UNKNOWN in reaches and is_bypass:
-            yield note(
+            has_number = any("${" in each.tech for each in dial.destinations)
+            yield (warning if has_number else note)(
                 "trunk-unknown",
                 f"{said} dials what stands in a variable, without the gate; whether it is a trunk cannot be seen",
                 line.where,

@@ -45,7 +45,7 @@ class PbxFacts:
     files: Files | None = None
     actions: Sequence[tuple[str, str]] | None = None
     dialplan: Dialplan | None = None
-    starts: frozenset[str] = frozenset()
+    starts: frozenset[str] | None = None  # of endpoints
     values: Mapping[str, str] | None = None  # of the dialplan's globals
     redirects: Mapping[str, str] = field(default_factory=dict)
     clock_ahead_ms: int = 0

@@ -7,7 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
 
-from gateway.core.doctor.dialplan import arguments, split
+from gateway.core.doctor.dialplan import arguments, split, variables
 
 # Technologies that lead out of the house where a number goes with them. PJSIP/100 alone is a phone.
 _WITH_NUMBER: Final = frozenset({"PJSIP", "SIP", "IAX2", "DAHDI", "ZAP", "KHOMP", "CAPI", "MISDN", "OOH323", "H323"})
@@ -38,6 +38,8 @@ class Destination:
             return Reach.UNKNOWN
         if self.tech.upper() == "LOCAL":
             return Reach.INSIDE
+        if "${" in self.endpoint and not self.number:  # a phone, where the extension names it
+            return Reach.INSIDE if set(variables(self.endpoint)) == {"EXTEN"} else Reach.UNKNOWN
         if not trunks:
             return Reach.TRUNK if self.number and self.tech.upper() in _WITH_NUMBER else Reach.INSIDE
         ours = [trunk for trunk in trunks if trunk.partition("/")[0].upper() == self.tech.upper()]
