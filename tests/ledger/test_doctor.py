@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway.adapters.redis.exam import Doors, check_doors, look
+from gateway.adapters.redis.functions import library_code
 from gateway.adapters.redis.losses import EVERYTHING, NOTHING, Diagnosis, Wanted, diagnose
 from gateway.adapters.redis.survey import Survey, survey
 from gateway.cli import app
+from gateway.core.doctor.report import Severity
 from gateway.ports import LedgerUnavailable
 from tests.ledger.servers import Server, ask
 from tests.unit.settings.folder import Folder
@@ -142,3 +145,52 @@ def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None
     told = json.loads(programs.output)
     assert told["server"]["appendfsync"] == "everysec"
     assert [loss["case"] for loss in told["losses"]] == ["process killed", "machine lost", "disk lost", "fail-over"]
+
+
+@pytest.mark.parametrize(
+    ("doors", "url", "told"),
+    [
+        (Doors(False, "127.0.0.1 -::1", False, 6379, False), "redis://127.0.0.1", []),
+        (Doors(False, "* -::*", False, 6379, False), "redis://127.0.0.1", ["port-open"]),
+        (Doors(False, "", False, 6379, False), "redis://127.0.0.1", ["port-open"]),
+        (Doors(False, "* -::*", True, 6379, False), "redis://127.0.0.1", []),
+        (Doors(True, "* -::*", False, 6379, False), "redis://:word@127.0.0.1", []),
+        (Doors(False, "*", False, 0, False), "unix:///run/redis.sock", []),
+        (Doors(None, None, None, None, False), "redis://192.0.2.1", ["port-open"]),
+        (Doors(None, None, None, None, False), "redis://:word@192.0.2.1", []),
+        (Doors(None, None, None, None, True), "unix:///run/redis.sock", ["redis-functions"]),
+    ],
+)
+def test_who_else_reaches_the_books(doors: Doors, url: str, told: list[str]) -> None:
+    """Without a password, from another machine: anybody."""
+    assert [finding.check for finding in check_doors(doors, "", url)] == told
+
+
+async def test_a_right_server_is_well(tmp_path: Path) -> None:
+    """With the functions and without."""
+    async with Server(tmp_path / "data", appendfsync="always") as server:
+        assert await look(server.url, WANTED) == []
+        await ask(server.url, "FUNCTION", "LOAD", library_code())
+        assert await look(server.url, WANTED) == []
+
+
+async def test_functions_of_another_release_are_told(tmp_path: Path) -> None:
+    """They have the name of this one's."""
+    async with Server(tmp_path / "data", appendfsync="always") as server:
+        await ask(server.url, "FUNCTION", "LOAD", library_code() + "\n-- another")
+        (finding,) = await look(server.url, WANTED)
+        assert (finding.severity, finding.check) == (Severity.ERROR, "redis-functions")
+        assert "FUNCTION DELETE" in finding.remedy
+
+
+async def test_a_server_open_to_everybody_is_told(tmp_path: Path) -> None:
+    """As it says of itself; a password closes it, and is not told."""
+    async with Server(tmp_path / "data", appendfsync="always", protected_mode="no") as server:
+        assert await look(server.url, WANTED) == []  # on loopback alone
+        await ask(server.url, "CONFIG", "SET", "requirepass", "hush")
+        found = await look(server.url.replace("redis://", "redis://:hush@"), WANTED)
+        assert found == []
+        await ask(server.url.replace("redis://", "redis://:hush@"), "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        (told,) = await look(server.url.replace("redis://", "redis://:hush@"), WANTED)
+        assert told.check == "redis-memory"
+        assert "hush" not in str(told)

@@ -16,7 +16,6 @@ from gateway.core.doctor.machine import check_clock, is_loopback
 from gateway.core.doctor.report import Finding, error, note, short
 
 _LOOK_SECONDS: Final = 5.0
-_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::", "::*", "-::*"})  # noqa: S104 - what is looked for
 _PAIR: Final = 2
 
 
@@ -38,7 +37,7 @@ async def look(url: str, wanted: Wanted) -> list[Finding]:
         where = f"redis.url ({_shown(name)})" if not wanted.is_embedded else "redis.url (embedded)"
         at = name if name == url else _url_of(name, url)
         found += _survey(server, wanted, where)
-        found += check_doors(await _doors(at), where, is_secured=_has_password(at))
+        found += check_doors(await _doors(at), where, at)
     return found
 
 
@@ -51,8 +50,8 @@ def _survey(server: Survey, wanted: Wanted, where: str) -> Iterator[Finding]:
     yield from check_clock(server.clock_ahead_ms, where, "the books' server")
 
 
-def check_doors(doors: Doors, where: str, *, is_secured: bool) -> Iterator[Finding]:
-    """Who else can reach the books. ``is_secured``: the URL has a password."""
+def check_doors(doors: Doors, where: str, url: str) -> Iterator[Finding]:
+    """Who else can reach the books; ``url`` is how the gateway does."""
     if doors.has_other_code:
         yield error(
             "redis-functions",
@@ -60,19 +59,30 @@ def check_doors(doors: Doors, where: str, *, is_secured: bool) -> Iterator[Findi
             where,
             f"run the same release everywhere; or, with no gateway running, FUNCTION DELETE {LIBRARY}",
         )
-    if doors.needs_password is not False or not doors.port:
+    if doors.needs_password is False and _is_open(doors):
+        at = short(doors.bind or "*", 60)
+    elif doors.needs_password is None and _is_far_and_bare(url):
+        at = "another machine's address"
+    else:
         return
-    open_at = [name for name in (doors.bind or "").split() if not is_loopback(name.lstrip("-"))]
-    is_anywhere = doors.bind == "" or bool(_ANYWHERE & set(open_at))
-    is_shut = doors.is_protected is not False  # it then takes no client from elsewhere
-    if (open_at or is_anywhere) and not is_shut:
-        beside = ", though callgate gives one" if is_secured else ""
-        yield error(
-            "port-open",
-            f"it listens on {short(doors.bind or '*', 60)} and wants no password{beside}: who reaches it has the money",
-            where,
-            "set requirepass (or an ACL user), also in redis.url; bind 127.0.0.1, or one address behind a firewall",
-        )
+    yield error(
+        "port-open",
+        f"it listens on {at} and wants no password: who reaches it has the money",
+        where,
+        "set requirepass (or an ACL user), also in redis.url; bind 127.0.0.1, or one address behind a firewall",
+    )
+
+
+def _is_open(doors: Doors) -> bool:
+    """Whether clients of other machines are taken: protected-mode refuses those without a password."""
+    names = (doors.bind or "*").split()
+    is_far = any(not is_loopback(name.lstrip("-")) for name in names)
+    return bool(doors.port) and is_far and doors.is_protected is False
+
+
+def _is_far_and_bare(url: str) -> bool:
+    parts = urlsplit(cluster.seeds(url)[0])
+    return parts.hostname is not None and not parts.password and not is_loopback(parts.hostname)
 
 
 async def _doors(url: str) -> Doors:
@@ -119,10 +129,6 @@ async def _has_other_code(pipe: Pipe) -> bool:
         return False  # not there yet: the gateway loads them as it starts
     facts = told[0] if isinstance(told[0], dict) else dict(zip(told[0][::2], told[0][1::2], strict=False))
     return facts.get(b"library_code") != library_code().encode()
-
-
-def _has_password(url: str) -> bool:
-    return bool(urlsplit(url).password)
 
 
 def _url_of(name: str, url: str) -> str:
