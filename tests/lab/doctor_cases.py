@@ -111,6 +111,8 @@ CASES = [
          "read = system,call,user", is_error=False),
     Case("slow readers dropped", "manager-callgate.conf", "writetimeout = 5000", "", "writetimeout", USER,
          "writetimeout = 5000", is_error=False),
+    Case("doctor let in from anywhere", "manager-callgate-doctor.conf", "deny = 0.0.0.0/0.0.0.0\ndeny = ::/0\n", "",
+         "acl", "[callgate-doctor]", "as it is shipped", is_error=False, reload=False),
     Case("manager open", "manager.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0", "port-open", GENERAL,
          "bindaddr = 127.0.0.1", is_error=False, reload=False),
     Case("one session", "manager.conf", "allowmultiplelogin = yes", "allowmultiplelogin = no", "one-session", GENERAL,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lab.ami_probe import AmiProbe
 from tests.lab.doctor_cases import CASES, Case
-from tests.lab.doctor_lab import DIAL, EXTENSIONS, DoctorLab, doctor_lab
+from tests.lab.doctor_lab import DIAL, DOCTOR_SECRET, EXTENSIONS, DoctorLab, doctor_lab
 from tests.lab.process import free_port
 
 if TYPE_CHECKING:
@@ -205,6 +206,30 @@ def test_a_gateway_that_does_not_answer(lab: DoctorLab) -> None:
     (told,) = worth(findings)
     assert (code, told["check"]) == (2, "gateway-silent")
     assert "callgate serve" in told["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("action", "headers"),
+    [
+        ("Command", {"Command": "core show version"}),
+        ("UpdateConfig", {"SrcFilename": "manager.conf", "DstFilename": "manager.conf"}),
+        ("Setvar", {"Variable": "X", "Value": "1"}),
+        ("Redirect", {"Channel": "x", "Context": "x", "Exten": "1", "Priority": "1"}),
+    ],
+)
+def test_the_doctors_user_can_do_no_more_than_it_needs(lab: DoctorLab, action: str, headers: dict[str, str]) -> None:
+    """It writes no config file, runs no command and touches no call."""
+    with AmiProbe(lab.asterisk.ami_port, "callgate-doctor", DOCTOR_SECRET) as session:
+        reply = session.action(action, **headers)
+        assert (reply["Response"], reply["Message"]) == ("Error", "Permission denied")
+
+
+def test_the_doctors_user_is_sent_no_events(lab: DoctorLab) -> None:
+    """Whatever happens while it is there."""
+    with AmiProbe(lab.asterisk.ami_port, "callgate-doctor", DOCTOR_SECRET) as session:
+        assert lab.look()[0] == 0
+        assert session.action("Ping")["Response"] == "Success"
+        assert session.events("Hangup", "UserEvent", "Newchannel", "FullyBooted") == []
 
 
 def test_the_lab_stands_on_what_is_shipped() -> None:

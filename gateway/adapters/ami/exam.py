@@ -164,7 +164,8 @@ class _Exam:
             return None
         features = await _category(helper, "features.conf", "applicationmap")
         has_feature = None if features is None else any(name == "callgate-warning" for name, _ in features)
-        return Files(general, user or None, has_feature)
+        own = await _category(helper, "manager.conf", DOCTOR)
+        return Files(general, user or None, has_feature, own or ())
 
 
 # ----------------------------------------------------------------------------------------------------- what is asked

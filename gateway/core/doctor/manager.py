@@ -190,7 +190,7 @@ def check_user(user: Settings | None, session: Session, where: str) -> Iterator[
             where,
             f"add permit = {session.address} to callgate-secret.conf, {_RELOAD}",
         )
-    if not any(name in {"deny", "acl"} for name, _ in user):
+    if not _is_fenced(user):
         remedy = f"deny all and permit the gateway's address, as {FILE} does"
         yield warning("acl", f"the user {session.username} may log in from anywhere", where, remedy)
     timeout = _last(user, "writetimeout")
@@ -201,6 +201,17 @@ def check_user(user: Settings | None, session: Session, where: str) -> Iterator[
             where,
             f"write writetimeout = 5000 for that user, {_RELOAD}",
         )
+
+
+def check_doctor(user: Settings, where: str) -> Iterator[Finding]:
+    """The section of the doctor's user, where it is there."""
+    if user and not _is_fenced(user):
+        remedy = f"copy manager-callgate-doctor.conf as it is shipped, {_RELOAD}; remove it afterwards"
+        yield warning("acl", "the doctor's user may log in from anywhere", where, remedy)
+
+
+def _is_fenced(user: Settings) -> bool:
+    return any(name in {"deny", "acl"} for name, _ in user)
 
 
 def is_permitted(user: Settings, address: str) -> bool:

@@ -13,6 +13,7 @@ from gateway.core.doctor.manager import (
     Session,
     Settings,
     check_actions,
+    check_doctor,
     check_filters,
     check_general,
     check_reading,
@@ -34,6 +35,7 @@ class Files:
     general: Settings
     user: Settings | None
     has_feature: bool | None  # of the warning
+    doctor: Settings = ()  # the section of the doctor's own user
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _manager(facts: PbxFacts, wanted: Wanted) -> Iterator[Finding]:
         if files.user is not None:
             yield from check_reading(files.user, section)
             yield from check_filters(files.user, wanted.filters, section)
+        yield from check_doctor(files.doctor, f"{facts.where}: manager.conf, [callgate-doctor]")
     if facts.actions is not None:
         yield from check_actions(facts.actions, section)
     if facts.values is not None:

@@ -1,5 +1,8 @@
 """Clocks, ports, files and settings."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gateway.core.doctor.machine import (
@@ -91,3 +94,14 @@ def test_ports_beyond_this_machine() -> None:
 def test_the_doctors_user_is_short_lived() -> None:
     """A day."""
     assert [count(check_age(days, "")) for days in (0.5, 2)] == [0, 1]
+
+
+def test_each_check_is_in_the_page() -> None:
+    """And the page has no other."""
+    root = Path(__file__).parents[4] / "gateway"
+    sources = [*(root / "core/doctor").glob("*.py"), *root.glob("adapters/*/exam.py"), root / "checkup.py"]
+    sources.append(root / "adapters/redis/losses.py")
+    called = re.compile(r'\b(?:error|warning|note|Fault|problem\.is_warning else error\))\)?\(\s*"([a-z-]+)"')
+    made = {name for source in sources for name in called.findall(source.read_text())} | {"config", "trunk-unknown"}
+    page = (root / "cli/DOCTOR.md").read_text().partition("## Checks")[2]
+    assert made == set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
