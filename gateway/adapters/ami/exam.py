@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
 from gateway.adapters.ami.facts import timestamp_us
@@ -130,18 +131,21 @@ class _Exam:
             if helper is not None and dialplan is not None and not _can_be_tried(dialplan):
                 unseen.append(f"not tried: the hook; the dialplan has no context {_TEST_CONTEXT}, the include is older")
             redirects, starts = await _endpoints(helper, dialplan, self._trunks)
+            values = await _values(looker)
             return PbxFacts(
                 self._where,
                 told,
-                files,
-                await _actions(service) if is_in else None,
-                dialplan,
-                starts,
-                await _values(looker),
-                redirects,
-                await _clock_ahead_ms(looker),
-                await _trial(helper, service) if helper is not None and is_in and _can_be_tried(dialplan) else None,
-                tuple(unseen),
+                files=files,
+                actions=await _actions(service) if is_in else None,
+                dialplan=dialplan,
+                starts=starts,
+                values=values,
+                redirects=redirects,
+                clock_ahead_ms=await _clock_ahead_ms(looker),
+                trial=await _trial(helper, service, _late_seconds(values["CALLGATE_WAIT"]))
+                if helper is not None and is_in and _can_be_tried(dialplan)
+                else None,
+                unseen=tuple(unseen),
                 has_doctor=helper is not None,
             )
 
@@ -241,8 +245,9 @@ async def _endpoints(
     """The redirect_method of trunks of PJSIP, and the contexts that its endpoints start in."""
     if helper is None or dialplan is None:
         return {}, None
-    outward = set(trunk_endpoints(dialplan, trunks))
     names = [item.headers.get("ObjectName", "") for item in await helper.ask_list("PJSIPShowEndpoints")]
+    outward = set(trunk_endpoints(dialplan, trunks))
+    outward |= {name for name in names if any(fnmatchcase(f"PJSIP/{name}", trunk) for trunk in trunks)}
     redirects, starts = {}, set()
     for name in sorted(set(names[:_MOST_ENDPOINTS]) | (outward & set(names))):
         for item in await helper.ask_list("PJSIPShowEndpoint", ("Endpoint", name)):
@@ -256,10 +261,15 @@ async def _endpoints(
 # ------------------------------------------------------------------------------------------------------ the test ask
 
 
-async def _trial(helper: Visit, service: Visit) -> Trial:
+def _late_seconds(wait: str) -> float:
+    """The gateway's time to answer; the doctor wants as much of the wait for itself."""
+    return min(_LATE_SECONDS, int(wait) / 2) if wait.isdecimal() and int(wait) else _LATE_SECONDS
+
+
+async def _trial(helper: Visit, service: Visit, late_seconds: float) -> Trial:
     """Let a channel ask, and see who answers it."""
     tenant = f"doctor{secrets.token_hex(8)}"
-    before = len(service.events)
+    service.events.clear()  # those of live calls
     reply = await helper.ask(
         "Originate",
         ("Channel", f"Local/s@{_TEST_CONTEXT}/n"),
@@ -277,9 +287,8 @@ async def _trial(helper: Visit, service: Visit) -> Trial:
     )
     if ask is None:
         return Trial(Answer.NOT_ASKED)
-    answer = await _answered(service, ask.headers)
-    seen = service.events[before:]
-    about = [event for event in seen if event.headers.get("Uniqueid") == ask.headers.get("Uniqueid")]
+    answer = await _answered(service, ask.headers, late_seconds)
+    about = [event for event in service.events if event.headers.get("Uniqueid") == ask.headers.get("Uniqueid")]
     return Trial(
         answer,
         events=frozenset(event.headers.get("Event", "") for event in about),
@@ -287,7 +296,7 @@ async def _trial(helper: Visit, service: Visit) -> Trial:
     )
 
 
-async def _answered(service: Visit, ask: dict[str, str]) -> Answer:
+async def _answered(service: Visit, ask: dict[str, str], late_seconds: float) -> Answer:
     """Who ended the wait. ``CallGateSilence`` says that nobody did."""
     uniqueid, nonce = ask.get("Uniqueid", ""), ask.get("Nonce", "")
 
@@ -297,7 +306,7 @@ async def _answered(service: Visit, ask: dict[str, str]) -> Answer:
         return is_end and headers.get("Uniqueid") == uniqueid
 
     channel = ("Channel", uniqueid)
-    over = await service.event(is_over, _LATE_SECONDS)
+    over = await service.event(is_over, late_seconds)
     answer = Answer.GATEWAY
     if over is None and await _is_there(service, channel):
         answer = Answer.DOCTOR

@@ -17,6 +17,7 @@ from gateway.adapters.ami.messages import END, LINE_END, Framer, LinkFault, Mess
 MOST_KEPT: Final = 10_000
 MOST_ITEMS: Final = 200_000
 _READ_BYTES: Final = 65_536
+_LIST_SECONDS: Final = 30.0  # a dialplan has tens of thousands of lines
 
 
 class VisitError(Exception):
@@ -67,11 +68,11 @@ class Visit:
 
     async def ask(self, action: str, *fields: tuple[str, str]) -> Message:
         """Send an action, give its reply. Raises VisitError, ValueError."""
-        return (await self._send(action, fields))[0]
+        return (await self._send(action, fields, self._seconds))[0]
 
     async def ask_list(self, action: str, *fields: tuple[str, str]) -> list[Message]:
         """The items of a list, which is whole; empty where Asterisk refused it. Raises VisitError, ValueError."""
-        first, *items = await self._send(action, fields)
+        first, *items = await self._send(action, fields, max(self._seconds, _LIST_SECONDS))
         if first.headers.get("EventList") != "start":
             return []
         last = items.pop()
@@ -102,7 +103,7 @@ class Visit:
 
     # ------------------------------------------------------------------------------------------------ the stream
 
-    async def _send(self, action: str, fields: Fields) -> list[Message]:
+    async def _send(self, action: str, fields: Fields, seconds: float) -> list[Message]:
         action_id = new_action_id()
         data = encode((("Action", action), *fields), action_id)
         future = asyncio.get_running_loop().create_future()
@@ -111,7 +112,7 @@ class Visit:
             self._writer.write(data)
             if self._task.done():
                 raise VisitError("lost", "Asterisk closed the connection")
-            return await asyncio.wait_for(future, self._seconds)
+            return await asyncio.wait_for(future, seconds)
         except TimeoutError:
             raise VisitError("lost", f"no answer to {action} in time") from None
         finally:

@@ -119,9 +119,10 @@ def check_age(days: float, where: str) -> Iterator[Finding]:
     if days > DOCTOR_DAYS:
         yield warning(
             "doctor-on",
-            f"the doctor's user has been on for {days:.0f} days, and may do what the gateway's may not",
+            f"a secret that is {days:.0f} days old lets the doctor's user in, who may do what the gateway's may not",
             where,
-            "remove manager-callgate-doctor.conf and callgate-doctor-secret.conf from the PBX, and run manager reload",
+            "remove manager-callgate-doctor.conf and callgate-doctor-secret.conf from the PBX, and run manager reload; "
+            "next time write a fresh secret",
         )
 
 

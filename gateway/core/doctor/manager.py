@@ -162,8 +162,8 @@ def check_general(general: Settings, session: Session, where: str) -> Iterator[F
         )
 
 
-def check_user(user: Settings | None, session: Session, where: str) -> Iterator[Finding]:
-    """The section of the gateway's user; None: there is none."""
+def check_user(user: Settings | None, session: Session, where: str, *, is_in: bool) -> Iterator[Finding]:
+    """The section of the gateway's user; None: there is none. ``is_in``: it was let in, whatever the rules."""
     if user is None:
         yield error(
             "user-missing",
@@ -183,7 +183,7 @@ def check_user(user: Settings | None, session: Session, where: str) -> Iterator[
             where,
             f"write that of callgate-secret.conf into gateway.toml, or the other way round, {_RELOAD}",
         )
-    if not is_permitted(user, session.address):
+    if not is_in and not is_permitted(user, session.address):
         yield error(
             "acl",
             f"the user {session.username} may not log in from {session.address}",

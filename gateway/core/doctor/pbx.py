@@ -93,7 +93,7 @@ def _manager(facts: PbxFacts, wanted: Wanted) -> Iterator[Finding]:
     section = f"{facts.where}: manager.conf, [{session.username}]"
     if files is not None:
         yield from check_general(files.general, session, f"{facts.where}: manager.conf, [general]")
-        yield from check_user(files.user, session, section)
+        yield from check_user(files.user, session, section, is_in=facts.actions is not None)
         if files.user is not None:
             yield from check_reading(files.user, section)
             yield from check_filters(files.user, wanted.filters, section)

@@ -38,7 +38,7 @@ def checks(findings: object) -> list[str]:
 def test_a_right_user_is_right() -> None:
     """In all that is looked at."""
     assert checks(check_general(GENERAL, SESSION, "")) == []
-    assert checks(check_user(USER, SESSION, "")) == []
+    assert checks(check_user(USER, SESSION, "", is_in=False)) == []
     assert checks(check_reading(USER, "")) == []
 
 
@@ -90,9 +90,16 @@ def test_the_last_rule_that_covers_an_address_decides(rules: Settings, address: 
     assert is_permitted(rules, address) is is_in
 
 
+def test_rules_that_let_in_whoever_is_in_are_right() -> None:
+    """Something between may translate the address."""
+    far = replace(SESSION, address="192.0.2.7")
+    assert checks(check_user(USER, far, "", is_in=False)) == ["acl"]
+    assert checks(check_user(USER, far, "", is_in=True)) == []
+
+
 def test_a_secret_is_never_told() -> None:
     """Neither the right one nor the wrong one."""
-    (finding,) = check_user((*USER, ("secret", "0ther")), SESSION, "")
+    (finding,) = check_user((*USER, ("secret", "0ther")), SESSION, "", is_in=False)
     assert finding.check == "secret-wrong"
     assert "s3cret" not in str(finding)
     assert "0ther" not in str(finding)
