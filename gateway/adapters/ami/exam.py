@@ -22,7 +22,7 @@ from gateway.core.doctor.gate import GATE
 from gateway.core.doctor.lint import trunk_endpoints
 from gateway.core.doctor.manager import Settings
 from gateway.core.doctor.pbx import Files, PbxFacts
-from gateway.core.doctor.report import Finding, error, short
+from gateway.core.doctor.report import Finding, error, short, whole
 
 DOCTOR: Final = "callgate-doctor"
 CONFIG_FOLDER: Final = "ASTETCDIR"
@@ -221,12 +221,12 @@ async def _dialplan(looker: Visit) -> tuple[Dialplan | None, str]:
         context = headers.get("Context", "")
         if "IncludeContext" in headers:
             includes.setdefault(context, []).append(headers["IncludeContext"].partition("|")[0].partition(",")[0])
-        elif headers.get("Priority", "").isdecimal():
+        elif (priority := whole(headers.get("Priority", ""))) is not None:
             lines.append(
                 Line(
                     context,
                     headers.get("Extension", ""),
-                    int(headers["Priority"]),
+                    priority,
                     headers.get("ExtensionLabel", ""),
                     headers.get("Application", ""),
                     headers.get("AppData", ""),
@@ -263,7 +263,7 @@ async def _endpoints(
 
 def _late_seconds(wait: str) -> float:
     """The gateway's time to answer; the doctor wants as much of the wait for itself."""
-    return min(_LATE_SECONDS, int(wait) / 2) if wait.isdecimal() and int(wait) else _LATE_SECONDS
+    return min(_LATE_SECONDS, (whole(wait) or 3) / 2)
 
 
 async def _trial(helper: Visit, service: Visit, late_seconds: float) -> Trial:

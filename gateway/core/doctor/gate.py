@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from gateway.core.doctor.dialplan import Dialplan, Line, Place, arguments, branches_of, called, split
+from gateway.core.doctor.report import whole
 
 GATE: Final = "callgate"
 INSIDE: Final = frozenset({"callgate", "callgate-wait", "callgate-refuse", "callgate-warn"})
@@ -229,7 +230,8 @@ class Gate:
         if place.context in INSIDE:
             return None
         lines = self._dialplan.extensions[place]
-        if priority.isdecimal():
-            return self._index.get((place, int(priority)))
+        number = whole(priority)
+        if number is not None:
+            return self._index.get((place, number))
         named = [line.priority for line in lines if line.label == priority]
         return self._index[place, named[0]] if named else None

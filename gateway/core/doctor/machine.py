@@ -5,13 +5,12 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.core.doctor.report import Finding, error, warning
+from gateway.core.doctor.report import Finding, error, warning, whole
 
 MOST_SKEW_MS: Final = 1000
 DOCTOR_DAYS: Final = 1
 _VERDICT_ROOM_MS: Final = 500  # a verdict wants some time to arrive
 _LONGEST_WAIT_SECONDS: Final = 60
-_MOST_CAP_DIGITS: Final = 9
 _LOCAL: Final = "callgate-local.conf"
 _RELOAD: Final = "and run dialplan reload"
 
@@ -31,7 +30,7 @@ def check_clock(ahead_ms: int, where: str, whose: str) -> Iterator[Finding]:
 def check_globals(values: Mapping[str, str], deadline_ms: int, *, has_feature: bool | None) -> Iterator[Finding]:
     """The settings of callgate-local.conf. ``has_feature``: of the warning; None where it cannot be seen."""
     told = values.get("CALLGATE_WAIT", "")
-    seconds = int(told) if told.isdecimal() else 0
+    seconds = whole(told) or 0
     if told and not 1 <= seconds <= _LONGEST_WAIT_SECONDS:
         remedy = f"write whole seconds, 1 to {_LONGEST_WAIT_SECONDS}, {_RELOAD}"
         yield warning("local-setting", f"CALLGATE_WAIT is {told}, and 3 is used", _LOCAL, remedy)
@@ -48,7 +47,7 @@ def check_globals(values: Mapping[str, str], deadline_ms: int, *, has_feature: b
         remedy = f"write refuse or continue, {_RELOAD}"
         yield warning("local-setting", f"CALLGATE_ON_SILENCE is {silence}: calls are refused", _LOCAL, remedy)
     cap = values.get("CALLGATE_SILENCE_CAP_MS", "")
-    if silence == "continue" and cap and not (cap.isdecimal() and len(cap) <= _MOST_CAP_DIGITS and int(cap) > 0):
+    if silence == "continue" and cap and not whole(cap):
         remedy = f"write milliseconds, 1 to 999999999, {_RELOAD}"
         yield warning("local-setting", f"CALLGATE_SILENCE_CAP_MS is {cap}: calls are refused", _LOCAL, remedy)
     if values.get("CALLGATE_WARNING") == "yes" and has_feature is False:

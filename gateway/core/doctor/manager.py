@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.doctor.report import Finding, error, short, warning
+from gateway.core.doctor.report import Finding, error, short, warning, whole
 
 FILE: Final = "manager-callgate.conf"
 READ: Final = frozenset({"system", "call", "user"})
@@ -194,7 +194,7 @@ def check_user(user: Settings | None, session: Session, where: str, *, is_in: bo
         remedy = f"deny all and permit the gateway's address, as {FILE} does"
         yield warning("acl", f"the user {session.username} may log in from anywhere", where, remedy)
     timeout = _last(user, "writetimeout")
-    if not timeout.isdecimal() or int(timeout) < LEAST_WRITE_TIMEOUT_MS:
+    if (whole(timeout) or 0) < LEAST_WRITE_TIMEOUT_MS:
         yield warning(
             "writetimeout",
             f"Asterisk drops a session that does not read for {timeout or '100'} ms",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+_MOST_DIGITS: Final = 9
 MOST_SHOWN: Final = 300  # characters of what came from elsewhere
 
 
@@ -65,6 +66,11 @@ def exit_code(findings: Iterable[Finding]) -> int:
 def printable(text: str) -> str:
     """Text without what a terminal would obey: a dialplan, a greeting and an error are others' words."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def whole(text: str) -> int | None:
+    """A whole number of at most nine digits, or None: what a PBX calls a number may be anything."""
+    return int(text) if 1 <= len(text) <= _MOST_DIGITS and text.isascii() and text.isdecimal() else None
 
 
 def short(text: str, most: int = MOST_SHOWN) -> str:

@@ -1,9 +1,12 @@
 """What is wrong with single lines of a dialplan."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.core.doctor.dialplan import is_open, matches, split, without
-from gateway.core.doctor.report import Severity
+from gateway.core.doctor.dialplan import Dialplan, Line, is_open, matches, split, without
+from gateway.core.doctor.lint import lint
+from gateway.core.doctor.report import Severity, whole
 from gateway.core.doctor.trunks import Reach, read_dial
 from tests.unit.core.doctor.plan import ASK, OUT, found, told
 
@@ -172,3 +175,45 @@ def test_text_is_taken_apart_at_the_top_level_only() -> None:
     assert without("1${FILTER(0-9,${CUT(A,-,1)})}2${B}", "FILTER") == "12${B}"
     assert without("${FILTER(0-9,${A}", "FILTER") == ""
     assert [is_open(each) for each in ("_X.", "_[.]X", "1.", "_X!")] == [True, False, False, True]
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            "Gosub",
+            "Goto",
+            "GotoIf",
+            "Macro",
+            "Dial",
+            "ExecIf",
+            "Return",
+            "callgate",
+            "authorize",
+            "s",
+            "out",
+            "1",
+            "n",
+        ),
+        *("${EXTEN}", "${CALLGATE_DIAL}", "FILTER(", "Local/", "PJSIP/", "L(", "\u0663", "9" * 5000),
+        *"(){}[]$,?:&@/_.! \x00\x1b",
+    ]
+)
+_TEXTS = st.lists(_PIECES, max_size=8).map("".join)
+_CONTEXTS = st.sampled_from(["out", "macro-x", "callgate-free"])
+_LINES = st.builds(Line, _CONTEXTS, _TEXTS, st.integers(1, 3), _TEXTS, _PIECES, _TEXTS)
+
+
+@given(st.lists(_LINES, max_size=12), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_no_dialplan_is_too_odd_to_be_looked_at(lines: list[Line], is_known: bool) -> None:
+    """Whoever wrote it; and what is said of it is one line."""
+    for finding in lint(
+        Dialplan(lines, {"out": ["macro-x", "out"]}), ("PJSIP/trunk",), frozenset() if is_known else None
+    ):
+        assert "\n" not in str(finding)
+        assert str(finding).isprintable()
+
+
+def test_a_number_is_a_number_of_a_size() -> None:
+    """Python itself refuses to read one of five thousand digits."""
+    assert [whole(text) for text in ("3", "", "-1", "9" * 10, "9" * 5000, "\u00b2", "\u0663")] == [3, *[None] * 6]
