@@ -137,3 +137,49 @@ def test_a_jump_to_what_is_not_there_leads_nowhere() -> None:
     text = "[out]\nexten => _1X,1,Goto(none,s,1)\nexten => _2X,1,Goto(7)\n"
     text += f"exten => _3X,1,GotoIf($[1]?nowhere)\nsame => n,{OUT}"
     assert ungated(text) == ["out,_3X,2"]
+
+
+FREEPBX = """
+[from-internal]
+include => outrt-1
+include => ext-local
+[ext-local]
+exten => _2XXX,1,Macro(exten-vm,${EXTEN})
+exten => h,1,Hangup()
+[macro-exten-vm]
+exten => s,1,Dial(PJSIP/${ARG1},20,tr)
+[outrt-1]
+exten => _1NXXNXXXXXX,1,Set(OUTNUM=${FILTER(0-9,${EXTEN})})
+ same => n,Macro(dialout-trunk,1,${OUTNUM})
+ same => n,Macro(dialout-trunk,2,${OUTNUM})
+ same => n,Macro(outisbusy)
+[macro-outisbusy]
+exten => s,1,Congestion(20)
+[macro-dialout-trunk]
+exten => s,1,Set(DIAL_TRUNK=${ARG1})
+ same => n,GotoIf($["${DIAL_TRUNK}" = ""]?disabletrunk,1)
+ same => n,Macro(dialout-trunk-predial-hook)
+ same => n,GotoIf($["${custom}" = "AMP"]?customtrunk)
+ same => n,Dial(PJSIP/${CALLGATE_DIAL}@carrier,300,i${CALLGATE_DIAL_OPTS})
+ same => n,Goto(s-${DIALSTATUS},1)
+ same => n(customtrunk),Dial(PJSIP/${CALLGATE_DIAL}@other,300,i${CALLGATE_DIAL_OPTS})
+exten => disabletrunk,1,NoOp(off)
+exten => _s-.,1,NoOp(next)
+[macro-dialout-trunk-predial-hook]
+exten => s,1,HOOK
+ same => n,MacroExit()
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [
+        ("Gosub(callgate,authorize,1(${FILTER(0-9+*#,${OUTNUM})},))", []),
+        ("NoOp(nothing)", ["macro-dialout-trunk,s,5", "macro-dialout-trunk,s,7"]),
+    ],
+)
+def test_a_hook_of_the_kind_that_freepbx_has(hook: str, expected: list[str]) -> None:
+    """A macro before the Dial of a macro that is called for each trunk."""
+    trunks = ("PJSIP/carrier", "PJSIP/other")
+    assert ungated(FREEPBX.replace("HOOK", hook), trunks, frozenset({"from-internal"})) == expected
+    assert ungated(FREEPBX.replace("HOOK", hook), trunks) == expected
