@@ -1,6 +1,7 @@
 """The command line: what an admin types. It prints for people, or JSON with ``--json``; errors go to standard error.
 
-Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says why), 2 the command was mistyped.
+Exit codes: 0 done, 1 the thing asked for could not be done (one sentence says why), 2 the command was mistyped. Of
+``doctor``, 1 is a warning and 2 an error.
 """
 
 import json

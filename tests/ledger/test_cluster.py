@@ -117,10 +117,10 @@ def test_the_doctor_looks_at_each_primary(three: Cluster, tmp_path: Path) -> Non
     settings = file.read_text()
     for hosts in (addresses[1], f"127.0.0.1:1,{addresses[1]}"):
         file.write_text(settings.replace('url = "embedded"', f'url = "redis://{hosts}"'))
-        result = CliRunner().invoke(app, ["doctor", "--json", "--config", str(folder.root)])
+        result = CliRunner().invoke(app, ["doctor", "--books", "--json", "--config", str(folder.root)])
         assert result.stdout, result.stderr
         assert sorted(json.loads(result.stdout)) == addresses
-        words = CliRunner().invoke(app, ["doctor", "--config", str(folder.root)]).stdout.splitlines()
+        words = CliRunner().invoke(app, ["doctor", "--books", "--config", str(folder.root)]).stdout.splitlines()
         assert sorted(set(words) & set(addresses)) == addresses
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway.adapters.redis.exam import Doors, check_doors, look
+from gateway.adapters.redis.functions import library_code
 from gateway.adapters.redis.losses import EVERYTHING, NOTHING, Diagnosis, Wanted, diagnose
 from gateway.adapters.redis.survey import Survey, survey
 from gateway.cli import app
+from gateway.core.doctor.report import Severity
 from gateway.ports import LedgerUnavailable
 from tests.ledger.servers import Server, ask
 from tests.unit.settings.folder import Folder
@@ -58,8 +61,8 @@ async def test_what_waitaof_is_worth_is_seen_by_using_it(tmp_path: Path) -> None
     async with Server(tmp_path / "data") as server:
         assert (await survey(server.url)).is_waitaof_early is True
         (fault,) = (await seen(server)).faults
-        assert "machine lost" in fault
-        assert "set appendfsync always" in fault
+        assert "machine lost" in fault.what
+        assert "set appendfsync always" in fault.remedy
         assert (await seen(server, is_embedded=True)).faults == ()
         assert (await seen(server, sync=False)).faults == ()
 
@@ -78,7 +81,7 @@ async def test_a_fault_is_told_with_its_remedy(tmp_path: Path, settings: dict[st
     """One sentence each."""
     async with Server(tmp_path / "data", **settings) as server:
         (fault,) = (await seen(server)).faults
-        assert told in fault
+        assert told in str(fault)
 
 
 async def test_replicas_are_counted(tmp_path: Path) -> None:
@@ -93,8 +96,8 @@ async def test_replicas_are_counted(tmp_path: Path) -> None:
         assert enough.faults == ()
         assert booked(enough)["disk lost"] == booked(enough)["fail-over"] == NOTHING
         (fault,) = (await seen(primary, replicas=2)).faults
-        assert "1 replicas are connected and 2 are asked for" in fault
-        assert "name its primary" in (await seen(replica)).faults[0]
+        assert "1 replicas are connected and 2 are asked for" in fault.what
+        assert "name its primary" in (await seen(replica)).faults[0].remedy
 
 
 async def test_what_may_not_be_asked_is_named(tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None
     folder = Folder(tmp_path / "config", "acme")
     folder.change("gateway.toml", 'secret_env = "PBX1_SECRET"', 'secret = "s"')
     folder.change("tenants/acme.toml", 'secret_env = "HOOK_SECRETS"', f'secrets = ["{folder.environ["HOOK_SECRETS"]}"]')
-    words = ["doctor", "--config", str(folder.root)]
+    words = ["doctor", "--books", "--config", str(folder.root)]
     people = CliRunner().invoke(app, words)
     assert people.exit_code == 0, people.output
     assert "No fault was found." in people.output
@@ -142,3 +145,52 @@ def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None
     told = json.loads(programs.output)
     assert told["server"]["appendfsync"] == "everysec"
     assert [loss["case"] for loss in told["losses"]] == ["process killed", "machine lost", "disk lost", "fail-over"]
+
+
+@pytest.mark.parametrize(
+    ("doors", "url", "told"),
+    [
+        (Doors(False, "127.0.0.1 -::1", False, 6379, False), "redis://127.0.0.1", []),
+        (Doors(False, "* -::*", False, 6379, False), "redis://127.0.0.1", ["port-open"]),
+        (Doors(False, "", False, 6379, False), "redis://127.0.0.1", ["port-open"]),
+        (Doors(False, "* -::*", True, 6379, False), "redis://127.0.0.1", []),
+        (Doors(True, "* -::*", False, 6379, False), "redis://:word@127.0.0.1", []),
+        (Doors(False, "*", False, 0, False), "unix:///run/redis.sock", []),
+        (Doors(None, None, None, None, False), "redis://192.0.2.1", ["port-open"]),
+        (Doors(None, None, None, None, False), "redis://:word@192.0.2.1", []),
+        (Doors(None, None, None, None, True), "unix:///run/redis.sock", ["redis-functions"]),
+    ],
+)
+def test_who_else_reaches_the_books(doors: Doors, url: str, told: list[str]) -> None:
+    """Without a password, from another machine: anybody."""
+    assert [finding.check for finding in check_doors(doors, "", url)] == told
+
+
+async def test_a_right_server_is_well(tmp_path: Path) -> None:
+    """With the functions and without."""
+    async with Server(tmp_path / "data", appendfsync="always") as server:
+        assert await look(server.url, WANTED) == []
+        await ask(server.url, "FUNCTION", "LOAD", library_code())
+        assert await look(server.url, WANTED) == []
+
+
+async def test_functions_of_another_release_are_told(tmp_path: Path) -> None:
+    """They have the name of this one's."""
+    async with Server(tmp_path / "data", appendfsync="always") as server:
+        await ask(server.url, "FUNCTION", "LOAD", library_code() + "\n-- another")
+        (finding,) = await look(server.url, WANTED)
+        assert (finding.severity, finding.check) == (Severity.ERROR, "redis-functions")
+        assert "FUNCTION DELETE" in finding.remedy
+
+
+async def test_a_server_open_to_everybody_is_told(tmp_path: Path) -> None:
+    """As it says of itself; a password closes it, and is not told."""
+    async with Server(tmp_path / "data", appendfsync="always", protected_mode="no") as server:
+        assert await look(server.url, WANTED) == []  # on loopback alone
+        await ask(server.url, "CONFIG", "SET", "requirepass", "hush")
+        found = await look(server.url.replace("redis://", "redis://:hush@"), WANTED)
+        assert found == []
+        await ask(server.url.replace("redis://", "redis://:hush@"), "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        (told,) = await look(server.url.replace("redis://", "redis://:hush@"), WANTED)
+        assert told.check == "redis-memory"
+        assert "hush" not in str(told)

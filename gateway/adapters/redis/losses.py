@@ -37,11 +37,24 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is to be mended. ``check`` is its name in gateway/cli/DOCTOR.md."""
+
+    check: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One sentence."""
+        return f"{self.what}; {self.remedy}."
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """All of it. ``faults`` are to be mended; ``notes`` are to be known."""
 
     losses: tuple[Loss, ...]
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     notes: tuple[str, ...]
 
 
@@ -104,43 +117,44 @@ def _failover(server: Survey, wanted: Wanted) -> Loss:
 # ------------------------------------------------------------------------------------------------ what to mend
 
 
-def _faults(server: Survey, wanted: Wanted, losses: tuple[Loss, ...]) -> list[str]:
+def _faults(server: Survey, wanted: Wanted, losses: tuple[Loss, ...]) -> list[Fault]:
     faults = []
     if _version(server) < _OLDEST:
-        faults.append(f"{server.name} {server.version} is too old; use Redis 7.0, Valkey 7.2 or newer.")
+        what = f"{server.name} {server.version} is too old"
+        faults.append(Fault("redis-version", what, "use Redis 7.0, Valkey 7.2 or newer"))
     if not server.has_functions:
-        faults.append("It has no functions, or this user may not use them; allow FUNCTION and FCALL.")
+        what = "It has no functions, or this user may not use them"
+        faults.append(Fault("redis-functions", what, "allow FUNCTION and FCALL"))
     if server.role == "slave":
-        faults.append("It is a replica, which takes no writes; name its primary in redis.url.")
+        what = "It is a replica, which takes no writes"
+        faults.append(Fault("redis-replica", what, "name its primary in redis.url"))
     if server.maxmemory_policy not in {None, "noeviction"}:
-        faults.append(
-            f"Its maxmemory-policy is {server.maxmemory_policy}: short of memory it would throw books away; "
-            "set maxmemory-policy noeviction."
-        )
+        what = f"Its maxmemory-policy is {server.maxmemory_policy}: short of memory it would throw books away"
+        faults.append(Fault("redis-memory", what, "set maxmemory-policy noeviction"))
     if server.replicas is not None and server.replicas < wanted.replicas and server.role != "slave":
-        faults.append(
+        what = (
             f"{server.replicas} replicas are connected and {wanted.replicas} are asked for: nothing would be told as "
-            "booked; connect more, or lower ledger.replicas."
+            "booked"
         )
+        faults.append(Fault("redis-replicas", what, "connect more, or lower ledger.replicas"))
     lost = [loss for loss in losses if loss.must_not]
     if lost:
         cases = " or ".join(loss.case for loss in lost)
-        faults.append(
-            f"What is booked can be lost ({cases}), though ledger.sync says that it must not: {_cure(server)}"
-        )
+        what = f"What is booked can be lost ({cases}), though ledger.sync says that it must not"
+        faults.append(Fault("redis-durability", what, _cure(server)))
     return faults
 
 
 def _cure(server: Survey) -> str:
     if server.has_aof is False:
-        return "set appendonly yes."
+        return "set appendonly yes"
     if server.appendfsync == "no":
-        return "set appendfsync everysec or always."
+        return "set appendfsync everysec or always"
     if not server.has_waitaof:
-        return "it has no WAITAOF, or this user may not use it; set appendfsync always, or use Redis 7.2 or newer."
+        return "it has no WAITAOF, or this user may not use it: set appendfsync always, or use Redis 7.2 or newer"
     return (
-        "its WAITAOF answers before its disk has it (redis/redis#13793: Redis 7.4.0 to 7.4.2, Valkey); "
-        "set appendfsync always, or use a release without the fault."
+        "its WAITAOF answers before its disk has it (redis/redis#13793: Redis 7.4.0 to 7.4.2, Valkey): "
+        "set appendfsync always, or use a release without the fault"
     )
 
 
