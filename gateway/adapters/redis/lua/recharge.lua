@@ -287,7 +287,7 @@ function Recharge.pay_in(books, number, amount, why, expires)
   if expires > 0 and expires <= books.now then reject('bad_amount', 'these funds would have expired already') end
   enter(books, 'topup', id, '', { note = why })
   local lot = new_lot(books, amount, expires == 0 and NEVER or expires)
-  move(books, lot, { source = -amount, credit = amount })
+  move(books, lot, 'source', 'credit', amount)
   pay(books)
   Recharge.note_paid(books, amount)
   if available(books.account) > 0 then change(books, 'exhausted', '0') end

@@ -1,8 +1,14 @@
 -- ========================================================================================= a call's steps
 
+local GRANTED, SETTLED = form('granted # # # %s %s #'), form('settled # # # %s %s')
+
 local function granted_reply(books, call, is_short, has_outbox)
-  return reply('granted', call.granted, call.held, available(books.account), flag(is_short), flag(has_outbox),
+  return GRANTED:format(call.granted, call.held, available(books.account), flag(is_short), flag(has_outbox),
     call.included)
+end
+
+local function settled_reply(books, total, seconds, is_estimate, has_outbox)
+  return SETTLED:format(total, seconds, books.account.balance, flag(is_estimate), flag(has_outbox))
 end
 
 -- Credit ran short: the tenant's other calls may give back what lies beyond the end of this one's grant (PBX ms; 0 where
@@ -38,10 +44,10 @@ local function open_asking(keys)
 end
 
 -- call, validity in ms, meta, id and text of its price, curbs, offer
-local function reserve(keys, args)
+local function reserve(keys, args, fence)
   local books, id, validity_ms = open_asking(keys), args[1], whole(args[2], 1)
   if not books then return refused_reply(refusal('unknown_tenant'), false) end
-  local call = read_call(books)
+  local call = read_call(books, fence)
   if call.done == 'reserve' then return call.reply end
   if books.account.status == 'closed' then return refused_reply(refusal('account_closed'), false) end
   if is_closed(call) then return refused_reply(refusal('bad_ask'), false) end
@@ -51,7 +57,7 @@ local function reserve(keys, args)
   local curbs, at = read_curbs(args, 6, true)
   local offer = read_offer(args, at)
   offer.is_first = true
-  local refused = judge_ask(books, curbs, { unpack(keys, 14) }, id)
+  local refused = judge_ask(books, curbs, keys, id)
   if refused then return refuse_reserve(books, id, refused, curbs, own_meta(args)) end
   local grant
   grant, refused = best_grant(books, call, offer, 0, curbs)
@@ -75,7 +81,8 @@ local function reserve(keys, args)
   write(books)
   keep_meta(books, call, args[3], args[4], args[5])
   call.tags = tags
-  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price)
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price,
+    risen(fence))
   if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
@@ -124,10 +131,10 @@ local function count_extension(books, curbs, id, call, grant, paid)
 end
 
 -- call, step, committed in all, validity in ms, curbs, offer
-local function extend(keys, args)
+local function extend(keys, args, fence)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
-  local call, name = known_call(books), 'extend:' .. text(step)
+  local call, name = known_call(books, fence), 'extend:' .. args[2]
   if call.done == name then return call.reply end
   must_be_answered(call)
   must_be_newer(call, step)
@@ -164,17 +171,17 @@ local function extend(keys, args)
     words = refused_reply(refused, announce(books, id, refused.reason == 'no_credit' and 'refused' or nil))
   end
   write(books)
-  write_call(books, id, call, 'done', name, 'reply', words)
+  write_call(books, id, call, 'done', name, 'reply', words, risen(fence))
   if grant and grant.is_cut or refused and refused.reason == 'no_credit' then tell_short(books, id, offer, call) end
   return words
 end
 
 -- call, step, committed in all, seconds, price of these in all, included seconds, validity in ms
-local function shrink(keys, args)
+local function shrink(keys, args, fence)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, seconds, total = whole(args[3], 0), whole(args[4], 1), whole(args[5], 0)
   local included, validity_ms = whole(args[6], 0), whole(args[7], 1)
-  local call, name = known_call(books), 'shrink:' .. text(step)
+  local call, name = known_call(books, fence), 'shrink:' .. args[2]
   if call.done == name then return call.reply end
   must_be_answered(call)
   must_be_newer(call, step)
@@ -195,7 +202,7 @@ local function shrink(keys, args)
   pay(books)
   local words = granted_reply(books, call, false, announce(books, id))
   write(books)
-  write_call(books, id, call, 'done', name, 'reply', words)
+  write_call(books, id, call, 'done', name, 'reply', words, risen(fence))
   redis.pcall('PUBLISH', 'callgate:topups', tenant_of(books)) -- final calls may go on with it
   return words
 end
@@ -238,7 +245,7 @@ local function settle(keys, args)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local total, seconds, included = whole(args[3], 0), whole(args[4], 0), whole(args[5], 0)
   local is_estimate, kept_ms = args[6] == '1', whole(args[7], 1)
-  local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. text(step)
+  local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. args[2]
   if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
   if call.state == 'settled' then reject('settled', 'another step has settled the call before') end
   may_settle(call, step, is_estimate)
@@ -259,7 +266,7 @@ local function settle(keys, args)
   end
   count_rate(books, call, false)
   pay(books)
-  local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
+  local words = settled_reply(books, total, seconds, is_estimate, announce(books, id))
   write(books)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
@@ -273,9 +280,9 @@ local function settle(keys, args)
 end
 
 -- call, ids kept in ms
-local function release(keys, args)
+local function release(keys, args, fence)
   local books, id, kept_ms = open_books(keys), args[1], whole(args[2], 1)
-  local call = read_call(books)
+  local call = read_call(books, fence)
   if call.done == 'release' then return call.reply end
   if call.state == 'answered' or is_closed(call) then
     reject('bad_state', 'the call is ' .. call.state .. '; settle it')
@@ -285,7 +292,7 @@ local function release(keys, args)
   give_back(books, call.parts, call.held)
   if call.state == 'reserved' or call.state == 'in_doubt' then uncount(books, call, 0, 0) end
   pay(books)
-  local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
+  local words = settled_reply(books, 0, 0, false, announce(books, id))
   write(books)
   -- cap: what a settle may still charge, should somebody have heard an answer after all.
   local in_pool = most_included > 0 and { 'included_cap', most_included, 'pool', call.pool } or {}
@@ -317,7 +324,7 @@ local function register_again(keys, args, fence)
   local books, id, step, granted = open_books(keys), args[1], whole(args[2], 0), whole(args[3], 1)
   local total, pool, included = whole(args[4], 0), args[5], whole(args[6], 0)
   local leg, answered_at, validity_ms = args[7], whole(args[8], 0), whole(args[9], 1)
-  local call = read_call(books)
+  local call = read_call(books, fence)
   if call.state == 'settled' or call.state == 'released' then
     reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more')
   end
@@ -355,7 +362,8 @@ local function register_again(keys, args, fence)
   write(books)
   keep_meta(books, call, args[10], args[11], args[12])
   call.tags = tags
-  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price)
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price,
+    risen(fence))
   if not call.leg or call.leg == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
