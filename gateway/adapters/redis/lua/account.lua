@@ -6,8 +6,8 @@ local DAY_MS = 86400000
 local function balance_of(books, live_key)
   local account = books.account
   return reply('balance', account.currency, account.status, account.balance, account.held, account.limit,
-    account.credits, account.charges, account.adjustments, account.expired, redis.call('ZCARD', live_key),
-    account.entries)
+    seldom(books, 'credits'), account.charges, seldom(books, 'adjustments'), seldom(books, 'expired'),
+    redis.call('ZCARD', live_key), account.entries)
 end
 
 local function balance(keys)

@@ -15,29 +15,25 @@ Corrections upwards, a lowered limit, a reversed top-up and a call registered ag
 new grant.
 ]]
 
--- The account's numbers. The first NUMBERS of them are numbers from the start; the others, which few steps look at, stay
--- the words that they were read as until something is added to them.
-local FIGURES = { 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'lots', 'events', 'credits', 'charges',
-                  'adjustments', 'expired' }
-local NUMBERS = 7
+-- The account's numbers. Few steps look at the others there are (`lots`, `events`, `credits`, `adjustments`, `expired`), or
+-- at `recharge`: see seldom().
+local FIGURES = { 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'charges' }
+local LOTS_FROM = #FIGURES + 6
 
--- The account, its figures as they were, in the order of FIGURES, and behind them from LOTS_FROM on the lots of these names.
-local LOTS_FROM = #FIGURES + 7
-
+-- The account; and its figures as they were, in the order of FIGURES, behind them from LOTS_FROM on the lots of these names.
 local function read_account(key, ...)
-  local was = redis.call('HMGET', key, 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'lots', 'events',
-    'credits', 'charges', 'adjustments', 'expired', 'currency', 'status', 'trigger', 'recharge', 'armed', 'exhausted', ...)
-  local currency, status, trigger, recharge, armed, exhausted = unpack(was, #FIGURES + 1, LOTS_FROM - 1)
+  local was = redis.call('HMGET', key, 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'charges',
+    'currency', 'status', 'trigger', 'armed', 'exhausted', ...)
+  local currency, status, trigger, armed, exhausted = unpack(was, #FIGURES + 1, LOTS_FROM - 1)
   if not currency then return nil end
   if not was[1] then
     reject('version', 'these books were written before version 2; begin new ones in another folder or database')
   end
-  for i = 1, NUMBERS do was[i] = (was[i] or 0) + 0 end
+  for i = 1, #FIGURES do was[i] = (was[i] or 0) + 0 end
   local account = {
     version = was[1], balance = was[2], held = was[3], used = was[4], limit = was[5], rate = was[6], entries = was[7],
-    lots = was[8], events = was[9], credits = was[10], charges = was[11], adjustments = was[12], expired = was[13],
-    currency = currency, status = status, trigger = tonumber(trigger), recharge = recharge, armed = armed,
-    exhausted = exhausted,
+    charges = was[8], currency = currency, status = status, armed = armed, exhausted = exhausted,
+    trigger = trigger and trigger ~= '' and trigger + 0 or nil,
   }
   if math.abs(account.version - VERSION) > 1 then
     local remedy = account.version > VERSION and '; update this gateway, to version ' .. text(account.version - 1) ..
@@ -56,8 +52,18 @@ local function new_books(keys, account, was)
     account_key = keys[1], live_key = keys[2], journal_key = keys[3], outbox_key = keys[4], lots_key = keys[5],
     call_key = keys[6], meta_key = keys[7], prices_key = keys[8], limits_key = keys[9],
     changed = {}, pools = {}, entries = {}, events = {}, lots = {}, queue = {}, loaded = 0,
-    counters = {}, later = {}, lapsed = {},
+    counters = {}, later = {}, lapsed = {}, seldom = {},
   }
+end
+
+-- A number of the account that is read when a step looks at it.
+local function seldom(books, field)
+  local number = books.account[field]
+  if not number then
+    number = redis.call('HGET', books.account_key, field) + 0
+    books.account[field], books.seldom[field] = number, number
+  end
+  return number
 end
 
 local function tenant_of(books)
@@ -72,7 +78,8 @@ local NO_FACTS = {}
 
 -- A new entry of the journal; move() adds to it, a line for each lot. facts: pool, included, total, note.
 local function enter(books, kind, call, step, facts)
-  local entry = { kind = kind, call = call, step = step, facts = facts or NO_FACTS, lines = {}, by_lot = {} }
+  local entry = { kind = kind, call = call, step = step, facts = facts or NO_FACTS, lines = {}, by_lot = {},
+    before = 0 }
   books.entry = entry
   books.entries[#books.entries + 1] = entry
 end
@@ -99,9 +106,9 @@ local function move(books, lot, from, to, micros)
   line[from], line[to] = line[from] - micros, line[to] + micros
   account.balance = account.balance + (IN_BALANCE[to] - IN_BALANCE[from]) * micros
   local sum = SUM_OF[from]
-  if sum then account[sum] = account[sum] - SIGN[from] * micros end
+  if sum then account[sum] = (account[sum] or seldom(books, sum)) - SIGN[from] * micros end
   sum = SUM_OF[to]
-  if sum then account[sum] = account[sum] + SIGN[to] * micros end
+  if sum then account[sum] = (account[sum] or seldom(books, sum)) + SIGN[to] * micros end
   if to == 'expired' then books.lapsed[lot] = (books.lapsed[lot] or 0) + micros end
 end
 
@@ -118,7 +125,7 @@ end
 -- a receiver would take that for a repeat.
 local function emit(books, kind, facts)
   local account = books.account
-  account.events = math.max(account.events + 1, books.now)
+  account.events = math.max(seldom(books, 'events') + 1, books.now)
   local tenant = tenant_of(books)
   local event = { 'id', 'evt_' .. tenant .. '_' .. text(account.events), 'type', kind, 'at_ms', text(books.now),
     'tenant', tenant, 'currency', account.currency, 'balance', text(account.balance),
@@ -165,18 +172,24 @@ end
 
 -- --------------------------------------------------------------------------------------------- the writing
 
-local function change_figure(books, field, number)
-  if math.abs(number) > MAX then
+local function change_figure(changed, field, number)
+  if number > MAX or number < -MAX then
     reject('bad_amount', 'the account\'s ' .. field .. ' would go beyond 2^53 - 1 micro-units')
   end
-  change(books, field, number)
+  local count = #changed
+  changed[count + 1], changed[count + 2] = field, number
 end
 
 -- Nothing is written before all sums are known to be good: balance + limit too, so that available() is exact.
 local function change_figures(books)
-  local account, was = books.account, books.was
-  for i, field in ipairs(FIGURES) do
-    if account[field] ~= was[i] then change_figure(books, field, account[field]) end
+  local account, was, changed = books.account, books.was, books.changed
+  for i = 1, #FIGURES do
+    local field = FIGURES[i]
+    local number = account[field]
+    if number ~= was[i] then change_figure(changed, field, number) end
+  end
+  for field, number in pairs(books.seldom) do
+    if account[field] ~= number then change_figure(changed, field, account[field]) end
   end
   if math.abs(account.balance + account.limit) > MAX then
     reject('bad_amount', 'balance and credit limit would go beyond 2^53 - 1 micro-units together')
@@ -196,7 +209,8 @@ end
 -- Numbers the entries' lines, of which each is an entry of the stream.
 local function count_lines(books)
   local count = books.account.entries
-  for _, entry in ipairs(books.entries) do
+  for i = 1, #books.entries do
+    local entry = books.entries[i]
     entry.before = count
     count = count + math.max(1, #entry.lines)
   end
@@ -204,7 +218,8 @@ local function count_lines(books)
 end
 
 local function write_journal(books)
-  for _, entry in ipairs(books.entries) do
+  for n = 1, #books.entries do
+    local entry = books.entries[n]
     write_line(books, entry, entry.before + 1, entry.lines[1] or NOTHING, entry.facts)
     for i = 2, #entry.lines do write_line(books, entry, entry.before + i, entry.lines[i], NO_FACTS) end
   end

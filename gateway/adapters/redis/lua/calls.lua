@@ -65,19 +65,21 @@ local function risen(fence)
   end
 end
 
+-- Few steps look at a call's other fields.
+local function field_of_call(books, field)
+  return redis.call('HGET', books.call_key, field) or nil
+end
+
 local function read_call(books, fence)
-  local state, step, done, reply, granted, charged, held, parts, included, pool, leg, answered_at, valid_until, cap,
-    included_cap, price, known = unpack(redis.call('HMGET', books.call_key, 'state', 'step', 'done', 'reply', 'granted',
-    'charged', 'held', 'parts', 'included', 'pool', 'leg', 'answered_at', 'valid_until', 'cap', 'included_cap', 'price',
-    'fence'))
+  local state, step, done, granted, charged, held, parts, included, pool, price, known = unpack(redis.call('HMGET',
+    books.call_key, 'state', 'step', 'done', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'price', 'fence'))
   if fence then judge_fence(fence, known) end
   local tags, meta
   if parts == LONG then parts, tags, meta = read_beside(books.meta_key) end
   local call = {
-    state = state or nil, step = (step or 0) + 0, done = done, reply = reply, granted = (granted or 0) + 0,
+    state = state or nil, step = (step or 0) + 0, done = done, granted = (granted or 0) + 0,
     charged = (charged or 0) + 0, held = (held or 0) + 0, parts = parts_of(parts or ''), included = (included or 0) + 0,
-    pool = pool or '', leg = leg or nil, answered_at = (answered_at or 0) + 0, valid_until = (valid_until or 0) + 0,
-    cap = (cap or 0) + 0, included_cap = (included_cap or 0) + 0, price = price or '', tags = tags, meta = meta, rate = 0,
+    pool = pool or '', price = price or '', tags = tags, meta = meta, rate = 0,
   }
   if state == 'answered' then call.rate = rate_of(call) end
   return call
@@ -101,7 +103,7 @@ local function must_be_newer(call, step)
   end
 end
 
--- call.tags, call.meta: to be written, too; nil where they are as they were.
+-- call.tags, call.meta: to be written, too; nil where they are as they were, as is call.valid_until.
 local function write_call(books, id, call, ...)
   local parts, long = parts_text(call.parts), ''
   if #parts > LONGEST_FIELD then parts, long = LONG, parts end
@@ -110,10 +112,11 @@ local function write_call(books, id, call, ...)
     if not (tags and meta) then _, tags, meta = read_beside(books.meta_key) end
     redis.call('SET', books.meta_key, long .. '\n' .. (call.tags or tags or '') .. '\n' .. (call.meta or meta or ''))
   end
+  local valid_until = call.valid_until or field_of_call(books, 'valid_until')
   redis.call('HSET', books.call_key, 'state', call.state, 'step', call.step, 'granted', call.granted,
     'charged', call.charged, 'held', call.held, 'parts', parts, 'included', call.included,
-    'pool', call.pool, 'valid_until', call.valid_until, ...)
-  redis.call('ZADD', books.live_key, call.valid_until, id)
+    'pool', call.pool, 'valid_until', valid_until, ...)
+  redis.call('ZADD', books.live_key, valid_until, id)
   write_limits(books)
 end
 

@@ -46,7 +46,7 @@ local function changed_lot(books, number)
 end
 
 local function new_lot(books, amount, expires)
-  local number = books.account.lots + 1
+  local number = seldom(books, 'lots') + 1
   books.account.lots = number
   books.lots[number] = { free = amount, held = 0, expires = expires, expired = 0, notices = 0, is_changed = true }
   enqueue(books, number)
@@ -56,9 +56,9 @@ end
 -- The numbers, as words, of the next few with free money, in the order in which they are drawn; and their fields' names.
 local function look_for_lots(key, from)
   local numbers, names = redis.call('ZRANGE', key, from, from + LOTS_AT_ONCE - 1), {}
-  for i, member in ipairs(numbers) do
-    numbers[i] = member:match('[1-9]%d*')
-    names[i] = 'lot:' .. numbers[i]
+  for i = 1, #numbers do
+    local number = numbers[i]:match('[1-9]%d*')
+    numbers[i], names[i] = number, 'lot:' .. number
   end
   return numbers, names
 end
@@ -67,8 +67,8 @@ end
 local function take_in_lots(books, numbers, stored, at)
   books.loaded = books.loaded + #numbers
   books.has_all = #numbers < LOTS_AT_ONCE
-  for i, word in ipairs(numbers) do
-    local number = word + 0
+  for i = 1, #numbers do
+    local number = numbers[i] + 0
     if not books.lots[number] then take_in_lot(books, number, stored[at + i - 1]) end
     books.frontier = number
   end
@@ -205,7 +205,8 @@ end
 
 -- Charges a call from what it holds, the part that was taken first.
 local function charge(books, parts, micros)
-  for _, part in ipairs(parts) do
+  for i = 1, #parts do
+    local part = parts[i]
     local amount = math.min(micros, part.micros)
     if amount > 0 then
       part.micros, micros = part.micros - amount, micros - amount

@@ -15,7 +15,7 @@ end
 -- it is not answered yet). pcall: who may not hear it loses nothing.
 local function tell_short(books, id, offer, call)
   if not offer.is_fair then return end
-  local ends_at = call and call.answered_at + call.granted * 1000 or 0
+  local ends_at = call and field_of_call(books, 'answered_at') + call.granted * 1000 or 0
   redis.pcall('PUBLISH', 'callgate:short', reply(tenant_of(books), id, offer.share or 0, ends_at))
 end
 
@@ -48,7 +48,7 @@ local function reserve(keys, args, fence)
   local books, id, validity_ms = open_asking(keys), args[1], whole(args[2], 1)
   if not books then return refused_reply(refusal('unknown_tenant'), false) end
   local call = read_call(books, fence)
-  if call.done == 'reserve' then return call.reply end
+  if call.done == 'reserve' then return field_of_call(books, 'reply') end
   if books.account.status == 'closed' then return refused_reply(refusal('account_closed'), false) end
   if is_closed(call) then return refused_reply(refusal('bad_ask'), false) end
   if call.state then must_be_newer(call, 0) end
@@ -92,7 +92,7 @@ local function answer(keys, args)
   local books, id, leg = open_books(keys), args[1], args[2]
   local answered_at, validity_ms = whole(args[3], 1), whole(args[4], 1)
   local call = known_call(books)
-  if call.state == 'answered' and call.leg == leg then return reply('done') end
+  if call.state == 'answered' and field_of_call(books, 'leg') == leg then return reply('done') end
   if call.state ~= 'reserved' and call.state ~= 'in_doubt' then
     reject('bad_state', 'the call is ' .. call.state .. '; one reservation pays for one answered leg')
   end
@@ -135,7 +135,7 @@ local function extend(keys, args, fence)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
   local call, name = known_call(books, fence), 'extend:' .. args[2]
-  if call.done == name then return call.reply end
+  if call.done == name then return field_of_call(books, 'reply') end
   must_be_answered(call)
   must_be_newer(call, step)
   local paid = call.charged + call.held
@@ -182,7 +182,7 @@ local function shrink(keys, args, fence)
   local committed, seconds, total = whole(args[3], 0), whole(args[4], 1), whole(args[5], 0)
   local included, validity_ms = whole(args[6], 0), whole(args[7], 1)
   local call, name = known_call(books, fence), 'shrink:' .. args[2]
-  if call.done == name then return call.reply end
+  if call.done == name then return field_of_call(books, 'reply') end
   must_be_answered(call)
   must_be_newer(call, step)
   local paid = call.charged + call.held
@@ -246,11 +246,15 @@ local function settle(keys, args)
   local total, seconds, included = whole(args[3], 0), whole(args[4], 0), whole(args[5], 0)
   local is_estimate, kept_ms = args[6] == '1', whole(args[7], 1)
   local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. args[2]
-  if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
+  if call.done == name or (is_estimate and call.state == 'estimated') then return field_of_call(books, 'reply') end
   if call.state == 'settled' then reject('settled', 'another step has settled the call before') end
   may_settle(call, step, is_estimate)
   local is_late = outranks(call, is_estimate)
-  local most, most_included = call.charged + call.held + call.cap, math.max(call.included, call.included_cap)
+  local most, most_included = call.charged + call.held, call.included
+  if is_late then -- it was closed, and keeps what may be charged all the same
+    most = most + (field_of_call(books, 'cap') or 0)
+    most_included = math.max(most_included, field_of_call(books, 'included_cap') or 0)
+  end
   if total > most or included > most_included then
     reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units and ' .. text(most_included) ..
       ' included seconds were granted')
@@ -283,7 +287,7 @@ end
 local function release(keys, args, fence)
   local books, id, kept_ms = open_books(keys), args[1], whole(args[2], 1)
   local call = read_call(books, fence)
-  if call.done == 'release' then return call.reply end
+  if call.done == 'release' then return field_of_call(books, 'reply') end
   if call.state == 'answered' or is_closed(call) then
     reject('bad_state', 'the call is ' .. call.state .. '; settle it')
   end
@@ -306,7 +310,7 @@ local function doubt(keys, args)
   local books, id = open_books(keys), args[1]
   local call = read_call(books)
   -- Looked at again here: an answer may have come since the caller saw it expired.
-  if call.state == 'reserved' and call.valid_until <= books.now then
+  if call.state == 'reserved' and field_of_call(books, 'valid_until') + 0 <= books.now then
     announce_expiry(books)
     enter(books, 'doubt', id, call.step)
     write(books)
@@ -350,7 +354,7 @@ local function register_again(keys, args, fence)
   add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, 0, 0)
   if is_known then
     -- An estimate gave back what lay beyond its seconds.
-    local counted = was_estimated and tonumber(call.reply:match('^settled %d+ (%d+)')) or call.granted
+    local counted = was_estimated and tonumber(field_of_call(books, 'reply'):match('^settled %d+ (%d+)')) or call.granted
     add_by_tags(books, tags, 0, missing, math.max(0, granted - counted))
   else
     count_grant(books, curbs, id, missing, granted)
@@ -364,7 +368,7 @@ local function register_again(keys, args, fence)
   call.tags = tags
   write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price,
     risen(fence))
-  if not call.leg or call.leg == '' then
+  if (field_of_call(books, 'leg') or '') == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('HDEL', books.call_key, 'cap', 'included_cap')
