@@ -50,10 +50,29 @@ end
 
 -- ------------------------------------------------------------------------------------------------ counters
 
+local COUNTED = { live = 'live:', money = 'used:', time = 'used:' }
+
+-- What a step's curbs look at, read at once.
+local function read_limits(books, curbs)
+  local names, found = {}, {}
+  for name in curbs.pauses:gmatch('%S+') do names[#names + 1] = 'pause:' .. name end
+  for _, check in ipairs(curbs.checks) do
+    local kind = COUNTED[check.kind]
+    if kind then names[#names + 1] = kind .. check.counter end
+  end
+  if #names == 0 then return end
+  for i, word in ipairs(redis.call('HMGET', books.limits_key, unpack(names))) do found[names[i]] = word or '' end
+  books.limits = found
+end
+
+local function limit_of(books, name)
+  return books.limits and books.limits[name] or redis.call('HGET', books.limits_key, name) or ''
+end
+
 local function counter_of(books, name)
   local counters = books.counters
   if not counters[name] then
-    local stored = redis.call('HGET', books.limits_key, name) or ''
+    local stored = limit_of(books, name)
     local used, ends, told = stored:match('^(%d+) (%d+) (%d+)$')
     counters[name] = { used = tonumber(used or stored) or 0, ends = tonumber(ends or 0), told = tonumber(told or 0) }
   end
@@ -74,15 +93,17 @@ local function later(books, ...)
 end
 
 local function write_limits(books)
+  local words = {}
   for name, counter in pairs(books.counters) do
     if counter.is_changed and counter.used == 0 and counter.told == 0 then
       redis.call('HDEL', books.limits_key, name)
     elseif counter.is_changed then
       local is_live = name:sub(1, 5) == 'live:'
-      redis.call('HSET', books.limits_key, name,
-        is_live and text(counter.used) or reply(counter.used, counter.ends, counter.told))
+      words[#words + 1], words[#words + 2] = name,
+        is_live and text(counter.used) or reply(counter.used, counter.ends, counter.told)
     end
   end
+  if #words > 0 then redis.call('HSET', books.limits_key, unpack(words)) end
   for _, command in ipairs(books.later) do redis.call(unpack(command)) end
 end
 
@@ -92,8 +113,7 @@ end
 local function pause_of(books, names, is_quarantine)
   if names == '' then return nil end
   for name in names:gmatch('%S+') do
-    local stored = redis.call('HGET', books.limits_key, 'pause:' .. name)
-    local ends, guard = (stored or ''):match('^(%d+) %d+ (%S+)')
+    local ends, guard = limit_of(books, 'pause:' .. name):match('^(%d+) %d+ (%S+)')
     ends = tonumber(ends)
     if ends == QUARANTINE or (ends and ends > books.now and not is_quarantine) then
       return { target = name, ends = ends, guard = guard }
@@ -214,6 +234,7 @@ end
 
 -- What of an ask is refused before any price is looked at; nil for nothing.
 local function judge_ask(books, curbs, keys, call)
+  read_limits(books, curbs)
   local refused = judge_pause(books, curbs.pauses, false)
   if refused then return refused end
   if curbs.holds and is_new_country(books, curbs) then

@@ -145,6 +145,7 @@ local function extend(keys, args, fence)
   if call.included > 0 and offer.pool ~= '' and offer.pool ~= call.pool then
     reject('bad_state', 'the call draws on ' .. call.pool)
   end
+  read_limits(books, curbs)
   local grant, refused = nil, judge_pause(books, curbs.pauses, true)
   if not refused then grant, refused = best_grant(books, call, offer, paid, curbs) end
   if grant and (grant.seconds <= call.granted or grant.price < committed) then

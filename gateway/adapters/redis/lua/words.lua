@@ -44,6 +44,7 @@ local function form(words)
 end
 
 local function whole(word, least)
+  if word == '0' and least <= 0 then return 0 end -- as many are
   local number = #word <= 17 and word:find('^-?%d+$') and word + 0
   if not number or number < least or number > MAX then
     reject('bad_amount', word .. ' is not a whole number from ' .. text(least) .. ' to 2^53 - 1')
