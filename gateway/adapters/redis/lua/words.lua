@@ -35,7 +35,7 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- '%d' costs a third of '%.0f'; it takes a C long, which is not everywhere as wide as MAX.
+-- '%d' costs less than half of '%.0f'; it takes a C long, which is not everywhere as wide as MAX.
 local WHOLE = ('%d'):format(MAX) == '9007199254740991' and '%d' or '%.0f'
 
 -- Words with a place for a whole number at each #.
