@@ -15,12 +15,13 @@ Corrections upwards, a lowered limit, a reversed top-up and a call registered ag
 new grant.
 ]]
 
--- The account's numbers. Few steps look at the others there are (`lots`, `events`, `credits`, `adjustments`, `expired`), or
--- at `recharge`: see seldom().
+-- The account's numbers. Few steps look at the others there are (`lots`, `events`, `credits`, `adjustments`, `expired`),
+-- or at `recharge`: see seldom().
 local FIGURES = { 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'charges' }
 local LOTS_FROM = #FIGURES + 6
 
--- The account; and its figures as they were, in the order of FIGURES, behind them from LOTS_FROM on the lots of these names.
+-- The account; and its figures as they were, in the order of FIGURES, behind them from LOTS_FROM on the lots of these
+-- names.
 local function read_account(key, ...)
   local was = redis.call('HMGET', key, 'version', 'balance', 'held', 'used', 'limit', 'rate', 'entries', 'charges',
     'currency', 'status', 'trigger', 'armed', 'exhausted', ...)
