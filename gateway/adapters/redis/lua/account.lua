@@ -6,8 +6,8 @@ local DAY_MS = 86400000
 local function balance_of(books, live_key)
   local account = books.account
   return reply('balance', account.currency, account.status, account.balance, account.held, account.limit,
-    account.credits, account.charges, account.adjustments, account.expired, redis.call('ZCARD', live_key),
-    account.entries)
+    seldom(books, 'credits'), account.charges, seldom(books, 'adjustments'), seldom(books, 'expired'),
+    redis.call('ZCARD', live_key), account.entries)
 end
 
 local function balance(keys)
@@ -117,7 +117,7 @@ local function topup(keys, args)
 
   enter(books, 'topup', id, '', { note = args[4] })
   local number = new_lot(books, amount, expires == 0 and NEVER or expires)
-  move(books, number, { source = -amount, credit = amount })
+  move(books, number, 'source', 'credit', amount)
   pay(books)
   Recharge.lifted(books)
   if available(account) > 0 then change(books, 'exhausted', '0') end
@@ -144,7 +144,7 @@ local function reverse(keys, args)
   local free = math.min(amount, lot.free)
   enter(books, 'reverse', id, '', { note = args[2] })
   if free > 0 then
-    move(books, known.lot, { credit = -free, adjustment = free })
+    move(books, known.lot, 'credit', 'adjustment', free)
     lot.free = lot.free - free
   end
   owe(books, amount - free)

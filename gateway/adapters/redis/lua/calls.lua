@@ -18,10 +18,6 @@ What a call takes in memory
 ]]
 
 local REFUSAL_KEPT_MS = 60000
-local CALL = { 'state', 'step', 'done', 'reply', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'leg',
-               'answered_at', 'valid_until', 'cap', 'included_cap', 'price' }
-local FIGURES = { 'step', 'granted', 'charged', 'held', 'included', 'answered_at', 'valid_until', 'cap',
-                  'included_cap' }
 local STORED = { 'state', 'step', 'granted', 'charged', 'held', 'leg', 'answered_at', 'valid_until', 'included', 'pool',
                  'price' }
 local LONGEST_FIELD = 64 -- the server's own default; a longer one makes a hash some three times as large
@@ -34,9 +30,7 @@ local function read_beside(meta_key)
 end
 
 local function tags_of_call(books, call)
-  if call.tags then return call.tags end
-  local _, tags = read_beside(books.meta_key)
-  return tags or ''
+  return call.tags or (redis.call('GET', books.meta_key) or ''):match('^[^\n]*\n([^\n]*)') or ''
 end
 
 -- What an answered call costs a minute: its grant's price over its seconds, up to a whole micro-unit. What is beyond
@@ -54,18 +48,45 @@ local function count_rate(books, call, is_talking)
   call.rate = rate
 end
 
-local function read_call(books)
-  local call = read(books.call_key, CALL)
-  for _, field in ipairs(FIGURES) do call[field] = tonumber(call[field] or 0) end
-  call.rate = call.state == 'answered' and rate_of(call) or 0
-  if call.parts == LONG then call.parts, call.tags, call.meta = read_beside(books.meta_key) end
-  call.parts = parts_of(call.parts)
-  call.pool, call.price = call.pool or '', call.price or ''
+-- The fence of a step that its gateway decided on as the owner of the call's switch (see leases.lua), beside the largest
+-- that the call knows.
+local function judge_fence(fence, known)
+  fence.known = (known or 0) + 0
+  if fence.number < fence.known then
+    reject('fenced', 'another gateway has taken over the switch of this call')
+  end
+end
+
+-- The last words of what writes a call: its fence, where that has risen.
+local function risen(fence)
+  if fence and fence.number > fence.known then
+    fence.known = fence.number
+    return 'fence', fence.number
+  end
+end
+
+-- Few steps look at a call's other fields.
+local function field_of_call(books, field)
+  return redis.call('HGET', books.call_key, field) or nil
+end
+
+local function read_call(books, fence)
+  local state, step, done, granted, charged, held, parts, included, pool, price, known = unpack(redis.call('HMGET',
+    books.call_key, 'state', 'step', 'done', 'granted', 'charged', 'held', 'parts', 'included', 'pool', 'price', 'fence'))
+  if fence then judge_fence(fence, known) end
+  local tags, meta
+  if parts == LONG then parts, tags, meta = read_beside(books.meta_key) end
+  local call = {
+    state = state or nil, step = (step or 0) + 0, done = done, granted = (granted or 0) + 0,
+    charged = (charged or 0) + 0, held = (held or 0) + 0, parts = parts_of(parts or ''), included = (included or 0) + 0,
+    pool = pool or '', price = price or '', tags = tags, meta = meta, rate = 0,
+  }
+  if state == 'answered' then call.rate = rate_of(call) end
   return call
 end
 
-local function known_call(books)
-  local call = read_call(books)
+local function known_call(books, fence)
+  local call = read_call(books, fence)
   if not call.state or call.state == 'refused' then
     reject('unknown_call', 'nothing was reserved for this call, or it is older than ids are kept')
   end
@@ -82,19 +103,20 @@ local function must_be_newer(call, step)
   end
 end
 
--- call.tags, call.meta: to be written, too; nil where they are as they were.
+-- call.tags, call.meta: to be written, too; nil where they are as they were, as is call.valid_until.
 local function write_call(books, id, call, ...)
   local parts, long = parts_text(call.parts), ''
   if #parts > LONGEST_FIELD then parts, long = LONG, parts end
   if call.meta or call.tags or long ~= '' then
     local _, tags, meta = nil, call.tags, call.meta
     if not (tags and meta) then _, tags, meta = read_beside(books.meta_key) end
-    redis.call('SET', books.meta_key, table.concat({ long, call.tags or tags, call.meta or meta }, '\n'))
+    redis.call('SET', books.meta_key, long .. '\n' .. (call.tags or tags or '') .. '\n' .. (call.meta or meta or ''))
   end
+  local valid_until = call.valid_until or field_of_call(books, 'valid_until')
   redis.call('HSET', books.call_key, 'state', call.state, 'step', call.step, 'granted', call.granted,
     'charged', call.charged, 'held', call.held, 'parts', parts, 'included', call.included,
-    'pool', call.pool, 'valid_until', call.valid_until, ...)
-  redis.call('ZADD', books.live_key, call.valid_until, id)
+    'pool', call.pool, 'valid_until', valid_until, ...)
+  redis.call('ZADD', books.live_key, valid_until, id)
   write_limits(books)
 end
 

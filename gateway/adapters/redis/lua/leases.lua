@@ -125,20 +125,23 @@ end
 -- A step that its gateway decided on as the owner of the call's switch ends with the word #FENCE. The call keeps the
 -- largest; one of a former owner, which was stopped, or was cut off and comes back, changes nothing. What has happened
 -- (answer, settle) has no fence: it is true whoever heard it, and the numbers of the steps keep it in its place.
+-- The step judges the fence as it reads the call, and writes it with the call; here where it writes none.
 function Leases.fenced(step)
   return function(keys, args)
-    local fence = tonumber(args[#args]:match('^#(%d+)$'))
-    if not fence then return step(keys, args) end
-    table.remove(args)
-    local known = tonumber(redis.call('HGET', keys[6], 'fence') or 0)
-    if fence < known then reject('fenced', 'another gateway has taken over the switch of this call') end
+    local number = args[#args]:match('^#(%d+)$')
+    if not number then return step(keys, args) end
+    args[#args] = nil
+    local fence = { number = number + 0 }
     local result = step(keys, args, fence)
-    if fence > known and redis.call('EXISTS', keys[6]) == 1 then redis.call('HSET', keys[6], 'fence', fence) end
+    if fence.known and fence.number > fence.known and redis.call('EXISTS', keys[6]) == 1 then
+      redis.call('HSET', keys[6], risen(fence))
+    end
     return result
   end
 end
 
 -- call: it is the new owner's; all else stays as it is.
-function Leases.claim()
+function Leases.claim(keys, _, fence)
+  if fence then judge_fence(fence, redis.call('HGET', keys[6], 'fence')) end
   return reply('done')
 end

@@ -36,8 +36,8 @@ local function read_curbs(args, at, is_ask)
   local count = whole(args[at + 1], 0)
   at = at + 2
   for _ = 1, count do
-    table.insert(curbs.checks, { kind = args[at], reason = args[at + 1], limit = args[at + 2], counter = args[at + 3],
-      most = whole(args[at + 4], 0), window = whole(args[at + 5], 0) })
+    curbs.checks[#curbs.checks + 1] = { kind = args[at], reason = args[at + 1], limit = args[at + 2], counter = args[at + 3],
+      most = whole(args[at + 4], 0), window = whole(args[at + 5], 0) }
     at = at + 6
   end
   if not is_ask then return curbs, at end
@@ -50,10 +50,29 @@ end
 
 -- ------------------------------------------------------------------------------------------------ counters
 
+local COUNTED = { live = 'live:', money = 'used:', time = 'used:' }
+
+-- What a step's curbs look at, read at once.
+local function read_limits(books, curbs)
+  local names, found = {}, {}
+  for name in curbs.pauses:gmatch('%S+') do names[#names + 1] = 'pause:' .. name end
+  for _, check in ipairs(curbs.checks) do
+    local kind = COUNTED[check.kind]
+    if kind then names[#names + 1] = kind .. check.counter end
+  end
+  if #names == 0 then return end
+  for i, word in ipairs(redis.call('HMGET', books.limits_key, unpack(names))) do found[names[i]] = word or '' end
+  books.limits = found
+end
+
+local function limit_of(books, name)
+  return books.limits and books.limits[name] or redis.call('HGET', books.limits_key, name) or ''
+end
+
 local function counter_of(books, name)
   local counters = books.counters
   if not counters[name] then
-    local stored = redis.call('HGET', books.limits_key, name) or ''
+    local stored = limit_of(books, name)
     local used, ends, told = stored:match('^(%d+) (%d+) (%d+)$')
     counters[name] = { used = tonumber(used or stored) or 0, ends = tonumber(ends or 0), told = tonumber(told or 0) }
   end
@@ -74,15 +93,17 @@ local function later(books, ...)
 end
 
 local function write_limits(books)
+  local words = {}
   for name, counter in pairs(books.counters) do
     if counter.is_changed and counter.used == 0 and counter.told == 0 then
       redis.call('HDEL', books.limits_key, name)
     elseif counter.is_changed then
       local is_live = name:sub(1, 5) == 'live:'
-      redis.call('HSET', books.limits_key, name,
-        is_live and text(counter.used) or reply(counter.used, counter.ends, counter.told))
+      words[#words + 1], words[#words + 2] = name,
+        is_live and text(counter.used) or reply(counter.used, counter.ends, counter.told)
     end
   end
+  if #words > 0 then redis.call('HSET', books.limits_key, unpack(words)) end
   for _, command in ipairs(books.later) do redis.call(unpack(command)) end
 end
 
@@ -90,9 +111,9 @@ end
 
 -- The first one in force among these names; of quarantines alone where only these are asked for.
 local function pause_of(books, names, is_quarantine)
+  if names == '' then return nil end
   for name in names:gmatch('%S+') do
-    local stored = redis.call('HGET', books.limits_key, 'pause:' .. name)
-    local ends, guard = (stored or ''):match('^(%d+) %d+ (%S+)')
+    local ends, guard = limit_of(books, 'pause:' .. name):match('^(%d+) %d+ (%S+)')
     ends = tonumber(ends)
     if ends == QUARANTINE or (ends and ends > books.now and not is_quarantine) then
       return { target = name, ends = ends, guard = guard }
@@ -195,29 +216,32 @@ local function judge_pause(books, names, is_live)
   return refusal(found.ends == QUARANTINE and 'quarantined' or 'paused', found.guard, 0, found.ends)
 end
 
+local LOGS_FROM = 14 -- the first key of a rate's log
+
 -- The first rate that is full, where every ask that comes so far counts.
-local function judge_rates(books, curbs, logs)
-  local at = 1
+local function judge_rates(books, curbs, keys)
+  local at = LOGS_FROM
   for _, check in ipairs(curbs.checks) do
     if check.kind == 'rate' then
-      if is_full(books, logs[at], check.most, check.window) then
+      if is_full(books, keys[at], check.most, check.window) then
         return refusal(check.reason, check.limit, check.most, check.most)
       end
-      note(books, logs[at], check.most, check.window)
+      note(books, keys[at], check.most, check.window)
       at = at + 1
     end
   end
 end
 
 -- What of an ask is refused before any price is looked at; nil for nothing.
-local function judge_ask(books, curbs, logs, call)
+local function judge_ask(books, curbs, keys, call)
+  read_limits(books, curbs)
   local refused = judge_pause(books, curbs.pauses, false)
   if refused then return refused end
   if curbs.holds and is_new_country(books, curbs) then
     tell_country(books, curbs, call, true)
     return refusal('new_country', curbs.country)
   end
-  refused = judge_rates(books, curbs, logs)
+  refused = judge_rates(books, curbs, keys)
   if refused then
     books.later = {} -- it is no ask of the other rates
     return refused
@@ -236,8 +260,11 @@ local function left_of(books, check)
   return math.max(0, check.most - used), used
 end
 
+local UNBOUND = { money = NEVER, time = NEVER, call_money = NEVER, call_time = NEVER }
+
 -- How much more money and time the checks leave to a call, and how much it may have in all.
 local function room_of(books, curbs)
+  if #curbs.checks == 0 then return UNBOUND end
   local room = { money = NEVER, time = NEVER, call_money = NEVER, call_time = NEVER }
   for _, check in ipairs(curbs.checks) do
     if room[check.kind] then room[check.kind] = math.min(room[check.kind], (left_of(books, check))) end
@@ -283,6 +310,7 @@ end
 
 -- Adds to what the tags count: live calls, micro-units, seconds.
 local function add_by_tags(books, tags, live, micros, seconds)
+  if tags == '' then return end
   for kind, counter in tags:gmatch('(%a):(%S+)') do
     local amount = kind == 'l' and live or kind == 'm' and micros or seconds
     if amount ~= 0 then add_to(books, (kind == 'l' and 'live:' or 'used:') .. counter, amount) end

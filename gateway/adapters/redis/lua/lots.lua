@@ -22,12 +22,16 @@ local function enqueue(books, number)
   return lot
 end
 
+-- listed: under which expiry it stands in the sorted set; nil where it does not.
 local function take_in_lot(books, number, stored)
   local free, held, expires, expired, notices = stored:match('^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  expires = tonumber(expires)
-  books.lots[number] = { free = tonumber(free), held = tonumber(held), expires = expires == 0 and NEVER or expires,
-                         expired = tonumber(expired), notices = tonumber(notices) }
-  return enqueue(books, number)
+  free, expires = free + 0, expires + 0
+  if expires == 0 then expires = NEVER end
+  local lot = { free = free, held = held + 0, expires = expires, expired = expired + 0, notices = notices + 0,
+                listed = free > 0 and expires or nil, is_changed = false, is_queued = true }
+  books.lots[number] = lot
+  books.queue[#books.queue + 1] = number
+  return lot
 end
 
 local function lot_of(books, number)
@@ -36,31 +40,53 @@ local function lot_of(books, number)
 end
 
 local function changed_lot(books, number)
-  lot_of(books, number).is_changed = true
-  return enqueue(books, number)
+  local lot = lot_of(books, number)
+  lot.is_changed = true
+  return lot.is_queued and lot or enqueue(books, number)
 end
 
 local function new_lot(books, amount, expires)
-  local number = books.account.lots + 1
+  local number = seldom(books, 'lots') + 1
   books.account.lots = number
   books.lots[number] = { free = amount, held = 0, expires = expires, expired = 0, notices = 0, is_changed = true }
   enqueue(books, number)
   return number
 end
 
--- The next few with free money, in the order in which they are drawn.
-local function load_lots(books)
-  local members = redis.call('ZRANGE', books.lots_key, books.loaded, books.loaded + LOTS_AT_ONCE - 1)
-  books.loaded = books.loaded + #members
-  books.has_all = #members < LOTS_AT_ONCE
-  local names = {}
-  for i, member in ipairs(members) do names[i] = 'lot:' .. text(tonumber(member)) end
-  if #names == 0 then return end
-  for i, stored in ipairs(redis.call('HMGET', books.account_key, unpack(names))) do
-    local number = tonumber(members[i])
-    if not books.lots[number] then take_in_lot(books, number, stored) end
+-- The numbers, as words, of the next few with free money, in the order in which they are drawn; and their fields' names.
+local function look_for_lots(key, from)
+  local numbers, names = redis.call('ZRANGE', key, from, from + LOTS_AT_ONCE - 1), {}
+  for i = 1, #numbers do
+    local number = numbers[i]:match('[1-9]%d*')
+    numbers[i], names[i] = number, 'lot:' .. number
+  end
+  return numbers, names
+end
+
+-- stored: the lots, from `at` on.
+local function take_in_lots(books, numbers, stored, at)
+  books.loaded = books.loaded + #numbers
+  books.has_all = #numbers < LOTS_AT_ONCE
+  for i = 1, #numbers do
+    local number = numbers[i] + 0
+    if not books.lots[number] then take_in_lot(books, number, stored[at + i - 1]) end
     books.frontier = number
   end
+end
+
+local function load_lots(books)
+  local numbers, names = look_for_lots(books.lots_key, books.loaded)
+  take_in_lots(books, numbers, #names > 0 and redis.call('HMGET', books.account_key, unpack(names)) or nil, 1)
+end
+
+-- What every step begins with: the account, and with it the lots that are drawn first.
+local function find_books(keys)
+  local numbers, names = look_for_lots(keys[5], 0)
+  local account, was = read_account(keys[1], unpack(names))
+  if not account then return nil end
+  local books = new_books(keys, account, was)
+  take_in_lots(books, numbers, was, LOTS_FROM)
+  return books
 end
 
 -- Of those in the queue; what is spent leaves it, so that drawing on thousands of lots takes no thousands of looks each.
@@ -104,7 +130,7 @@ local function expire(books)
   while number and books.lots[number].expires <= books.now do
     local lot = changed_lot(books, number)
     enter(books, 'expire', '', '')
-    move(books, number, { credit = -lot.free, expired = lot.free })
+    move(books, number, 'credit', 'expired', lot.free)
     lot.expired, lot.free = lot.expired + lot.free, 0
     number = next_lot(books)
   end
@@ -125,7 +151,7 @@ local function pay(books)
     local lot = changed_lot(books, number)
     local amount = math.min(account.used, lot.free)
     enter(books, 'pay', '', '')
-    move(books, number, { credit = -amount, debt = amount })
+    move(books, number, 'credit', 'debt', amount)
     account.used, lot.free = account.used - amount, lot.free - amount
   end
 end
@@ -137,23 +163,25 @@ local function add_part(parts, lot, micros)
   if part then
     part.micros = part.micros + micros
   else
-    parts.by_lot[lot] = { lot = lot, micros = micros }
-    table.insert(parts, parts.by_lot[lot])
+    part = { lot = lot, micros = micros }
+    parts.by_lot[lot] = part
+    parts[#parts + 1] = part
   end
 end
 
 local function parts_of(stored)
   local parts = { by_lot = {} }
-  for lot, micros in (stored or ''):gmatch('(%d+):(%d+)') do
-    add_part(parts, tonumber(lot), tonumber(micros))
-  end
+  if stored == '' then return parts end
+  for lot, micros in stored:gmatch('(%d+):(%d+)') do add_part(parts, lot + 0, micros + 0) end
   return parts
 end
+
+local PART = form('#:#')
 
 local function parts_text(parts)
   local words = {}
   for _, part in ipairs(parts) do
-    if part.micros > 0 then table.insert(words, text(part.lot) .. ':' .. text(part.micros)) end
+    if part.micros > 0 then words[#words + 1] = PART:format(part.lot, part.micros) end
   end
   return table.concat(words, ' ')
 end
@@ -163,25 +191,26 @@ local function hold(books, parts, micros)
   while micros > 0 do
     local number = next_lot(books)
     if not number then
-      move(books, 0, { debt = -micros, held = micros })
+      move(books, 0, 'debt', 'held', micros)
       add_part(parts, 0, micros)
       return
     end
     local lot = changed_lot(books, number)
     local amount = math.min(micros, lot.free)
     lot.free, lot.held, micros = lot.free - amount, lot.held + amount, micros - amount
-    move(books, number, { credit = -amount, held = amount })
+    move(books, number, 'credit', 'held', amount)
     add_part(parts, number, amount)
   end
 end
 
 -- Charges a call from what it holds, the part that was taken first.
 local function charge(books, parts, micros)
-  for _, part in ipairs(parts) do
+  for i = 1, #parts do
+    local part = parts[i]
     local amount = math.min(micros, part.micros)
     if amount > 0 then
       part.micros, micros = part.micros - amount, micros - amount
-      move(books, part.lot, { held = -amount, revenue = amount })
+      move(books, part.lot, 'held', 'revenue', amount)
       if part.lot == 0 then
         books.account.used = books.account.used + amount
       else
@@ -200,13 +229,13 @@ local function give_back(books, parts, micros)
     if amount > 0 then
       part.micros, micros = part.micros - amount, micros - amount
       if part.lot == 0 then
-        move(books, 0, { held = -amount, debt = amount })
+        move(books, 0, 'held', 'debt', amount)
       else
         local lot = changed_lot(books, part.lot)
         lot.held = lot.held - amount
-        local to = lot.expires <= books.now and 'expired' or 'free'
-        lot[to] = lot[to] + amount
-        move(books, part.lot, { held = -amount, [to == 'free' and 'credit' or to] = amount })
+        local is_expired = lot.expires <= books.now
+        if is_expired then lot.expired = lot.expired + amount else lot.free = lot.free + amount end
+        move(books, part.lot, 'held', is_expired and 'expired' or 'credit', amount)
       end
     end
   end
@@ -220,20 +249,20 @@ local function refund(books, micros)
   local account = books.account
   local owed = math.min(micros, account.used)
   if owed > 0 then
-    move(books, 0, { adjustment = -owed, debt = owed })
+    move(books, 0, 'adjustment', 'debt', owed)
     account.used = account.used - owed
   end
   local rest = micros - owed
   if rest > 0 then
     local last = last_lot(books)
     local number = new_lot(books, rest, last and books.lots[last].expires or NEVER)
-    move(books, number, { adjustment = -rest, credit = rest })
+    move(books, number, 'adjustment', 'credit', rest)
   end
 end
 
 local function owe(books, micros)
   if micros == 0 then return end
-  move(books, 0, { debt = -micros, adjustment = micros })
+  move(books, 0, 'debt', 'adjustment', micros)
   books.account.used = books.account.used + micros
 end
 
@@ -245,6 +274,6 @@ local function demand(books, micros)
     local lot = changed_lot(books, number)
     local amount = math.min(micros, lot.free)
     lot.free, micros = lot.free - amount, micros - amount
-    move(books, number, { credit = -amount, adjustment = amount })
+    move(books, number, 'credit', 'adjustment', amount)
   end
 end

@@ -33,9 +33,9 @@ function Recharge.checked(words)
   return text(tonumber(trigger)), rule
 end
 
-function Recharge.rule(account)
-  local mode, amount, most, most_micros, retry, give_up, timeout, forecast =
-    (account.recharge or ''):match(Recharge.RULE)
+function Recharge.rule(books)
+  local words = books.account.recharge or redis.call('HGET', books.account_key, 'recharge') or ''
+  local mode, amount, most, most_micros, retry, give_up, timeout, forecast = words:match(Recharge.RULE)
   return { mode = mode or 'none', amount = tonumber(amount), most = tonumber(most), most_micros = tonumber(most_micros),
            retry = tonumber(retry), give_up = tonumber(give_up), timeout = tonumber(timeout), forecast = tonumber(forecast or 0) }
 end
@@ -146,7 +146,7 @@ end
 
 -- Armed, and below the trigger or short of credit. A closed account could not take the money.
 function Recharge.fire(books, call, why)
-  local account, rule = books.account, Recharge.rule(books.account)
+  local account, rule = books.account, Recharge.rule(books)
   if account.status == 'closed' then return end
   if rule.mode == 'none' then
     emit(books, 'balance.low', { 'trigger', text(account.trigger), 'reason', why, 'call', call })
@@ -215,7 +215,7 @@ end
 -- retry: what is quiet or has given up begins anew; request: and asks now, whatever is left.
 function Recharge.ask(keys, args)
   local books, is_retry = open_books(keys), args[1] == 'retry'
-  local account, rule, refill = books.account, Recharge.rule(books.account), Recharge.refill(books)
+  local account, rule, refill = books.account, Recharge.rule(books), Recharge.refill(books)
   if Recharge.waits(refill) then
     reject('bad_state', 'recharge ' .. Recharge.id(books, refill.number) .. ' is under way; wait for its answer')
   end
@@ -264,7 +264,7 @@ end
 -- --------------------------------------------------------------------------------------------- the answers
 
 function Recharge.fail(books, why)
-  local rule, refill = Recharge.rule(books.account), Recharge.refill(books)
+  local rule, refill = Recharge.rule(books), Recharge.refill(books)
   Recharge.leave(books)
   refill.failures = refill.failures + 1
   local is_last = rule.mode ~= 'none' and refill.failures >= rule.give_up
@@ -287,7 +287,7 @@ function Recharge.pay_in(books, number, amount, why, expires)
   if expires > 0 and expires <= books.now then reject('bad_amount', 'these funds would have expired already') end
   enter(books, 'topup', id, '', { note = why })
   local lot = new_lot(books, amount, expires == 0 and NEVER or expires)
-  move(books, lot, { source = -amount, credit = amount })
+  move(books, lot, 'source', 'credit', amount)
   pay(books)
   Recharge.note_paid(books, amount)
   if available(books.account) > 0 then change(books, 'exhausted', '0') end
@@ -331,7 +331,7 @@ function Recharge.answer(keys, args)
   elseif outcome == 'failed' then
     Recharge.fail(books, why)
   elseif outcome == 'pending' then
-    local rule = Recharge.rule(books.account)
+    local rule = Recharge.rule(books)
     Recharge.enter(books, 'pending', math.max(refill.ends, books.now + (rule.timeout or 0)), why)
     announce_expiry(books)
   else
@@ -352,7 +352,7 @@ end
 -- matter who asks, nor how often: a request that is under way is not armed. An account of which the level is half full
 -- or better waits: else the forecast would fill it up by a cent each minute.
 function Recharge.foresee(books)
-  local account, rule = books.account, Recharge.rule(books.account)
+  local account, rule = books.account, Recharge.rule(books)
   if rule.forecast == 0 or account.armed ~= '1' or not account.trigger then return end
   local seconds = Forecast.of(books)
   if not seconds or seconds > rule.forecast or account.status == 'closed' then return end

@@ -1,15 +1,21 @@
 -- ========================================================================================= a call's steps
 
+local GRANTED, SETTLED = form('granted # # # %s %s #'), form('settled # # # %s %s')
+
 local function granted_reply(books, call, is_short, has_outbox)
-  return reply('granted', call.granted, call.held, available(books.account), flag(is_short), flag(has_outbox),
+  return GRANTED:format(call.granted, call.held, available(books.account), flag(is_short), flag(has_outbox),
     call.included)
+end
+
+local function settled_reply(books, total, seconds, is_estimate, has_outbox)
+  return SETTLED:format(total, seconds, books.account.balance, flag(is_estimate), flag(has_outbox))
 end
 
 -- Credit ran short: the tenant's other calls may give back what lies beyond the end of this one's grant (PBX ms; 0 where
 -- it is not answered yet). pcall: who may not hear it loses nothing.
 local function tell_short(books, id, offer, call)
   if not offer.is_fair then return end
-  local ends_at = call and call.answered_at + call.granted * 1000 or 0
+  local ends_at = call and field_of_call(books, 'answered_at') + call.granted * 1000 or 0
   redis.pcall('PUBLISH', 'callgate:short', reply(tenant_of(books), id, offer.share or 0, ends_at))
 end
 
@@ -38,11 +44,11 @@ local function open_asking(keys)
 end
 
 -- call, validity in ms, meta, id and text of its price, curbs, offer
-local function reserve(keys, args)
+local function reserve(keys, args, fence)
   local books, id, validity_ms = open_asking(keys), args[1], whole(args[2], 1)
   if not books then return refused_reply(refusal('unknown_tenant'), false) end
-  local call = read_call(books)
-  if call.done == 'reserve' then return call.reply end
+  local call = read_call(books, fence)
+  if call.done == 'reserve' then return field_of_call(books, 'reply') end
   if books.account.status == 'closed' then return refused_reply(refusal('account_closed'), false) end
   if is_closed(call) then return refused_reply(refusal('bad_ask'), false) end
   if call.state then must_be_newer(call, 0) end
@@ -51,7 +57,7 @@ local function reserve(keys, args)
   local curbs, at = read_curbs(args, 6, true)
   local offer = read_offer(args, at)
   offer.is_first = true
-  local refused = judge_ask(books, curbs, { unpack(keys, 14) }, id)
+  local refused = judge_ask(books, curbs, keys, id)
   if refused then return refuse_reserve(books, id, refused, curbs, own_meta(args)) end
   local grant
   grant, refused = best_grant(books, call, offer, 0, curbs)
@@ -75,7 +81,8 @@ local function reserve(keys, args)
   write(books)
   keep_meta(books, call, args[3], args[4], args[5])
   call.tags = tags
-  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price)
+  write_call(books, id, call, 'done', 'reserve', 'reply', words, 'leg', '', 'answered_at', 0, 'price', call.price,
+    risen(fence))
   if grant.is_cut then tell_short(books, id, offer) end
   return words
 end
@@ -85,7 +92,7 @@ local function answer(keys, args)
   local books, id, leg = open_books(keys), args[1], args[2]
   local answered_at, validity_ms = whole(args[3], 1), whole(args[4], 1)
   local call = known_call(books)
-  if call.state == 'answered' and call.leg == leg then return reply('done') end
+  if call.state == 'answered' and field_of_call(books, 'leg') == leg then return reply('done') end
   if call.state ~= 'reserved' and call.state ~= 'in_doubt' then
     reject('bad_state', 'the call is ' .. call.state .. '; one reservation pays for one answered leg')
   end
@@ -124,11 +131,11 @@ local function count_extension(books, curbs, id, call, grant, paid)
 end
 
 -- call, step, committed in all, validity in ms, curbs, offer
-local function extend(keys, args)
+local function extend(keys, args, fence)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, validity_ms = whole(args[3], 0), whole(args[4], 1)
-  local call, name = known_call(books), 'extend:' .. text(step)
-  if call.done == name then return call.reply end
+  local call, name = known_call(books, fence), 'extend:' .. args[2]
+  if call.done == name then return field_of_call(books, 'reply') end
   must_be_answered(call)
   must_be_newer(call, step)
   local paid = call.charged + call.held
@@ -138,6 +145,7 @@ local function extend(keys, args)
   if call.included > 0 and offer.pool ~= '' and offer.pool ~= call.pool then
     reject('bad_state', 'the call draws on ' .. call.pool)
   end
+  read_limits(books, curbs)
   local grant, refused = nil, judge_pause(books, curbs.pauses, true)
   if not refused then grant, refused = best_grant(books, call, offer, paid, curbs) end
   if grant and (grant.seconds <= call.granted or grant.price < committed) then
@@ -164,18 +172,18 @@ local function extend(keys, args)
     words = refused_reply(refused, announce(books, id, refused.reason == 'no_credit' and 'refused' or nil))
   end
   write(books)
-  write_call(books, id, call, 'done', name, 'reply', words)
+  write_call(books, id, call, 'done', name, 'reply', words, risen(fence))
   if grant and grant.is_cut or refused and refused.reason == 'no_credit' then tell_short(books, id, offer, call) end
   return words
 end
 
 -- call, step, committed in all, seconds, price of these in all, included seconds, validity in ms
-local function shrink(keys, args)
+local function shrink(keys, args, fence)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local committed, seconds, total = whole(args[3], 0), whole(args[4], 1), whole(args[5], 0)
   local included, validity_ms = whole(args[6], 0), whole(args[7], 1)
-  local call, name = known_call(books), 'shrink:' .. text(step)
-  if call.done == name then return call.reply end
+  local call, name = known_call(books, fence), 'shrink:' .. args[2]
+  if call.done == name then return field_of_call(books, 'reply') end
   must_be_answered(call)
   must_be_newer(call, step)
   local paid = call.charged + call.held
@@ -195,7 +203,7 @@ local function shrink(keys, args)
   pay(books)
   local words = granted_reply(books, call, false, announce(books, id))
   write(books)
-  write_call(books, id, call, 'done', name, 'reply', words)
+  write_call(books, id, call, 'done', name, 'reply', words, risen(fence))
   redis.pcall('PUBLISH', 'callgate:topups', tenant_of(books)) -- final calls may go on with it
   return words
 end
@@ -238,12 +246,16 @@ local function settle(keys, args)
   local books, id, step = open_books(keys), args[1], whole(args[2], 1)
   local total, seconds, included = whole(args[3], 0), whole(args[4], 0), whole(args[5], 0)
   local is_estimate, kept_ms = args[6] == '1', whole(args[7], 1)
-  local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. text(step)
-  if call.done == name or (is_estimate and call.state == 'estimated') then return call.reply end
+  local call, name = known_call(books), (is_estimate and 'estimate:' or 'settle:') .. args[2]
+  if call.done == name or (is_estimate and call.state == 'estimated') then return field_of_call(books, 'reply') end
   if call.state == 'settled' then reject('settled', 'another step has settled the call before') end
   may_settle(call, step, is_estimate)
   local is_late = outranks(call, is_estimate)
-  local most, most_included = call.charged + call.held + call.cap, math.max(call.included, call.included_cap)
+  local most, most_included = call.charged + call.held, call.included
+  if is_late then -- it was closed, and keeps what may be charged all the same
+    most = most + (field_of_call(books, 'cap') or 0)
+    most_included = math.max(most_included, field_of_call(books, 'included_cap') or 0)
+  end
   if total > most or included > most_included then
     reject('exceeds_grant', 'only ' .. text(most) .. ' micro-units and ' .. text(most_included) ..
       ' included seconds were granted')
@@ -259,7 +271,7 @@ local function settle(keys, args)
   end
   count_rate(books, call, false)
   pay(books)
-  local words = reply('settled', total, seconds, books.account.balance, flag(is_estimate), flag(announce(books, id)))
+  local words = settled_reply(books, total, seconds, is_estimate, announce(books, id))
   write(books)
   if is_estimate then
     -- cap: what a correction may still charge beyond the estimate, all of it granted before.
@@ -273,10 +285,10 @@ local function settle(keys, args)
 end
 
 -- call, ids kept in ms
-local function release(keys, args)
+local function release(keys, args, fence)
   local books, id, kept_ms = open_books(keys), args[1], whole(args[2], 1)
-  local call = read_call(books)
-  if call.done == 'release' then return call.reply end
+  local call = read_call(books, fence)
+  if call.done == 'release' then return field_of_call(books, 'reply') end
   if call.state == 'answered' or is_closed(call) then
     reject('bad_state', 'the call is ' .. call.state .. '; settle it')
   end
@@ -285,7 +297,7 @@ local function release(keys, args)
   give_back(books, call.parts, call.held)
   if call.state == 'reserved' or call.state == 'in_doubt' then uncount(books, call, 0, 0) end
   pay(books)
-  local words = reply('settled', 0, 0, books.account.balance, flag(false), flag(announce(books, id)))
+  local words = settled_reply(books, 0, 0, false, announce(books, id))
   write(books)
   -- cap: what a settle may still charge, should somebody have heard an answer after all.
   local in_pool = most_included > 0 and { 'included_cap', most_included, 'pool', call.pool } or {}
@@ -299,7 +311,7 @@ local function doubt(keys, args)
   local books, id = open_books(keys), args[1]
   local call = read_call(books)
   -- Looked at again here: an answer may have come since the caller saw it expired.
-  if call.state == 'reserved' and call.valid_until <= books.now then
+  if call.state == 'reserved' and field_of_call(books, 'valid_until') + 0 <= books.now then
     announce_expiry(books)
     enter(books, 'doubt', id, call.step)
     write(books)
@@ -317,7 +329,7 @@ local function register_again(keys, args, fence)
   local books, id, step, granted = open_books(keys), args[1], whole(args[2], 0), whole(args[3], 1)
   local total, pool, included = whole(args[4], 0), args[5], whole(args[6], 0)
   local leg, answered_at, validity_ms = args[7], whole(args[8], 0), whole(args[9], 1)
-  local call = read_call(books)
+  local call = read_call(books, fence)
   if call.state == 'settled' or call.state == 'released' then
     reject('bad_state', 'the call is ' .. call.state .. '; it holds nothing any more')
   end
@@ -343,7 +355,7 @@ local function register_again(keys, args, fence)
   add_by_tags(books, tags, is_known and not was_estimated and 0 or 1, 0, 0)
   if is_known then
     -- An estimate gave back what lay beyond its seconds.
-    local counted = was_estimated and tonumber(call.reply:match('^settled %d+ (%d+)')) or call.granted
+    local counted = was_estimated and tonumber(field_of_call(books, 'reply'):match('^settled %d+ (%d+)')) or call.granted
     add_by_tags(books, tags, 0, missing, math.max(0, granted - counted))
   else
     count_grant(books, curbs, id, missing, granted)
@@ -355,8 +367,9 @@ local function register_again(keys, args, fence)
   write(books)
   keep_meta(books, call, args[10], args[11], args[12])
   call.tags = tags
-  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price)
-  if not call.leg or call.leg == '' then
+  write_call(books, id, call, 'done', 'register:' .. text(step), 'reply', reply('done'), 'price', call.price,
+    risen(fence))
+  if (field_of_call(books, 'leg') or '') == '' then
     redis.call('HSET', books.call_key, 'leg', leg, 'answered_at', answered_at)
   end
   redis.call('HDEL', books.call_key, 'cap', 'included_cap')

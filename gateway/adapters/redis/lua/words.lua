@@ -7,7 +7,8 @@ The README beside them has the rules in prose.
 Rules
   * Money is a whole number of micro-units. Lua's numbers are doubles, so nothing beyond 2^53 - 1 is let in, neither
     an amount nor a sum. redis.call() writes such numbers out in full; what becomes part of a text goes through
-    text(), never through tostring() (10^14 would become 1e+14).
+    text() or a form(), never through tostring() (10^14 would become 1e+14). A word that is a number is one to
+    arithmetic, not to a comparison.
   * A step looks, judges and moves money in memory; write() puts all of it into Redis at once, last. reject() is only
     called before write(), because what a function has written stays written when it fails later.
   * A step is known by its call and its name ("reserve", "extend:3", "settle:4"). The call keeps the name of its last
@@ -34,8 +35,17 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- '%d' costs less than half of '%.0f'; it takes a C long, which is not everywhere as wide as MAX.
+local WHOLE = ('%d'):format(MAX) == '9007199254740991' and '%d' or '%.0f'
+
+-- Words with a place for a whole number at each #.
+local function form(words)
+  return (words:gsub('#', { ['#'] = WHOLE }))
+end
+
 local function whole(word, least)
-  local number = #word <= 17 and word:match('^-?%d+$') and tonumber(word)
+  if word == '0' and least <= 0 then return 0 end -- as many are
+  local number = #word <= 17 and word:find('^-?%d+$') and word + 0
   if not number or number < least or number > MAX then
     reject('bad_amount', word .. ' is not a whole number from ' .. text(least) .. ' to 2^53 - 1')
   end
@@ -56,7 +66,7 @@ end
 
 local function now_ms()
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
 local function read(key, fields)
