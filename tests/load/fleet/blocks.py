@@ -11,7 +11,7 @@ from tests.load.fleet.site import cpu_seconds
 from tests.load.fleet.steering import Tenants
 
 if TYPE_CHECKING:
-    from tests.load.fleet.site import Counts
+    from tests.load.figures import Counts
     from tests.load.fleet.steering import Fleet, Told
 
 TALK_SECONDS: Final = 1.5  # with a quantum of 2 s: one extension, at 1 s, and the end before the next
