@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FUNDS: Final = 1_000_000  # whole units, for each tenant
 READY_SECONDS: Final = 120
-SETTLE_SECONDS: Final = 10
 END_SECONDS: Final = 20
 TARIFF: Final = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 1,United States,0,0.06,1,1
@@ -182,23 +181,14 @@ class Site:
         self._read_bytes += len(lines) + len(end)
         return self._closed
 
-    def await_closed(self, calls: int, seconds: float = SETTLE_SECONDS) -> bool:
-        """Wait until so many are; False: not in that time."""
-        deadline = time.monotonic() + seconds
-        while self.closed() < calls:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
     def problems(self) -> list[str]:
-        """Warnings and errors of the log, each kind once with its count."""
+        """Warnings and errors of the log, each kind once with its count; those of the config, which is so, left out."""
         found: dict[str, int] = {}
         for line in self._log.read_bytes().splitlines():
             if b'"call.closed"' in line or not line.startswith(b"{"):
                 continue
             told = json.loads(line)
-            if told.get("level") in {"warning", "error", "critical"}:
+            if told["event"] != "config.warning" and told.get("level") in {"warning", "error", "critical"}:
                 found[told["event"]] = found.get(told["event"], 0) + 1
         return [f"{event} ({count})" for event, count in sorted(found.items())]
 
