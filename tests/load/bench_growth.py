@@ -2,7 +2,7 @@
 
 Long calls talk while short ones come and go, before one gateway process and a simulated fleet. What a short call or an
 extension costs is told above what the gateway used in the seconds before, with all the rest as it was.
-``python -m tests.load.suite growth``: some eight minutes, a fourth of them to have 50,000 calls talk.
+``python -m tests.load.suite growth``: some nine minutes, a fourth of them to have 50,000 calls talk.
 """
 
 from __future__ import annotations

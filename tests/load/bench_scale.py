@@ -1,7 +1,7 @@
 """Several gateways, each with switches of its own, before one Redis Cluster: what a call costs each part, what holds.
 
 One, two and four `callgate serve` before a cluster of one shard and of three, and one with `--processes 2`; a simulated
-fleet asks. ``python -m tests.load.suite scale``: some six minutes. On a machine of few cores more gateways cannot do
+fleet asks. ``python -m tests.load.suite scale``: six to ten minutes. On a machine of few cores more gateways cannot do
 more calls: what shows is that a call costs no part more when there are more of it. So a model goes with the figures,
 and is put into the facts:
 
