@@ -6,7 +6,8 @@ the end of their grant and marked as an estimate; a later settle or CDR replaces
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import chain
 
 import structlog
 
@@ -29,6 +30,10 @@ log = structlog.get_logger(__name__)
 REAP_SECONDS = 5.0
 # Each step of a tenant, and each look at its balance, begins with what has expired: this is for those who have none.
 WALKS_A_TEND = 12
+# Their looks leave in one write, which takes a third of the CPU that they take one by one; a verdict may wait for that
+# write, 0.3 ms, and no longer. So 10,000 tenants are walked in seven seconds.
+LOOKS_AT_ONCE = 8
+PAUSE_SECONDS = 0.005
 AT_ONCE = 64
 # An ask of a switch that the config does not know any more: nobody can tell what became of it; it is no call by now.
 FORGOTTEN_MS = 86_400_000
@@ -69,13 +74,19 @@ class Reaper:
 
     async def reap(self) -> None:
         """One walk. Raises LedgerUnavailable."""
-        for number, tenant in enumerate(self._directory):
-            if (number + self._walks) % WALKS_A_TEND == 0:
-                await self._tend(tenant.tenant_id)
-            expired = await self._ledger.expired_calls(tenant.tenant_id)
-            for start in range(0, len(expired), AT_ONCE):  # estimates share a wait for the disk
-                await asyncio.gather(*map(self._reap_one, expired[start : start + AT_ONCE]))
+        names = [tenant.tenant_id for tenant in self._directory]
+        for start in range(0, len(names), LOOKS_AT_ONCE):
+            if start:
+                await asyncio.sleep(PAUSE_SECONDS)
+            some = names[start : start + LOOKS_AT_ONCE]
+            due = (name for number, name in enumerate(some, start) if (number + self._walks) % WALKS_A_TEND == 0)
+            await asyncio.gather(*map(self._tend, due))
+            await self._reap_all(list(chain(*await asyncio.gather(*map(self._ledger.expired_calls, some)))))
         self._walks += 1
+
+    async def _reap_all(self, expired: Sequence[StoredCall]) -> None:
+        for start in range(0, len(expired), AT_ONCE):  # estimates share a wait for the disk
+            await asyncio.gather(*map(self._reap_one, expired[start : start + AT_ONCE]))
 
     async def _reap_one(self, stored: StoredCall) -> None:
         try:

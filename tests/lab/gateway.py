@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +15,9 @@ import redis
 from gateway.adapters.redis.embedded import server_program
 from tests.lab import process
 from tests.lab.asterisk import Asterisk
+from tests.lab.serving import CALLGATE, Serving
 
-CALLGATE = Path(sys.executable).parent / "callgate"
 MICROS = 1_000_000
-STOP_SECONDS = 15
 CDR_TOLERANCE_SECONDS = 1
 # Between billsec, which rounds up, and the count of a phone, whose call begins and ends some milliseconds beside it.
 COUNT_TOLERANCE_SECONDS = 1.1
@@ -108,26 +102,42 @@ class Books:
         return [{**fields, "at": str(int(entry.split("-")[0]) / 1000)} for entry, fields in entries]
 
 
-@dataclass
-class GatewayProcess:
-    """`callgate serve` in a process of its own."""
+class GatewayProcess(Serving):
+    """`callgate serve` in a process of its own, or in several, with the config that a test wants."""
 
-    folder: Path
-    asterisk: Asterisk
-    redis_url: str
-    tenants: Mapping[str, str] = field(default_factory=dict)
-    more: str = ""  # added to gateway.toml
-    http_port: int = 0
-    archive: bool = False  # the journal goes to disk, as it does by default
-    ami_port: int = 0  # 0: Asterisk's own; else that of a proxy before it
-    prefix: Sequence[str] = ()  # words before its command, as `env` has them
-    tariffs: Mapping[str, str] = field(default_factory=dict)  # beside lab.csv
+    def __init__(
+        self,
+        folder: Path,
+        asterisk: Asterisk,
+        redis_url: str,
+        tenants: Mapping[str, str] | None = None,
+        more: str = "",
+        *,
+        archive: bool = False,
+        ami_port: int = 0,
+        prefix: Sequence[str] = (),
+        tariffs: Mapping[str, str] | None = None,
+        others: Sequence[Asterisk] = (),
+        processes: int = 1,
+    ) -> None:
+        """Write the config.
 
-    def __post_init__(self) -> None:
-        self.config = self.folder / "config"
-        self.log = self.folder / "callgate.log"
-        self.http_port = process.free_port(socket.SOCK_STREAM)
-        self._process: subprocess.Popen[bytes] | None = None
+        :param more: added to gateway.toml.
+        :param archive: the journal goes to disk, as it does by default.
+        :param ami_port: 0: Asterisk's own; else that of a proxy before it.
+        :param prefix: words before its command, as `env` has them.
+        :param tariffs: beside lab.csv.
+        :param others: PBXs beside the first, which is pbx1.
+        """
+        super().__init__(folder / "config", folder / "callgate.log", processes=processes, prefix=prefix)
+        self.folder = folder
+        self.tenants = dict(tenants or {})
+        self._redis_url = redis_url
+        self._more = more
+        self._archive = archive
+        self._tariffs = dict(tariffs or {})
+        self._switches = [(ami_port or asterisk.ami_port, asterisk.secret)]
+        self._switches += [(other.ami_port, other.secret) for other in others]
         self.write_config()
 
     # -- config
@@ -136,22 +146,23 @@ class GatewayProcess:
         """Write the config folder."""
         for name in ("tenants", "tariffs"):
             (self.config / name).mkdir(parents=True, exist_ok=True)
+        switches = "".join(
+            f'[[switch]]\nname = "pbx{number}"\nport = {port}\nsecret = "{secret}"\n'
+            for number, (port, secret) in enumerate(self._switches, 1)
+        )
         (self.config / "gateway.toml").write_text(
             f"""
 [redis]
-url = "{self.redis_url}"
+url = "{self._redis_url}"
 [journal]
-archive = {str(self.archive).lower()}
+archive = {str(self._archive).lower()}
 [http]
 port = {self.http_port}
-[[switch]]
-name = "pbx1"
-port = {self.ami_port or self.asterisk.ami_port}
-secret = "{self.asterisk.secret}"
-{self.more}
+{switches}
+{self._more}
 """
         )
-        for name, text in {"lab.csv": TARIFF, **self.tariffs}.items():
+        for name, text in {"lab.csv": TARIFF, **self._tariffs}.items():
             (self.config / f"tariffs/{name}").write_text(text)
         for name, text in self.tenants.items():
             (self.config / f"tenants/{name}.toml").write_text(text)
@@ -160,54 +171,14 @@ secret = "{self.asterisk.secret}"
 
     def start(self, *, is_ready: bool = True) -> GatewayProcess:
         """Start it and, unless told otherwise, wait until it is ready to gate calls."""
-        self._process = process.spawn([*self.prefix, str(CALLGATE), "serve", "--config", str(self.config)], self.log)
+        self.spawn()
         if is_ready:
             self.wait_ready()
         return self
 
-    def wait_ready(self) -> None:
-        """Until it gates calls."""
-        process.wait_for(self._is_ready, 30, "readiness of callgate")
-
-    def _is_ready(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(f"callgate ended: {self.log.read_text()[-3000:]}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running gateway."""
-        assert self._process is not None
-        return self._process.pid
-
-    def kill(self) -> None:
-        """End it by SIGKILL."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(5)
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
-
     def stop(self) -> None:
         """SIGTERM, as a supervisor would; it must suffice."""
-        gateway, self._process = self._process, None
-        if gateway is not None:
-            was_over = gateway.poll() is not None
-            process.end(gateway, polite=signal.SIGTERM, patience_seconds=STOP_SECONDS)
-            assert was_over or gateway.returncode == 0, (
-                f"callgate did not stop by itself: {self.log.read_text()[-3000:]}"
-            )
+        assert self.end(), f"callgate did not stop by itself: {self.log.read_text()[-3000:]}"
 
     # -- looking in
 
@@ -249,18 +220,12 @@ secret = "{self.asterisk.secret}"
             f"{count} closed calls; the log ends: {self.log.read_text()[-2000:]}",
         )
 
-    def metric(self, series: str) -> float:
-        """The value of one series of /metrics, 0 where it is not there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=5) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith(series + " "):
-                    return float(line.rsplit(" ", 1)[1])
+    def metric(self, series: str, number: int = 0) -> float:
+        """The value of one series of a process's /metrics, 0 where it is not there."""
+        for line in self.read("metrics", number).splitlines():
+            if line.startswith(series + " "):
+                return float(line.rsplit(" ", 1)[1])
         return 0.0
-
-    def cpu_seconds(self) -> float:
-        """CPU used so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def tenant_toml(

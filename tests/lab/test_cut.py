@@ -13,8 +13,9 @@ import pytest
 from tests.lab.ami_probe import one
 from tests.lab.asterisk import Asterisk
 from tests.lab.conftest import MakeCarrier, MakePhone
-from tests.lab.gateway import CALLGATE, MICROS, Books, GatewayProcess, tenant_toml
+from tests.lab.gateway import MICROS, Books, GatewayProcess, tenant_toml
 from tests.lab.process import free_port, wait_for
+from tests.lab.serving import CALLGATE
 
 pytestmark = pytest.mark.lab
 

@@ -32,6 +32,7 @@ from tests.load.calibrate import PAUSE_SECONDS, wake_up
 from tests.load.document import Document
 from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS, Callgate, Floor, Gate
 from tests.load.rig import RING_MS, TALK_MS, Crowd, Rig, Sample
+from tests.load.search import highest
 from tests.load.suite import NotHere, Plan
 
 if TYPE_CHECKING:
@@ -169,18 +170,6 @@ class Bench:
         crowd = self._rig.crowd(gate, at_once, self.result.sizes.crowd_seconds)
         self._say(crowd_line(crowd))
         return crowd
-
-
-def highest(is_held: Callable[[int], bool], start: int, stride: int, finest: int, most: int) -> int:
-    """The highest rate that holds, to within ``finest``; 0 where none does. Strides until it is passed, then halves."""
-    low, high, rate = 0, most + finest, start
-    while high - low > finest:
-        if is_held(rate):
-            low, ahead = rate, rate + stride
-        else:
-            high, ahead = rate, rate - stride
-        rate = ahead if low < ahead < high else low + max(1, (high - low) // (2 * finest)) * finest
-    return low
 
 
 def line(sample: Sample) -> str:

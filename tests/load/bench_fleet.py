@@ -6,28 +6,23 @@ asks. ``python -m tests.load.suite fleet``: some five minutes.
 
 from __future__ import annotations
 
-import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.load.document import Document
 from tests.load.fleet.blocks import HOLDS_P99_MS, TALK_SECONDS, TENANTS, Block, Side
-from tests.load.fleet.site import Group, Site
+from tests.load.fleet.site import Group
+from tests.load.fleet.stage import SWITCHES, one_gateway, tell_books
 from tests.load.fleet.steering import Fleet, Hook
 from tests.load.fleet.traffic import RING_SECONDS
 from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS
+from tests.load.search import highest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.load.suite import Plan
 
-SWITCHES: Final = 8
 WARM_SECONDS: Final = 2.0
-BOOKED_SECONDS: Final = 30.0
 FIRST_STEP, STEP, LAST_STEP = 600, 200, 3_000
 BUDGET_CALLS_A_SECOND, BUDGET_OWN_MS = 2_000, 2.0
 BUDGET_CPU_MS: Final = {100: 1.0, 1_000: 0.5}  # by calls a second
@@ -53,32 +48,6 @@ class Shape:
         return cls(100, 10.0, 1_000, 6.0, FIRST_STEP, LAST_STEP, 6.0)
 
 
-def highest(try_out: Callable[[int], Block], first: int, last: int) -> tuple[int, list[Block]]:
-    """The highest rate that holds, by steps of STEP and at last half of one; 0 where none does. Each block of it.
-
-    It begins at ``first``, and goes down from there where that does not hold.
-    """
-    tried: list[Block] = []
-
-    def holds(rate: int) -> bool:
-        tried.append(try_out(rate))
-        return not tried[-1].fails
-
-    rate, too_high = first, last + 1
-    while not holds(rate):
-        rate, too_high = rate - STEP, rate
-        if rate <= 0:
-            return 0, tried
-    while rate + STEP < too_high:
-        if holds(rate + STEP):
-            rate += STEP
-        else:
-            too_high = rate + STEP
-    if too_high <= last and holds(rate + STEP // 2):
-        rate += STEP // 2
-    return rate, tried
-
-
 @dataclass
 class Found:
     """What all runs measured."""
@@ -94,18 +63,17 @@ def measure(plan: Plan) -> Document:
     shape, found = Shape.of(plan), Found()
     document = Document("fleet", _facts(shape))
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        fleet, other = stack.enter_context(Fleet(SWITCHES)), stack.enter_context(Fleet(SWITCHES))
-        site = stack.enter_context(Site(folder, fleet, [Group(TENANTS, QUANTUM_SECONDS, EXTEND_LEAD_MS)]))
+        group = Group(TENANTS, QUANTUM_SECONDS, EXTEND_LEAD_MS)
+        callgate, site = stack.enter_context(one_gateway([group]))
+        other = stack.enter_context(Fleet(SWITCHES))
         hook = stack.enter_context(Hook(other))
-        callgate = Side(fleet, {"gateway": site.pid, "ledger": site.ledger_pid}, site)
         bare = Side(other, {"hook": hook.pid})
         for side in (callgate, bare):
             side.block(shape.low, WARM_SECONDS)
         for number in range(plan.runs):
             plan.say(f"fleet: run {number + 1} of {plan.runs}")
             _run(found, callgate, bare, shape)
-        tell_books(document, site)
+        tell_books(document, [site])
     _tell(document, found, shape)
     return document
 
@@ -117,9 +85,12 @@ def _run(found: Found, callgate: Side, bare: Side, shape: Shape) -> None:
     ):
         pairs.append((callgate.block(rate, seconds), bare.block(rate, seconds)))
     first = max(shape.first_step, found.holds[-1] - STEP) if found.holds else shape.first_step
-    rate, tried = highest(lambda rate: callgate.block(rate, shape.step_seconds), first, shape.last_step)
-    found.holds.append(rate)
-    found.steps += tried
+
+    def is_held(rate: int) -> bool:
+        found.steps.append(callgate.block(rate, shape.step_seconds))
+        return not found.steps[-1].fails
+
+    found.holds.append(highest(is_held, first, STEP, STEP // 2, shape.last_step))
 
 
 def _facts(shape: Shape) -> dict[str, str]:
@@ -131,21 +102,6 @@ def _facts(shape: Shape) -> dict[str, str]:
         "callgate": f"one process, embedded ledger with its defaults, no archive; quantum {QUANTUM_SECONDS} s",
         "holds": f"all asks allowed, p99 of ask to digit <= {HOLDS_P99_MS:g} ms, no cut, all booked at the end",
     }
-
-
-def tell_books(document: Document, site: Site) -> None:
-    """Money is right at the end, whatever was tried."""
-    books = site.check_books()
-    deadline = time.monotonic() + BOOKED_SECONDS
-    while books.faults and time.monotonic() < deadline:  # a settle that was not taken at once is sent again
-        time.sleep(2)
-        books = site.check_books()
-    document.facts["calls charged"] = f"{books.charged:,}"
-    if books.faults:
-        document.notes.append(f"the books of {len(books.faults)} tenants do not check out, as {books.faults[0]}")
-    document.ratio("tenants whose books check out / all", [(books.tenants - len(books.faults), books.tenants)], ">= 1")
-    if problems := site.problems():
-        document.notes.append(f"callgate's log warns of: {', '.join(problems)}")
 
 
 def _tell(document: Document, found: Found, shape: Shape) -> None:

@@ -2,27 +2,25 @@
 
 Long calls talk while short ones come and go, before one gateway process and a simulated fleet. What a short call or an
 extension costs is told above what the gateway used in the seconds before, with all the rest as it was.
-``python -m tests.load.suite growth``: some eight minutes, a fourth of them to have 50,000 calls talk.
+``python -m tests.load.suite growth``: some nine minutes, a fourth of them to have 50,000 calls talk.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from gateway.service import notify
 from rating import NumberPlan
 from rating.call_classes import INTERNATIONAL_CLASSES
-from tests.load.bench_fleet import SWITCHES, tell_books
 from tests.load.bench_rating import deck, numbers
 from tests.load.document import Document
 from tests.load.fleet.blocks import TENANTS, Block, Side, Window
-from tests.load.fleet.site import Group, Site, rss_bytes
-from tests.load.fleet.steering import Fleet, Tenants
+from tests.load.fleet.site import TARIFF, Group, Site, rss_bytes
+from tests.load.fleet.stage import GATEWAY, LEDGER, SWITCHES, one_gateway, tell_books
+from tests.load.fleet.steering import Tenants
 from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS
 
 if TYPE_CHECKING:
@@ -40,7 +38,6 @@ ENDED_AT_ONCE: Final = 500
 END_RATE: Final = 1_000.0
 WAIT_AT_ONCE: Final = 100  # while it fills: a busy machine is not asked for more than it can
 AFTER_A_LOOK_SECONDS: Final = 3.0  # the gateway still thinks about what it was told
-LEDGER, GATEWAY = "ledger", "gateway"
 
 
 @dataclass(frozen=True)
@@ -171,9 +168,9 @@ class Calls:
         """End the newest so many, and wait until that is booked, some at a time: each settle waits for the disk."""
         while calls > 0:
             some = min(calls, ENDED_AT_ONCE)
-            closed = self._site.closed()
+            closed = self._side.closed()
             self._side.fleet.hang_up(END_RATE, some)
-            if not self._site.await_closed(closed + some):
+            if not self._side.await_closed(closed + some):
                 self.notes.append(f"of {some} calls that ended some were not booked in time")
             calls -= some
 
@@ -212,38 +209,37 @@ def measure(plan: Plan) -> Document:
 
 def _live(document: Document, shape: Shape, plan: Plan) -> Iterator[AtSize]:
     groups = {size.group.tenants.name: size.group for size in shape.sizes}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        fleet = stack.enter_context(Fleet(SWITCHES))
-        site = stack.enter_context(Site(folder, fleet, [SHORT, QUIET, *groups.values()]))
-        side = Side(fleet, {GATEWAY: site.pid, LEDGER: site.ledger_pid}, site)
+    with one_gateway([SHORT, QUIET, *groups.values()]) as (side, site):
         side.block(shape.rate, shape.seconds)
         calls = Calls(side, site, shape, plan)
         for size in shape.sizes:
             yield calls.at(size)
         calls.end_all()
         document.notes += calls.notes
-        tell_books(document, site)
+        tell_books(document, [site])
 
 
 def _scale(shape: Shape, plan: Plan, count: int, group: Group, tariff: str = "") -> AtScale:
     """Start a gateway, and let short calls come and go."""
     plan.say(f"growth: {count:,} {'prefixes' if tariff else 'tenants'}")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        dialled = folder / "numbers"
-        if tariff:
-            dialled.write_text("\n".join(called()))
-            tariff = tariff.replace(",30,6,", ",1,1,")  # by the second: a call is extended as elsewhere
-        fleet = stack.enter_context(Fleet(SWITCHES, dialled if tariff else None))
-        site = stack.enter_context(Site(folder, fleet, [group], *([tariff] if tariff else [])))
-        side = Side(fleet, {GATEWAY: site.pid, LEDGER: site.ledger_pid}, site)
+    dialled = called() if tariff else ()
+    by_the_second = tariff.replace(",30,6,", ",1,1,")  # a call is extended as elsewhere
+    with one_gateway([group], by_the_second or TARIFF, dialled) as (side, site):
         side.block(shape.rate, shape.seconds, group.tenants)
         found = AtScale(count, site.start_seconds, rss_bytes(site.pid) / 1e6)
+        round_seconds = 0.0 if plan.is_quick else sweep_seconds(group.tenants.count)
         for _ in range(plan.runs):
-            window = side.window(shape.window_seconds)
-            found.blocks.append((side.block(shape.rate, shape.seconds, group.tenants), window))
+            window = side.window(max(shape.window_seconds, round_seconds))
+            found.blocks.append((side.block(shape.rate, max(shape.seconds, round_seconds), group.tenants), window))
     return found
+
+
+def sweep_seconds(tenants: int) -> float:
+    """How long the gateway takes to look at each tenant's outbox, and to begin anew; its other rounds are as long.
+
+    Seconds with a look and seconds without one differ by more than calls cost, so all that is compared has a whole one.
+    """
+    return notify.SWEEP_SECONDS + notify.PAUSE_SECONDS * tenants / notify.LOOKS_AT_ONCE
 
 
 def called() -> Sequence[str]:
@@ -258,7 +254,8 @@ def _facts(shape: Shape) -> dict[str, str]:
         "live calls": f"filled at {shape.fill_rate:g}/s, {SWITCHES} simulated switches, {QUIET.tenants.count} tenants",
         "extended": f"{shape.extensions} a second at each size: {active}; one rung a grant; the others hold what lasts",
         "short calls": f"{shape.rate:g}/s for {shape.seconds:g} s a run, each with one extension",
-        "tenants": "short calls of all in turns: with very many each call is the first of its tenant",
+        "tenants": "short calls of all in turns: with very many each call is the first of its tenant; windows and runs "
+        "are as long as a round of the looks at all tenants",
         "looks at all channels": "each 60 s by default; a window that has one is measured again",
         "decks": "seed 3 of tests/load/bench_rating.py, by the second; some 2,000 numbers of 18 countries, seed 5",
     }

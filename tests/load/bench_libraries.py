@@ -8,7 +8,6 @@ are as many. So the higher rate is one that the libraries hold.
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,7 @@ from tests.load.bare.steps import STEPS, Listener
 from tests.load.document import Document
 from tests.load.fleet.blocks import TALK_SECONDS, TENANTS, Block, Side
 from tests.load.fleet.site import Group, Site
+from tests.load.fleet.stage import SWITCHES, one_gateway
 from tests.load.fleet.steering import Fleet, Lines
 from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from tests.load.suite import Plan
 
-SWITCHES: Final = 8
 RATES: Final = {100: 6.0, 400: 4.0}  # seconds, by calls a second
 QUICK: Final = {50: 1.0}
 GOAL: Final = "<= 1.5"
@@ -63,23 +62,22 @@ def measure(plan: Plan) -> Document:
     found: dict[int, list[tuple[Block, Block]]] = {rate: [] for rate in rates}
     faults: list[str] = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        fleet, other = stack.enter_context(Fleet(SWITCHES)), stack.enter_context(Fleet(SWITCHES))
-        site = stack.enter_context(Site(folder, fleet, [Group(TENANTS, QUANTUM_SECONDS, EXTEND_LEAD_MS)]))
-        words = folder / "words.json"
-        words.write_text(json.dumps(recorded_steps(site, fleet)))
+        side, site = stack.enter_context(one_gateway([Group(TENANTS, QUANTUM_SECONDS, EXTEND_LEAD_MS)]))
+        other = stack.enter_context(Fleet(SWITCHES))
+        words = site.folder / "words.json"
+        words.write_text(json.dumps(recorded_steps(site, side.fleet)))
         bare = stack.enter_context(Bare(other, words, names))
         sides = (
-            Side(fleet, {"gateway": site.pid, "ledger": site.ledger_pid}, site),
+            side,
             Side(other, {"libraries": bare.pid, "ledger": bare.ledger_pid}),
         )
-        for side in sides:
-            side.block(min(rates), 1.0)
+        for each in sides:
+            each.block(min(rates), 1.0)
         for number in range(plan.runs):
             for rate, seconds in rates.items():
                 plan.say(f"libraries: run {number + 1} of {plan.runs}, {rate} calls/s")
                 before, entries = site.counts().steps, bare.entries()
-                gate, libraries = (side.block(rate, seconds) for side in sides)
+                gate, libraries = (each.block(rate, seconds) for each in sides)
                 steps = {name: site.counts().steps[name] - before.get(name, 0) for name in STEPS}
                 if more := list(differences(gate, libraries, steps, bare.entries() - entries)):
                     faults += [f"{rate}/s, run {number + 1} left out: {fault}" for fault in more]

@@ -1,8 +1,9 @@
 """Several gateways, each with switches of its own, before one Redis Cluster: what a call costs each part, what holds.
 
-One, two and four `callgate serve` before a cluster of one shard and of three; a simulated fleet asks. ``python -m
-tests.load.suite scale``: some five minutes. On a machine of few cores more gateways cannot do more calls: what shows is
-that a call costs no part more when there are more of it. So a model goes with the figures, and is put into the facts:
+One, two and four `callgate serve` before a cluster of one shard and of three, and one with `--processes 2`; a simulated
+fleet asks. ``python -m tests.load.suite scale``: six to ten minutes. On a machine of few cores more gateways cannot do
+more calls: what shows is that a call costs no part more when there are more of it. So a model goes with the figures,
+and is put into the facts:
 
     cores needed = calls per second x (CPU a call of a gateway + CPU a call of a shard)
 
@@ -15,31 +16,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import tempfile
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from tests.lab import process
 from tests.ledger.cluster import Cluster
-from tests.load.bench_asterisk import highest
 from tests.load.document import Document
+from tests.load.figures import Counts, sum_of
 from tests.load.fleet.blocks import HOLDS_P99_MS, TALK_SECONDS, Side
-from tests.load.fleet.site import SETTLE_SECONDS, Counts, Group, Site
+from tests.load.fleet.site import Group, Site
+from tests.load.fleet.stage import SWITCHES, folder_of_its_own, tell_books
 from tests.load.fleet.steering import Fleet, Tenants
 from tests.load.gates import EXTEND_LEAD_MS, QUANTUM_SECONDS
+from tests.load.search import highest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Self
 
     from tests.load.fleet.blocks import Block, Window
     from tests.load.suite import Plan
 
-SWITCHES: Final = 8
 TENANTS: Final = Tenants(
     "t", 59
 )  # no divisor of the switches: each tenant calls on all of them, and so on all gateways
@@ -50,10 +50,23 @@ GATEWAYS, SHARDS, FLEET = "gateways", "shards", "fleet"
 
 
 @dataclass(frozen=True)
+class Layout:
+    """So many gateways, of so many processes each, before so many shards."""
+
+    gateways: int
+    shards: int
+    processes: int = 1
+
+    def __str__(self) -> str:
+        several = f" of {self.processes} processes" if self.processes > 1 else ""
+        return f"{_many(self.gateways, 'gateway')}{several}, {_many(self.shards, 'shard')}"
+
+
+@dataclass(frozen=True)
 class Shape:
     """How much is measured. Rates are calls per second, of all gateways together."""
 
-    layouts: tuple[tuple[int, int], ...]  # gateways, shards
+    layouts: tuple[Layout, ...]
     rate: int
     seconds: float
     idle_seconds: float
@@ -67,16 +80,19 @@ class Shape:
     def of(cls, plan: Plan) -> Shape:
         """Of the long form or the quick one. There and back, so that what drifts does so for all."""
         if plan.is_quick:
-            return cls(((1, 1), (2, 3)), 50, 1.0, 1.0, 100, 100, 100, 100, 1.0)
-        return cls(((1, 1), (2, 1), (4, 1), (4, 3), (2, 3), (1, 3)), 400, 4.0, 3.0, 1_000, 400, 100, 4_000, 4.0)
+            return cls((Layout(1, 1), Layout(1, 1, 2), Layout(2, 3)), 50, 1.0, 1.0, 100, 100, 100, 100, 1.0)
+        layouts = (
+            *(Layout(1, 1), Layout(1, 1, 2), Layout(2, 1), Layout(4, 1)),
+            *(Layout(4, 3), Layout(2, 3), Layout(1, 3)),
+        )
+        return cls(layouts, 400, 4.0, 3.0, 600, 200, 100, 4_000, 4.0)
 
 
 @dataclass
 class Found:
     """What one layout did."""
 
-    gateways: int
-    shards: int
+    layout: Layout
     blocks: list[Block] = field(default_factory=list)
     idle: Window | None = None
     holds: int = 0
@@ -92,16 +108,23 @@ class Found:
         return sum(block.cpu_above(self.idle, name) for name in block.cpu_ms if name.startswith(part))
 
     def __str__(self) -> str:
-        return f"{_many(self.gateways, 'gateway')}, {_many(self.shards, 'shard')}"
+        return str(self.layout)
 
 
 class Gateways:
     """Several `callgate serve` with the switches of a fleet dealt out to them."""
 
-    def __init__(self, folder: Path, fleet: Fleet, count: int, ledger_url: str) -> None:
+    def __init__(self, folder: Path, fleet: Fleet, layout: Layout, ledger_url: str) -> None:
         self.sites = [
-            Site(folder / f"gateway-{number}", fleet, [GROUP], ports=fleet.ports[number::count], ledger_url=ledger_url)
-            for number in range(count)
+            Site(
+                folder / f"gateway-{number}",
+                fleet,
+                [GROUP],
+                ports=fleet.ports[number :: layout.gateways],
+                ledger_url=ledger_url,
+                processes=layout.processes,
+            )
+            for number in range(layout.gateways)
         ]
         self._stack = ExitStack()
 
@@ -117,26 +140,15 @@ class Gateways:
 
     def counts(self) -> Counts:
         """Those of all together."""
-        all_of_them = [site.counts() for site in self.sites]
-        verdicts, steps = Counter[float](), Counter[str]()
-        for each in all_of_them:
-            verdicts.update(each.verdicts)
-            steps.update(each.steps)
-        return Counts(dict(verdicts), dict(steps))
+        return sum_of(site.counts() for site in self.sites)
 
     def closed(self) -> int:
         """Closed calls so far."""
         return sum(site.closed() for site in self.sites)
 
-    def await_closed(self, calls: int) -> bool:
-        """Wait until so many are; False: not in time."""
-        with contextlib.suppress(TimeoutError):
-            return process.wait_for(lambda: self.closed() >= calls, SETTLE_SECONDS, "closed calls")
-        return False
-
     def pids(self) -> dict[str, int]:
         """Their processes."""
-        return {f"{GATEWAYS} {number}": site.pid for number, site in enumerate(self.sites)}
+        return {f"{GATEWAYS} {number}": pid for number, pid in enumerate(chain(*(site.pids for site in self.sites)))}
 
 
 @contextlib.contextmanager
@@ -152,21 +164,21 @@ def cluster_of(shards: int, folder: Path) -> Iterator[Cluster]:
 
 
 def measure(plan: Plan) -> Document:
-    """Each layout in turn: calls at one rate, and the rate that holds. Raises AssertionError when the books do not."""
+    """Each layout in turn: calls at one rate, the rate that holds, and the books."""
     shape = Shape.of(plan)
     document = Document("scale", _facts(shape))
-    found = [_measure(document, plan, shape, *layout) for layout in shape.layouts]
+    found = [_measure(document, plan, shape, layout) for layout in shape.layouts]
     _tell(document, shape, found)
     return document
 
 
-def _measure(document: Document, plan: Plan, shape: Shape, gateways: int, shards: int) -> Found:
-    found = Found(gateways, shards)
+def _measure(document: Document, plan: Plan, shape: Shape, layout: Layout) -> Found:
+    found = Found(layout)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        folder = stack.enter_context(folder_of_its_own())
         fleet = stack.enter_context(Fleet(SWITCHES))
-        cluster = stack.enter_context(cluster_of(shards, folder / "cluster"))
-        gates = stack.enter_context(Gateways(folder, fleet, gateways, cluster.url))
+        cluster = stack.enter_context(cluster_of(layout.shards, folder / "cluster"))
+        gates = stack.enter_context(Gateways(folder, fleet, layout, cluster.url))
         servers = {f"{SHARDS} {number}": node.process.pid for number, node in enumerate(cluster.nodes)}
         side = Side(fleet, {**gates.pids(), **servers}, gates)
         side.block(shape.rate, WARM_SECONDS, TENANTS)
@@ -182,9 +194,7 @@ def _measure(document: Document, plan: Plan, shape: Shape, gateways: int, shards
             return not block.fails
 
         found.holds = highest(is_held, shape.search_from, shape.stride, shape.finest, shape.search_to)
-        first, *others = gates.sites
-        books = first.check_books(others)
-        assert not books.faults, f"{found}: {books.faults}"
+        tell_books(document, gates.sites, f"{found}: ")
         document.notes += [
             f"{found}: at {block.rate:g}/s {', '.join(block.fails)}" for block in found.blocks if block.fails
         ]
@@ -232,8 +242,13 @@ def _model(document: Document, found: Sequence[Found]) -> None:
         for part in (GATEWAYS, SHARDS, FLEET)
     }
     cores, own = os.cpu_count() or 1, cost[GATEWAYS] + cost[SHARDS]
+    processes = best.layout.gateways * best.layout.processes
     most = {part: 1000 / cost[part] for part in (GATEWAYS, SHARDS)}
-    here = min(1000 * cores / sum(cost.values()), best.gateways * most[GATEWAYS], best.shards * most[SHARDS])
+    here = min(
+        1000 * cores / sum(cost.values()),
+        processes * most[GATEWAYS],
+        best.layout.shards * most[SHARDS],
+    )
     document.figure("model: cores for 1,000 calls/s, gateways and shards", "cores", [own])
     document.figure("model: most of one gateway, by its core", "calls/s", [most[GATEWAYS]])
     document.figure("model: most of one shard, by its core", "calls/s", [most[SHARDS]])

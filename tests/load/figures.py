@@ -6,12 +6,13 @@ import math
 import os
 import re
 import statistics
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BUCKET = re.compile(r'^(\w+)_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
@@ -47,6 +48,32 @@ Buckets = dict[float, float]
 def read_buckets(exposition: str, name: str) -> Buckets:
     """The buckets of a histogram without further labels, from the text of `/metrics`."""
     return {float(le): float(count) for found, le, count in _BUCKET.findall(exposition) if found == name}
+
+
+_STEP = re.compile(r'^callgate_ledger_call_seconds_count\{function="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What callgate's /metrics say at one moment: verdicts by their seconds, steps of the ledger by their name."""
+
+    verdicts: Buckets = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_counts(exposition: str) -> Counts:
+    """From the text of `/metrics`."""
+    steps = {step: float(count) for step, count in _STEP.findall(exposition)}
+    return Counts(read_buckets(exposition, "callgate_authorization_seconds"), steps)
+
+
+def sum_of(many: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    verdicts, steps = Counter[float](), Counter[str]()
+    for each in many:
+        verdicts.update(each.verdicts)
+        steps.update(each.steps)
+    return Counts(dict(verdicts), dict(steps))
 
 
 def since(after: Buckets, before: Buckets) -> Buckets:

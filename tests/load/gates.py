@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import urllib.request
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +12,8 @@ from gateway.adapters.redis.embedded import embedded_url
 from rating.money import MICROS
 from tests.lab import process
 from tests.lab.gateway import GatewayProcess, tenant_toml
-from tests.load.figures import Buckets, read_buckets
+from tests.lab.serving import end_left_server
+from tests.load.figures import Counts, read_counts
 from tests.load.fleet import hook
 from tests.load.fleet.steering import Lines
 
@@ -32,14 +29,6 @@ QUANTUM_SECONDS = 2
 EXTEND_LEAD_MS = 1000
 SETTLE_SECONDS = 10
 STEPS = ("reserve", "answer", "extend", "settle", "release")
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What callgate's /metrics say at one moment."""
-
-    verdicts: Buckets = field(default_factory=dict)
-    steps: dict[str, float] = field(default_factory=dict)
 
 
 class Gate:
@@ -124,12 +113,9 @@ class Callgate(Gate):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A gateway that had to be killed leaves its server behind, by design: end that too."""
+        """The embedded server ends with it."""
         self._gateway.stop()
-        if self._server_pid and process.alive(self._server_pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._server_pid, signal.SIGTERM)
-            process.wait_for(lambda: not process.alive(self._server_pid), 10, "the end of the embedded server")
+        end_left_server(self._server_pid)
         self._server_pid = 0
 
     def pids(self) -> dict[str, int]:
@@ -138,14 +124,8 @@ class Callgate(Gate):
 
     def counts(self) -> Counts:
         """One scrape."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._gateway.http_port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        series = "callgate_ledger_call_seconds_count"
-        return Counts(
-            verdicts=read_buckets(text, "callgate_authorization_seconds"),
-            steps={step: float(values[f'{series}{{function="{step}"}}']) for step in STEPS},
-        )
+        counts = read_counts(self._gateway.read("metrics"))
+        return Counts(counts.verdicts, {step: counts.steps.get(step, 0.0) for step in STEPS})
 
     def open_after(self, answered: int) -> int:
         """Look for the records of these calls in the log: a scrape would cost the gateway CPU."""

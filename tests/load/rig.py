@@ -14,6 +14,7 @@ from tests.lab import process
 from tests.lab.asterisk import TEMPLATES, Asterisk
 from tests.lab.sipp import Carrier, Phone, SipCall
 from tests.load.figures import (
+    Counts,
     bucket_quantile,
     cpu_seconds,
     idle_seconds,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.ami_probe import AmiProbe
-    from tests.load.gates import Counts, Gate
+    from tests.load.gates import Gate
 
 NUMBER = "011442079460000"  # London, by the second
 RING_MS = 50

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import process
-from tests.load.bench_asterisk import GATE, HOOK, IN_TURN, NONE, Result, Sizes, bench, highest
+from tests.load.bench_asterisk import GATE, HOOK, IN_TURN, NONE, Result, Sizes, bench
 from tests.load.gates import Gate
 from tests.load.rig import Rig
 from tests.load.suite import Plan
@@ -81,17 +81,3 @@ def test_a_call_without_a_gate_asks_nobody(lab_root: Path, tmp_path: Path) -> No
         pid = rig.asterisk.pid
     assert (sample.completed, sample.calls) == (10, 10)
     assert not process.alive(pid)
-
-
-@pytest.mark.parametrize("limit", [0, 4, 5, 90, 125, 163, 799, 805])
-def test_the_highest_rate_is_found_to_within_the_finest_step(limit: int) -> None:
-    """Strides and halves end at the highest multiple of the finest step that holds, wherever the limit is."""
-    tried: list[int] = []
-
-    def is_held(rate: int) -> bool:
-        tried.append(rate)
-        return rate <= limit
-
-    assert highest(is_held, 125, 40, 5, 800) == min(limit // 5 * 5, 800)
-    assert len(tried) == len(set(tried)), "no rate is tried twice"
-    assert all(0 < rate <= 800 for rate in tried)

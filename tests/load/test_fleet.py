@@ -13,9 +13,8 @@ from gateway.adapters.ami.switch import AmiSwitch
 from gateway.core.facts import Ask, ChannelEnded, Fact, LegAnswered, LegDialled, LinkUp
 from tests.load import bench_fleet, bench_growth
 from tests.load.fleet.__main__ import NUMBERS, USER
-from tests.load.fleet.blocks import Block
 from tests.load.fleet.pbx import Session, Switch
-from tests.load.fleet.steering import Fleet, Hook, Tenants, Told
+from tests.load.fleet.steering import Fleet, Hook, Tenants
 from tests.load.fleet.traffic import Traffic
 from tests.load.suite import Plan
 
@@ -158,7 +157,7 @@ def test_the_bench_of_the_fleet_books_every_call() -> None:
     """Both sides are measured, and at the end the books check out."""
     document = bench_fleet.measure(Plan(1, is_quick=True))
     found = _values(document)
-    assert found["calls/s that hold"] in {0, 50, 150}  # a machine that has much else to do may hold none
+    assert found["calls/s that hold"] in {0, 100, 150}  # a machine that has much else to do may hold none
     assert int(document.facts["calls charged"]) >= 100 + 50 + 100
     for what in ("CPU of the gateway", "CPU of the ledger", "CPU of the bare hook", "own part of the verdict, p99"):
         assert found[f"50/s: {what}"] > 0
@@ -175,20 +174,3 @@ def test_the_bench_of_growth_measures_at_every_size() -> None:
     assert {"20 live: CPU of the ledger, a debit", "100 live: CPU of the gateway, a debit"} <= set(found)
     assert int(document.facts["calls charged"].replace(",", "")) >= 20 + 100 + 3 * 50
     assert {each.what: each.is_met for each in document.ratios}["tenants whose books check out / all"]
-
-
-@pytest.mark.parametrize(
-    ("most", "last", "found", "tried"),
-    [
-        (1_150, 3_000, 1_100, [600, 800, 1_000, 1_200, 1_100]),
-        (450, 3_000, 400, [600, 400, 500]),
-        (9_999, 1_000, 1_000, [600, 800, 1_000]),
-        (0, 3_000, 0, [600, 400, 200]),
-    ],
-)
-def test_the_rate_that_holds_is_found_from_above_and_from_below(
-    most: int, last: int, found: int, tried: list[int]
-) -> None:
-    """By steps of 200, and at last of 100; nothing above the last step is tried."""
-    rate, blocks = bench_fleet.highest(lambda rate: Block(rate, 1, Told(), ["no"] if rate > most else []), 600, last)
-    assert (rate, [block.rate for block in blocks]) == (found, tried)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.lab import process
-from tests.lab.gateway import CALLGATE
+from tests.lab.serving import CALLGATE
 from tests.noc.servers import SHIPPED, Prometheus
 
 DASHBOARDS = SHIPPED.parent / "grafana/dashboards"

@@ -11,7 +11,7 @@ from tests.load.fleet.site import cpu_seconds
 from tests.load.fleet.steering import Tenants
 
 if TYPE_CHECKING:
-    from tests.load.fleet.site import Counts
+    from tests.load.figures import Counts
     from tests.load.fleet.steering import Fleet, Told
 
 TALK_SECONDS: Final = 1.5  # with a quantum of 2 s: one extension, at 1 s, and the end before the next
@@ -19,6 +19,8 @@ TENANTS: Final = Tenants("t", 10)
 HOLDS_P99_MS: Final = 50.0
 # The fleet itself was late by more: then a failure is not the gateway's.
 FLEET_LATE_MS: Final = 20.0
+BOOKED_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 0.05
 
 
 @dataclass
@@ -83,9 +85,6 @@ class Gates(Protocol):
     def closed(self) -> int:
         """Closed calls so far."""
 
-    def await_closed(self, calls: int) -> bool:
-        """Wait until so many are; False: not in time."""
-
 
 class Side:
     """A fleet and who answers its asks."""
@@ -98,13 +97,13 @@ class Side:
     def block(self, rate: float, seconds: float, tenants: Tenants = TENANTS) -> Block:
         """Ask for so long; done when all of it is over and in the books, and what lived before it is left."""
         calls = max(1, round(rate * seconds))
-        before, closed, counts = self.fleet.take(), self._closed(), self._counts()
+        before, closed, counts = self.fleet.take(), self.closed(), self._counts()
         cpu, began = self._cpu(), time.monotonic()
         self.fleet.dial(rate, calls, TALK_SECONDS, tenants)
         asked_seconds, while_asked = time.monotonic() - began, self._cpu()
         is_settled = self.fleet.settle(int(before["live"]))
         told = _since(self.fleet.take(), before)
-        is_booked = self._site is None or self._site.await_closed(closed + int(told["answered"] - told["passed"]))
+        is_booked = self.await_closed(closed + int(told["answered"] - told["passed"]))
         after = self._cpu()
         block = Block(rate, calls, told, list(_fails(told, calls, is_over=is_settled and is_booked)))
         block.seconds = time.monotonic() - began
@@ -124,8 +123,18 @@ class Side:
         told = _since(self.fleet.take(), before)
         return Window({name: (after[name] - cpu[name]) / passed for name in self._pids}, passed, told)
 
-    def _closed(self) -> int:
+    def closed(self) -> int:
+        """Closed calls so far; none where nobody counts them."""
         return self._site.closed() if self._site is not None else 0
+
+    def await_closed(self, calls: int) -> bool:
+        """Wait until so many are; False: not in time."""
+        deadline = time.monotonic() + BOOKED_SECONDS
+        while self._site is not None and self.closed() < calls:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
 
     def _counts(self) -> Counts | None:
         return self._site.counts() if self._site is not None else None

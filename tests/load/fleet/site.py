@@ -5,16 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from itertools import chain
@@ -28,9 +21,8 @@ from gateway.borrow import borrowed_ledger
 from gateway.service.accounts import in_slices, opened_account
 from gateway.settings import load
 from rating.money import MICROS
-from tests.lab import process
-from tests.lab.build import REPOSITORY
-from tests.load.figures import Buckets, read_buckets
+from tests.lab.serving import Serving, end_left_server
+from tests.load.figures import Counts, read_counts, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +31,11 @@ if TYPE_CHECKING:
 
 FUNDS: Final = 1_000_000  # whole units, for each tenant
 READY_SECONDS: Final = 120
-SETTLE_SECONDS: Final = 10
+END_SECONDS: Final = 20
 TARIFF: Final = """prefix,destination,connect_fee,rate_per_minute,initial_increment,increment
 1,United States,0,0.06,1,1
 44,United Kingdom,0,0.06,1,1
 """
-_STEP: Final = re.compile(r'^callgate_ledger_call_seconds_count\{function="(\w+)"\} (\S+)$', re.MULTILINE)
-_SERVE: Final = ("-c", "from gateway.cli import main; main()", "serve", "--config")
 
 
 @dataclass(frozen=True)
@@ -74,14 +64,6 @@ extend_lead_ms = {self.extend_lead_ms}
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What /metrics say at one moment."""
-
-    verdicts: Buckets = field(default_factory=dict)
-    steps: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Books:
     """What was found in them; ``faults`` has a sentence for each tenant whose books do not check out."""
 
@@ -95,15 +77,14 @@ class Site:
 
     def __init__(
         self, folder: Path, fleet: Fleet, groups: Sequence[Group], tariff: str = TARIFF, *,
-        ports: Sequence[int] = (), ledger_url: str = "",
+        ports: Sequence[int] = (), ledger_url: str = "", processes: int = 1,
     ) -> None:  # fmt: skip
         """Write the config. ``ports``: of its switches, else all; ``ledger_url``: where the books are, else its own."""
         self.folder = folder
         self._names = [f"{group.tenants.name}{number:04}" for group in groups for number in range(group.tenants.count)]
-        self._http_port = process.free_port(socket.SOCK_STREAM)
         self._config = folder / "config"
         self._log = folder / "callgate.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._serving = Serving(self._config, self._log, processes=processes)
         self._closed = self._read_bytes = 0
         self.ledger_pid = 0
         self.start_seconds = 0.0
@@ -120,7 +101,7 @@ class Site:
         )
         file = self._config / "gateway.toml"
         ledger = f'[redis]\nurl = "{ledger_url}"\n' if ledger_url else ""
-        file.write_text(f"{ledger}[journal]\narchive = false\n[http]\nport = {self._http_port}\n{switches}")
+        file.write_text(f"{ledger}[journal]\narchive = false\n[http]\nport = {self._serving.http_port}\n{switches}")
         file.chmod(0o600)
         for seconds in {group.increment_seconds for group in groups}:
             text = tariff.replace(",1,1\n", f",{seconds},{seconds}\n")
@@ -136,8 +117,8 @@ class Site:
         try:
             asyncio.run(self._fund())
             began = time.monotonic()
-            self._process = process.spawn([sys.executable, *_SERVE, str(self._config)], self._log, REPOSITORY)
-            process.wait_for(self._is_ready, READY_SECONDS, "readiness of callgate")
+            self._serving.spawn()
+            self._serving.wait_ready(READY_SECONDS)
             self.start_seconds = time.monotonic() - began
             if not self._ledger_url:
                 return self
@@ -149,13 +130,9 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A gateway that had to be killed leaves its server behind, by design: end that too."""
-        if self._process is not None:
-            process.end(self._process, polite=signal.SIGTERM, patience_seconds=20)
-        if self.ledger_pid and process.alive(self.ledger_pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.ledger_pid, signal.SIGTERM)
-            process.wait_for(lambda: not process.alive(self.ledger_pid), 10, "the end of the embedded server")
+        """The embedded server ends with it."""
+        self._serving.end(END_SECONDS)
+        end_left_server(self.ledger_pid)
 
     async def _fund(self) -> None:
         settings = load(self._config)
@@ -166,30 +143,22 @@ class Site:
             words = [(tenant.tenant_id, "bench", funds, tenant.currency, "bench") for tenant in tenants]
             await in_slices([partial(ledger.top_up, *each) for each in words])
 
-    def _is_ready(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(f"callgate ended: {self._log.read_text()[-3000:]}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
     # ---------------------------------------------------------------------------------------------------- its figures
 
     @property
     def pid(self) -> int:
-        """The gateway's process."""
-        assert self._process is not None
-        return self._process.pid
+        """The gateway's process; of several, that which starts them."""
+        return self._serving.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """All of its processes."""
+        return [self.pid, *(one["pid"] for one in self._serving.told())] if self._serving.processes > 1 else [self.pid]
 
     def counts(self) -> Counts:
-        """One scrape, which costs the gateway CPU."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
-        steps = {step: float(count) for step, count in _STEP.findall(text)}
-        return Counts(read_buckets(text, "callgate_authorization_seconds"), steps)
+        """One scrape of each process, which costs it CPU."""
+        pages = (self._serving.read("metrics", number, 30) for number in range(self._serving.processes))
+        return sum_of(map(read_counts, pages))
 
     def ledger_bytes(self) -> int:
         """Memory that the ledger's server uses for its data."""
@@ -212,23 +181,14 @@ class Site:
         self._read_bytes += len(lines) + len(end)
         return self._closed
 
-    def await_closed(self, calls: int, seconds: float = SETTLE_SECONDS) -> bool:
-        """Wait until so many are; False: not in that time."""
-        deadline = time.monotonic() + seconds
-        while self.closed() < calls:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
     def problems(self) -> list[str]:
-        """Warnings and errors of the log, each kind once with its count."""
+        """Warnings and errors of the log, each kind once with its count; those of the config, which is so, left out."""
         found: dict[str, int] = {}
         for line in self._log.read_bytes().splitlines():
             if b'"call.closed"' in line or not line.startswith(b"{"):
                 continue
             told = json.loads(line)
-            if told.get("level") in {"warning", "error", "critical"}:
+            if told["event"] != "config.warning" and told.get("level") in {"warning", "error", "critical"}:
                 found[told["event"]] = found.get(told["event"], 0) + 1
         return [f"{event} ({count})" for event, count in sorted(found.items())]
 

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from gateway.core.facts import LegAnswered
 from gateway.core.recharge import Mode, RechargeRule
-from gateway.ports import Attempt, LedgerRejected, OutboxEvent, Outcome
+from gateway.ports import Attempt, Ledger, LedgerRejected, OutboxEvent, Outcome, StoredCall
 from gateway.service import notify, reap
 from gateway.service.directory import Directory
 from gateway.service.notify import Deliverer
-from gateway.service.reap import WALKS_A_TEND, Reaper
+from gateway.service.reap import LOOKS_AT_ONCE, WALKS_A_TEND, Reaper
 
 from .house import ANSWERED_AT_MS, CALLER, LEG, QUANTUM_MICROS, House, settled_down, until
 
@@ -158,6 +159,44 @@ async def test_an_emergency_number_of_a_known_tenant_passes_without_the_ledger(h
     house.board.handle(replace(house.ask(), number="911"))
     await until(lambda: bool(house.switch.verdicts))
     assert house.switch.verdicts[-1][1].startswith("777:pass:911:")
+
+
+class Looks:
+    """A ledger without calls, that counts who is looked at, and how many of them at a time."""
+
+    def __init__(self) -> None:
+        self.tenants: list[str] = []
+        self.tended: list[str] = []
+        self.most_at_once = 0
+        self._waiting = 0
+
+    async def expired_calls(self, tenant: str) -> list[StoredCall]:
+        """None."""
+        self.tenants.append(tenant)
+        self._waiting += 1
+        self.most_at_once = max(self.most_at_once, self._waiting)
+        await asyncio.sleep(0)
+        self._waiting -= 1
+        return []
+
+    async def tend(self, tenant: str) -> bool:
+        """Nothing has come."""
+        self.tended.append(tenant)
+        return False
+
+
+async def test_a_walk_looks_at_each_tenant_once_and_at_some_of_them_together(house: House) -> None:
+    """With many tenants the looks are most of what an idle gateway does; twelve walks tend each of them once."""
+    names = [f"t{number:03}" for number in range(3 * LOOKS_AT_ONCE + 1)]
+    looks = Looks()
+    directory = Directory([replace(house.tenant, tenant_id=name, accountcodes=()) for name in names])
+    reaper = Reaper(cast("Ledger", looks), directory, {}, house.tally, lambda _: None)
+    await reaper.reap()
+    assert sorted(looks.tenants) == names
+    assert looks.most_at_once == LOOKS_AT_ONCE
+    for _ in range(WALKS_A_TEND - 1):
+        await reaper.reap()
+    assert sorted(looks.tended) == names
 
 
 async def test_the_reaper_tends_each_tenant_and_tells_of_what_has_come(house: House) -> None:
