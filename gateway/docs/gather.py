@@ -93,22 +93,22 @@ class Links:
         if not target or _OUTSIDE.match(target):
             return found[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(home_of(site)), target))
-        place = self._place(path)
+        place = self._place(path, site)
         if place is None:
             return self._named(found["text"], path)
         leads = posixpath.relpath(place, posixpath.dirname(site) or ".")
         return f"{found['bang']}[{found['text']}]({leads}{'#' if anchor else ''}{anchor})"
 
-    def _place(self, path: str) -> str | None:
+    def _place(self, path: str, site: str) -> str | None:
         for each in (path, posixpath.join(path, "README.md")):
             if each in self._sites:
                 return self._sites[each]
-        if path.startswith(f"{PAGES}/"):
-            return path.removeprefix(f"{PAGES}/")  # what is not there is the build's to complain of
+        if path.startswith(f"{PAGES}/") and (ROOT / path).is_file():
+            return path.removeprefix(f"{PAGES}/")
         if posixpath.splitext(path)[1] in _PICTURES:
             return self.pictures.setdefault(path, f"pictures/{path.replace('/', '-')}")
         if not (ROOT / path).exists():
-            raise FileNotFoundError(f"a link leads to {path}, which is not in the checkout")
+            raise FileNotFoundError(f"a link of {site} leads to {path}, which is neither in the checkout nor made of it")
         return None
 
     @staticmethod
