@@ -108,7 +108,9 @@ class Links:
         if posixpath.splitext(path)[1] in _PICTURES:
             return self.pictures.setdefault(path, f"pictures/{path.replace('/', '-')}")
         if not (ROOT / path).exists():
-            raise FileNotFoundError(f"a link of {site} leads to {path}, which is neither in the checkout nor made of it")
+            raise FileNotFoundError(
+                f"a link of {site} leads to {path}, which is neither in the checkout nor made of it"
+            )
         return None
 
     @staticmethod

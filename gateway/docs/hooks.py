@@ -14,20 +14,22 @@ from gateway.docs.reference import made_pages
 class _Site:
     """What one build has gathered."""
 
-    links: Links = Links(frozenset())
+    made: frozenset[str] = frozenset()
+    links: Links = Links(made)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the Markdown that stands beside the code, and the pages that are made of the code."""
     made = made_pages()
-    _Site.links = Links(frozenset(made))
+    _Site.made = frozenset(made)
+    _Site.links = Links(_Site.made)
     for path, site in places().items():
         files.append(File.generated(config, site, content=(ROOT / path).read_text("utf-8")))
-    for site, text in made.items():
-        files.append(File.generated(config, site, content=text))
-    # Links are read here already, since only a file that is known by now is copied.
+    # Links are read here already, since only a picture that is known by now is copied.
     for file in list(files.documentation_pages()):
         _Site.links.rewritten(file.content_string, file.src_uri)
+    for site, text in made.items():
+        files.append(File.generated(config, site, content=text))
     for path, site in _Site.links.pictures.items():
         files.append(File.generated(config, site, abs_src_path=str(ROOT / path)))
     config.nav = [_with_runbooks(entry) for entry in config.nav or []]
@@ -44,5 +46,6 @@ def _with_runbooks(entry: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Let links lead to pages of the site, and draw diagrams."""
-    return with_diagrams_drawn(_Site.links.rewritten(markdown, page.file.src_uri))
+    """Let links lead to pages of the site (those of a page that is made do), and draw diagrams."""
+    site = page.file.src_uri
+    return with_diagrams_drawn(markdown if site in _Site.made else _Site.links.rewritten(markdown, site))

@@ -26,8 +26,9 @@ from tests.ledger.bank import Bank
 PAGE = REPOSITORY / "gateway/docs/pages/how-to/backup.md"
 CONFIG, STATE = Path("/etc/callgate"), Path("/var/lib/callgate")
 CALLGATE = Path(sys.executable).parent
-TENANT_TOML = """currency = "USD"
-tariff = "default.csv"
+TARIFF = "prefix,destination,connect_fee,rate_per_minute,initial_increment,increment\n44,United Kingdom,0,0.06,60,60\n"
+TENANT_TOML = """currency = "EUR"
+tariff = "euro.csv"
 [numbers]
 home_country = "US"
 international_prefixes = ["011"]
@@ -41,6 +42,8 @@ def write_config(config: Path, state: Path) -> None:
     for file in (config / "tenants").iterdir():
         file.unlink()
     (config / f"tenants/{example.TENANT}.toml").write_text(TENANT_TOML)
+    (config / "tariffs/euro.csv").write_text(TARIFF)
+    (config / "tariffs/euro.toml").write_text('currency = "EUR"\n')
     (config / "gateway.toml").write_text(f'state_dir = "{state}"\n[[switch]]\nname = "pbx"\nsecret = "x"\n')
 
 
