@@ -15,8 +15,8 @@ def commands_page() -> str:
     parts = [part for path, command in commands for part in _shown(path, command)]
     about = (
         "Each command, from the command line itself; `callgate COMMAND --help` says the same. `--config FOLDER` may be "
-        "the environment variable `CALLGATE_CONFIG`. Exit codes: 0 done; 1 it could not be done, or `audit`, `doctor` "
-        "or `reconcile` found something; 2 mistyped."
+        "the environment variable `CALLGATE_CONFIG`. Exit codes: 0 done; 1 it could not be done, or a command that "
+        "looks for faults found one; 2 mistyped."
     )
     return page("Commands", about, *parts)
 

@@ -18,7 +18,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "CHANGELOG.md": "changelog.md",
     "config/asterisk/README.md": "how-to/asterisk.md",
     "config/asterisk/REASONS.md": "reference/reasons.md",
-    # "config/freepbx/README.md": "how-to/freepbx.md",
+    "config/freepbx/README.md": "how-to/freepbx.md",
     "config/grafana/README.md": "how-to/grafana.md",
     "config/mail/README.md": "how-to/mail.md",
     "config/plans/LIMITS.md": "how-to/limits.md",
@@ -32,6 +32,9 @@ _PLACES: Final[Mapping[str, str]] = {
     "gateway/adapters/http/page/README.md": "how-to/live-page.md",
     "gateway/adapters/metrics/README.md": "reference/metrics.md",
     "gateway/adapters/redis/README.md": "explanation/ledger.md",
+    "gateway/cli/DOCTOR.md": "how-to/doctor.md",
+    "gateway/cli/INIT.md": "how-to/init.md",
+    "gateway/cli/REPLAY.md": "how-to/replay.md",
     "gateway/core/README.md": "explanation/core.md",
     "gateway/service/FAILURES.md": "explanation/failures.md",
     "gateway/service/README.md": "explanation/service.md",
@@ -48,6 +51,7 @@ _PICTURES: Final = frozenset({".png", ".svg"})
 _FENCE: Final = re.compile(r"^ *(```|~~~)")
 _CODE: Final = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 _LINK: Final = re.compile(r"(?P<bang>!?)\[(?P<text>(?:`[^`]*`|[^\[\]])*)\]\((?P<target>[^()\s]+)\)")
+_ITEM: Final = re.compile(r"^\d\. ")
 _OUTSIDE: Final = re.compile(r"^(?:[a-z]+:|//|#)", re.IGNORECASE)
 
 
@@ -60,9 +64,28 @@ def places() -> dict[str, str]:
     return found
 
 
+def absent() -> set[str]:
+    """The pages of the site whose file this checkout has not."""
+    return set(_PLACES.values()) - set(places().values())
+
+
 def home_of(site: str) -> str:
     """The path in the checkout of a page of the site, also of one that is made at the build."""
     return {place: path for path, place in places().items()}.get(site, f"{PAGES}/{site}")
+
+
+def as_mkdocs_reads_it(markdown: str) -> str:
+    """The text of a numbered item begins in its fourth column, and what belongs to it too; mkdocs wants it one further.
+
+    And a blank line before the item that follows.
+    """
+    lines, is_item = list[str](), False
+    for line in markdown.split("\n"):
+        if is_item and _ITEM.match(line) and lines[-1].startswith("    "):
+            lines.append("")
+        is_item = bool(_ITEM.match(line)) or (is_item and (not line or line.startswith("   ")))
+        lines.append(f" {line}" if is_item and line.startswith("   ") else line)
+    return "\n".join(lines)
 
 
 class Links:

@@ -7,7 +7,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from gateway.docs.drawing import with_diagrams_drawn
-from gateway.docs.gather import ROOT, Links, places
+from gateway.docs.gather import ROOT, Links, absent, as_mkdocs_reads_it, places
 from gateway.docs.reference import made_pages
 
 
@@ -32,20 +32,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, site, content=text))
     for path, site in _Site.links.pictures.items():
         files.append(File.generated(config, site, abs_src_path=str(ROOT / path)))
-    config.nav = [_with_runbooks(entry) for entry in config.nav or []]
+    missing = absent()
+    config.nav = [_menu(entry, missing) for entry in config.nav or []]
     return files
 
 
-def _with_runbooks(entry: Any) -> Any:
-    """The menu's line for a folder of gathered pages: all of them."""
-    if entry != {"Runbooks": "runbooks/"}:
+def _menu(entry: Any, missing: set[str]) -> Any:
+    """The menu without pages whose file is not here, and with each page of a gathered folder."""
+    if not isinstance(entry, dict):
         return entry
-    return {
-        "Runbooks": ["runbooks/index.md", *sorted(site for site in places().values() if site.startswith("runbooks/"))]
-    }
+    ((title, below),) = entry.items()
+    if isinstance(below, list):
+        return {title: [_menu(each, missing) for each in below if not _is_missing(each, missing)]}
+    if below == "runbooks/":
+        return {title: ["runbooks/index.md", *sorted(site for site in places().values() if site.startswith(below))]}
+    return entry
+
+
+def _is_missing(entry: Any, missing: set[str]) -> bool:
+    return isinstance(entry, dict) and any(isinstance(below, str) and below in missing for below in entry.values())
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Let links lead to pages of the site (those of a page that is made do), and draw diagrams."""
     site = page.file.src_uri
-    return with_diagrams_drawn(markdown if site in _Site.made else _Site.links.rewritten(markdown, site))
+    if site not in _Site.made:
+        markdown = as_mkdocs_reads_it(_Site.links.rewritten(markdown, site))
+    return with_diagrams_drawn(markdown)

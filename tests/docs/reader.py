@@ -26,7 +26,7 @@ _BLOCK_SECONDS = 60.0
 
 
 class Reader:
-    """Reads with two terminals. ``leave_out`` are blocks that are not run, by their text."""
+    """Reads with two terminals. ``leave_out``: commands that are not run, where they are a block's only one."""
 
     def __init__(self, open_terminal: Callable[[], Terminal], leave_out: frozenset[str] = frozenset()) -> None:
         """Open the first terminal."""
@@ -38,7 +38,7 @@ class Reader:
 
     def read(self, page: Path, blocks: Iterable[Block]) -> None:
         """Do what they say. Raises BlockFailed with the place on the page."""
-        wanted = [block for block in blocks if block.text not in self._leave_out]
+        wanted = [block for block in blocks if block.text.partition("#")[0].strip() not in self._leave_out]
         for block, after in zip_longest(wanted, wanted[1:]):
             began = time.monotonic()
             try:

@@ -52,6 +52,16 @@ def test_a_block_of_an_unknown_kind_is_noticed(tmp_path: Path) -> None:
         read(tmp_path, "```shell\ntrue\n```\n")
 
 
+def test_a_command_that_is_left_out_is_not_run(tmp_path: Path) -> None:
+    """Also with a comment behind it; all others are."""
+    page = tmp_path / "page.md"
+    page.write_text("```sh\ntouch never  # not here\n```\n```sh\ntouch done\n```\n")
+    reader = Reader(lambda: Terminal(tmp_path), frozenset({"touch never"}))
+    reader.read(page, blocks_of(page))
+    reader.close()
+    assert [(tmp_path / name).exists() for name in ("never", "done")] == [False, True]
+
+
 def test_lines_are_looked_for_in_their_order() -> None:
     """An … stands for anything within a line; frames of tables do not count."""
     assert is_shown("a … c\nd", "│ a │ b │ c │\nx\nd")

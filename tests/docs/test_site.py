@@ -12,7 +12,7 @@ import pytest
 
 from gateway.cli import app
 from gateway.docs.drawing import Arrow, ranks
-from gateway.docs.gather import PAGES, ROOT, Links, places
+from gateway.docs.gather import PAGES, ROOT, Links, as_mkdocs_reads_it, places
 from gateway.settings.schema import SCHEMAS, schema_of
 
 # A page may link to elsewhere; it may not load from there.
@@ -83,6 +83,12 @@ def test_a_link_holds_in_the_checkout_and_on_the_site() -> None:
     )
     with pytest.raises(FileNotFoundError, match=r"config/prometheus/none\.yml"):
         links.rewritten("[a](none.yml)", "how-to/prometheus.md")
+
+
+def test_what_belongs_to_an_item_stays_with_it() -> None:
+    """Text and code below a numbered item; and what follows the list is none of it."""
+    written = "1. a\n\n       code\n\n   more\n2. b\n\nend\n   of it"
+    assert as_mkdocs_reads_it(written) == "1. a\n\n        code\n\n    more\n\n2. b\n\nend\n   of it"
 
 
 def test_a_state_stands_below_all_that_lead_to_it() -> None:
