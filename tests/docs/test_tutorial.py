@@ -52,7 +52,7 @@ def on_a_machine(clone: Path, folder: Path, page: Path, *sections: str) -> None:
     """Read these sections on a machine with an Asterisk of its own (`tests.docs.stage`)."""
     done = subprocess.run(
         ["unshare", "--mount", "--net", sys.executable, "-m", "tests.docs.stage", clone, folder, page, *sections],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     print(done.stdout)
