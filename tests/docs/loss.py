@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from gateway.adapters.redis.embedded import EmbeddedServer
@@ -79,11 +80,11 @@ def main() -> int:
     path = f"{CALLGATE}:{os.environ['PATH']}"
     reader = Reader(lambda: Terminal(folder, PATH=path, CALLGATE_CONFIG=str(CONFIG)))
     blocks = blocks_of(PAGE)
-    reader.read(PAGE, [block for block in blocks if block.section == "Back up"])
-    shutil.rmtree(CONFIG)
-    shutil.rmtree(STATE)
-    reader.read(PAGE, [block for block in blocks if block.section == "Restore"])
-    reader.close()
+    with closing(reader):
+        reader.read(PAGE, [block for block in blocks if block.section == "Back up"])
+        shutil.rmtree(CONFIG)
+        shutil.rmtree(STATE)
+        reader.read(PAGE, [block for block in blocks if block.section == "Restore"])
     assert (told("balance"), told("calls")) == before
     print("\n".join(reader.done))
     return 0

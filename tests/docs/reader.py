@@ -65,11 +65,13 @@ class Reader:
                 raise BlockFailed(f"it printed:\n{output}\nand not:\n{shown}")
 
     def close(self) -> None:
-        """Leave both terminals; what runs in the second gets a Ctrl-C first."""
-        for each in self._others:
-            each.interrupt()
-            each.close()
-        self._first.close()
+        """Leave all terminals; what runs in others gets a Ctrl-C first. Raises BlockFailed where that is not minded."""
+        try:
+            for each in self._others:
+                each.interrupt()
+        finally:
+            for each in (*self._others, self._first):
+                each.close()
 
 
 def _write(block: Block) -> None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from tests.docs.blocks import blocks_of
@@ -25,6 +27,7 @@ from tests.lab.build import find_root
 from tests.lab.sipp import Carrier
 
 AMI_PORT = 5038
+MOST_SECONDS = 230  # less than who starts it waits
 # An Asterisk that knows nothing of callgate yet: phones, a trunk, and a manager.
 _EXTENSIONS = "[general]\nstatic = yes\n\n[globals]\n\n[lab-inbound]\nexten => _X,1,Hangup(1)\n"
 _MANAGER = """[general]
@@ -83,6 +86,11 @@ def asterisk_command(folder: Path, root: Path, asterisk: Asterisk) -> Path:
     return programs
 
 
+def too_late(*_: object) -> None:
+    """The time is over: end in order."""
+    raise BlockFailed(f"the sections took more than {MOST_SECONDS} s")
+
+
 def main() -> int:
     """Read the sections; exit code 1 and the block that failed, or 0 and what was done."""
     clone, folder, page = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
@@ -91,6 +99,8 @@ def main() -> int:
     root = find_root()
     assert root is not None, "the lab's Asterisk is not built"
     folder.mkdir()
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(MOST_SECONDS)
     loopback_up()
     own_machine(folder)
     without = dict.fromkeys(_NOT_YET) | {"extensions.conf": _EXTENSIONS}
@@ -105,8 +115,8 @@ def main() -> int:
         reader = Reader(lambda: Terminal(clone, PATH=path))
         with Carrier(asterisk, folder):
             try:
-                reader.read(page, blocks)
-                reader.close()
+                with closing(reader):  # also after a failure: what it began must not outlive it
+                    reader.read(page, blocks)
             except BlockFailed as problem:
                 print(f"{problem}\n\n{asterisk.logs(60)}")
                 return 1
