@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape bench-replay schema dashboards coverage check lab setup image-check deb mail-picture page-pictures lock clean
+.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape bench-replay schema dashboards coverage check docs lab setup image-check deb mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench-ledger steps a second, what waits for the disk, a long history, many lots, memory of a call, the audit'
 	@echo 'make bench-config a thousand tenants: the check, and the longest pause of a reload'
 	@echo 'make bench-webhooks a thousand events at once, to a receiver that answers in 50 ms, beside one that hangs'
+	@echo 'make docs         the documentation site, into build/site'
 	@echo 'make schema       writes config/schema anew from the models'
 	@echo 'make dashboards   writes config/grafana/dashboards anew from tests/noc/dashboards'
 	@echo 'make coverage     the tests of rating/: all lines and branches of it are run'
@@ -53,6 +54,11 @@ check: setup
 	$(BIN)/ruff format --check gateway rating tests hatch_build.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory docs
+
+# Broken links and anchors are errors. The variable silences an advertisement.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file gateway/docs/mkdocs.yml
 
 # The lab is a real Asterisk and SIPp in a folder of the checkout; building it needs root and apt.
 lab: setup

@@ -146,7 +146,7 @@ class OutboxEvent:
 
     entry_id: str  # the stream's
     event_id: str
-    type: str  # recharge.requested, balance.exhausted, …: README, "Events"
+    type: str  # recharge.requested, balance.exhausted, …: docs/pages/how-to/events.md
     tenant: str
     at_ms: int  # ledger clock
     facts: dict[str, str]

@@ -109,6 +109,11 @@ def is_known(kind: str) -> bool:
     return kind in _REQUIRED
 
 
+def required_headers(kind: str) -> tuple[str, ...]:
+    """The headers that a known event always has, in order, after Event and Privilege; none of one that is not read."""
+    return _REQUIRED.get(kind, ())
+
+
 def event_fault(kind: str, message: Message, mark: str = "") -> str:
     """Why the message is no genuine event; empty when nothing speaks against it."""
     if message.has_repeats:

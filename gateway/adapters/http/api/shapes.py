@@ -1,4 +1,4 @@
-"""How answers are made: an amount stands twice, and so does a time, as in webhooks (README, "Events").
+"""How answers are made: an amount stands twice, and so does a time, as in webhooks (docs/pages/how-to/events.md).
 
 ``balance`` is a string in units of the currency, ``balance_micros`` the same in micro-units; ``at`` is ISO 8601 in UTC,
 ``at_ms`` the same in epoch milliseconds.

@@ -1,0 +1,1 @@
+"""What the documentation says is done as it stands there: commands are run, files are written, output is compared."""
