@@ -46,7 +46,7 @@ class WrittenGateway(GatewayProcess):
         """Only the ports are changed."""
         file = self.config / "gateway.toml"
         text = file.read_text()
-        for line, port in (("# port = 5038", self.asterisk.ami_port), ("# port = 9464", self.http_port)):
+        for line, port in (("# port = 5038", self._switches[0][0]), ("# port = 9464", self.http_port)):
             assert text.count(f"{line}\n") == 1
             text = text.replace(f"{line}\n", f"port = {port}\n")
         file.write_text(text)
