@@ -143,7 +143,7 @@ def test_a_usual_call_passes_the_gate_in_few_events(
     published = [each for each in asterisk.probe.messages[mark:] if each.get("Uniqueid") == asked["Uniqueid"]]
     between = published[published.index(asked) : published.index(dialled)]
     assert [each["Application"] for each in between if each.event == "Newexten"] == [
-        "Gosub", "GotoIf", "Set", "UserEvent", "WaitExten", "Set", "GotoIf", "MSet", "Return",
+        "Gosub", "GotoIf", "Set", "UserEvent", "ExecIf", "Set", "GotoIf", "MSet", "Return",
     ]  # fmt: skip
     assert len(between) <= MOST_EVENTS
 
