@@ -18,7 +18,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "CHANGELOG.md": "changelog.md",
     "config/asterisk/README.md": "how-to/asterisk.md",
     "config/asterisk/REASONS.md": "reference/reasons.md",
-    "config/freepbx/README.md": "how-to/freepbx.md",
+    "config/asterisk/freepbx/README.md": "how-to/freepbx.md",
     "config/grafana/README.md": "how-to/grafana.md",
     "config/mail/README.md": "how-to/mail.md",
     "config/plans/LIMITS.md": "how-to/limits.md",

@@ -303,18 +303,23 @@ class Carrier(_Sipp):
     def __init__(
         self, asterisk: Asterisk, folder: Path, *, ring_ms: int = 50, talk_ms: int = FOREVER_MS,
         refuse_with: int | None = None, forward_to: str = "nobody", ear: Ear | None = None,
+        address: str = CARRIER_ADDRESS, port: int = 0,
     ) -> None:  # fmt: skip
-        """Answer each call after `ring_ms` and hang up after `talk_ms`, or refuse each call."""
+        """Answer each call after `ring_ms` and hang up after `talk_ms`, or refuse each call.
+
+        ``address`` and ``port``: of a further one that stands elsewhere.
+        """
         values = {"RING_MS": str(max(ring_ms, 1)), "TALK_MS": str(talk_ms)}
         if refuse_with is not None:
             values = {"STATUS": str(refuse_with), "FORWARD_TO": forward_to}
         super().__init__(folder, "carrier" if refuse_with is None else "carrier_refuses", values, ear)
-        self.run(CARRIER_ADDRESS, "-p", str(asterisk.carrier_port))
-        self._wait_bound(asterisk.carrier_port)
+        port = port or asterisk.carrier_port
+        self.run(address, "-p", str(port))
+        self._wait_bound(address, port)
 
-    def _wait_bound(self, port: int) -> None:
+    def _wait_bound(self, address: str, port: int) -> None:
         """SIPp is ready when the kernel lists its socket."""
-        octets = CARRIER_ADDRESS.split(".")
+        octets = address.split(".")
         wanted = "".join(f"{int(each):02X}" for each in reversed(octets)) + f":{port:04X}"
         process.wait_for(lambda: wanted in Path("/proc/net/udp").read_text(), 5, f"SIPp's socket; {self.errors()}")
 
