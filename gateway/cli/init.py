@@ -182,8 +182,8 @@ def _print_steps(folder: Path, answers: Answers, files: list[StarterFile], examp
 Written: {folder} ({len(files)} files). The books will be in {answers.state_dir}.
 The prices in {folder / "tariffs" / TARIFF} are an example: write your own before anybody pays by them.
 
-On the PBX, as root ({folder / "asterisk"}):
-{_copies(folder, files)}
+On the PBX, as root:
+  install -m 640 -g asterisk -t /etc/asterisk {shlex.quote(str(folder / "asterisk"))}/*.conf
   In manager.conf, in [general]: enabled = yes{_bind(answers)}.
 {_includes(files)}
   Before each Dial to the trunk, in the one context that reaches it:
@@ -202,20 +202,6 @@ Here:
 All examples, the unit for systemd, rules for Prometheus, dashboards and their READMEs: {examples}""")
 
 
-def _copies(folder: Path, files: list[StarterFile]) -> str:
-    """One line for what anybody may read, one for the secrets."""
-    lines = []
-    for options, is_secret in (("-m 644", False), ("-m 640 -g asterisk", True)):
-        names = [file.name for file in files if file.name.startswith("asterisk/") and file.is_secret == is_secret]
-        lines.append("\n".join([f"  install {options} -t /etc/asterisk \\", *_continued(folder, names)]))
-    return "\n".join(lines)
-
-
-def _continued(folder: Path, names: list[str]) -> list[str]:
-    lines = [f"    {shlex.quote(str(folder / name))}" for name in names]
-    return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
-
-
 def _bind(answers: Answers) -> str:
     if is_here(answers.pbx):
         return ", bindaddr = 127.0.0.1"
@@ -226,11 +212,11 @@ def _includes(files: list[StarterFile]) -> str:
     """The lines that Asterisk's own files want, each as its file's head has it; the gateway's user comes first."""
     managers = [file for file in files if file.name.startswith("asterisk/manager-")]
     managers.sort(key=lambda file: file.name.removesuffix(".conf"))
-    lines = ["  Last line of extensions.conf:   #include extensions-callgate.conf"]
+    lines = ["  At the end of extensions.conf:  #include extensions-callgate.conf"]
     for file in managers:
         name = Path(file.name).name
         word = "tryinclude" if f"#tryinclude {name}" in file.text else "include"
-        lines.append(f"  Last line of manager.conf:      #{word} {name}")
+        lines.append(f"  At the end of manager.conf:     #{word} {name}")
     return "\n".join(lines)
 
 

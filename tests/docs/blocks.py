@@ -7,6 +7,7 @@
 | `text` | sees it: each line in the output of the block above, in this order; an … stands for anything |
 | any with `title="/a/file"` | writes the file |
 | any with `title="/a/file, at the end"` | adds to it |
+| any with `title="/a/file, in [section]"` | lets that section of it say so |
 """
 
 from __future__ import annotations

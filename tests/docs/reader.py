@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
@@ -12,6 +13,7 @@ from tests.docs.terminal import BlockFailed, Terminal
 
 SECOND = "A second terminal"
 AT_THE_END = ", at the end"
+_SECTION = re.compile(r"(?P<file>/[^,]+), in (?P<header>\[.+\])")
 # These only look. What a call or a reload brings about comes a moment later, so a reader looks again.
 _LOOKS = (
     "callgate balance",
@@ -48,7 +50,9 @@ class Reader:
             self.done.append(f"{time.monotonic() - began:6.1f} s  line {block.line}  {block.text.splitlines()[0]}")
 
     def _do(self, block: Block, shown: str) -> None:
-        if block.title.startswith("/"):
+        if section := _SECTION.fullmatch(block.title):
+            _fill(Path(section["file"]), section["header"], block.text)
+        elif block.title.startswith("/"):
             _write(block)
         elif block.kind == "sh" and block.title == SECOND:
             self._others.append(self._open())
@@ -81,3 +85,14 @@ def _write(block: Block) -> None:
         raise BlockFailed(f"the page writes {file}, and a reader has no such {'file' if is_more else 'folder'} by then")
     with file.open("a" if is_more else "w", encoding="utf-8") as out:
         out.write(block.text)
+
+
+def _fill(file: Path, header: str, text: str) -> None:
+    """Let a section say this: a key that it has gets the new value, others go below its header."""
+    if not file.is_file() or (lines := file.read_text("utf-8").splitlines()).count(header) != 1:
+        raise BlockFailed(f"the page changes {header} of {file}, and a reader has not one of it by then")
+    start = lines.index(header) + 1
+    end = next((at for at in range(start, len(lines)) if lines[at].startswith("[")), len(lines))
+    keys = {line.partition("=")[0].strip() for line in text.splitlines()}
+    kept = [line for line in lines[start:end] if line.partition("=")[0].strip() not in keys]
+    file.write_text("\n".join([*lines[:start], *text.splitlines(), *kept, *lines[end:], ""]), "utf-8")

@@ -44,7 +44,10 @@ write = all
 writetimeout = 5000
 
 """
-_NOT_YET = ("extensions-callgate.conf", "callgate-local.conf", "manager-callgate.conf", "callgate-secret.conf")
+_NOT_YET = (
+    "extensions-callgate.conf", "callgate-local.conf", "manager-callgate.conf", "callgate-secret.conf",
+    "manager-callgate-doctor.conf", "extensions-example.conf",
+)  # fmt: skip
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _REQUEST = "16sh14x"
 

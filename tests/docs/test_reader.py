@@ -46,6 +46,22 @@ def test_a_file_is_written_and_added_to(tmp_path: Path) -> None:
     assert file.read_text() == "x = 1\ny = 2\n"
 
 
+def test_a_section_is_changed(tmp_path: Path) -> None:
+    """A key that it has gets the new value, another goes below its header; other sections keep theirs."""
+    file = tmp_path / "a.conf"
+    file.write_text("[general]\nenabled = no\nport = 1\n[b]\nenabled = no\n")
+    read(tmp_path, f'```ini title="{file}, in [general]"\nenabled = yes\nhost = h\n```\n')
+    assert file.read_text() == "[general]\nenabled = yes\nhost = h\nport = 1\n[b]\nenabled = no\n"
+
+
+def test_a_section_that_is_not_there_is_noticed(tmp_path: Path) -> None:
+    """A page cannot change what its reader does not have."""
+    file = tmp_path / "a.conf"
+    file.write_text("[b]\n")
+    with pytest.raises(BlockFailed, match=r"has not one of it"):
+        read(tmp_path, f'```ini title="{file}, in [general]"\nx = 1\n```\n')
+
+
 def test_a_block_of_an_unknown_kind_is_noticed(tmp_path: Path) -> None:
     """Else a misspelt one would not be run."""
     with pytest.raises(BlockFailed, match="kind 'shell'"):
