@@ -69,8 +69,6 @@ class Machine:
     async def is_serving(self) -> bool:
         """All switches have an owner that lives."""
         assert self.program is None or self.program.returncode is None, self.log_file.read_text()
-        if not await self.processes():
-            return False  # whoever asks the books now would start their server
         try:
             owners = await self.owners()
         except Exception:  # noqa: BLE001 - the server is not there yet
