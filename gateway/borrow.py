@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from gateway.adapters.archive_page import FileArchivePage
-from gateway.adapters.redis.embedded import embedded_server, embedded_url, is_in_use, sync_files
+from gateway.adapters.redis.embedded import embedded_server, sync_files
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.server import Observer
 from gateway.core.tenant import Tenant
@@ -22,15 +22,13 @@ from gateway.settings import Settings
 
 @asynccontextmanager
 async def borrowed_server(settings: Settings) -> AsyncIterator[str]:
-    """The URL of the books' server for one command; an embedded one that does not run is started for the moment.
+    """The URL of the books' server for one command; an embedded one is shared, or started for the moment.
 
     Raises EmbeddedServerError.
     """
     redis = settings.redis
     if not redis.is_embedded:
         yield redis.url
-    elif is_in_use(redis.data_dir):
-        yield embedded_url(redis.data_dir)
     else:
         async with embedded_server(redis.data_dir) as url:
             yield url

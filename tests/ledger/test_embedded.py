@@ -1,19 +1,22 @@
 """The embedded server: it keeps its data, is taken over when left behind, and belongs to one gateway."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from gateway.adapters.locks import locked
+from gateway.adapters.redis import embedded
 from gateway.adapters.redis.embedded import (
     EmbeddedServer,
     EmbeddedServerError,
     embedded_server,
     embedded_url,
-    is_in_use,
 )
 from gateway.adapters.redis.functions import library_code
 from gateway.adapters.redis.ledger import RedisLedger
@@ -73,15 +76,91 @@ async def test_functions_of_a_release_before_give_way(tmp_path: Path) -> None:
 
 async def test_a_folder_belongs_to_one_gateway(tmp_path: Path) -> None:
     """A second gateway on the same folder is refused, and the first goes on; after its end the folder is free."""
-    assert not is_in_use(tmp_path)
     async with EmbeddedServer(tmp_path) as server:
-        assert is_in_use(tmp_path)
         with pytest.raises(EmbeddedServerError, match="A gateway uses"):
             await EmbeddedServer(tmp_path).start()
         assert await ask(server.url, "PING") == b"PONG"
-    assert not is_in_use(tmp_path)
     async with EmbeddedServer(tmp_path):
         pass
+
+
+async def test_a_gateway_that_starts_under_a_command_keeps_its_server(tmp_path: Path) -> None:
+    """It joins while the command works, has the server after the command's end, and ends it last."""
+    gateway = EmbeddedServer(tmp_path)
+    async with embedded_server(tmp_path) as url:
+        await gateway.start()
+    assert await ask(url, "PING") == b"PONG"
+    assert gateway.is_running
+    pid = gateway.pid
+    await gateway.stop()
+    assert not is_running(pid)
+
+
+async def test_a_command_has_its_server_to_its_end(tmp_path: Path) -> None:
+    """Whoever started it, gateway or command, and ends before."""
+    for first in (EmbeddedServer(tmp_path), EmbeddedServer(tmp_path, is_gateways=False)):
+        await first.start()
+        pid = first.pid
+        async with embedded_server(tmp_path) as url:
+            await first.stop()
+            assert await ask(url, "PING") == b"PONG"
+        assert not is_running(pid)
+
+
+async def test_who_comes_while_the_server_is_started_or_ended_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway and a command alike: neither is refused, nor finds a server that is about to go."""
+    alone = locked(tmp_path / "users.lock")
+    assert alone is not None
+    has_waited = asyncio.Event()
+    looks = []
+
+    def look(path: Path, *, shared: bool = False) -> IO[bytes] | None:
+        looks.append((path.name, shared))
+        if looks.count(("users.lock", True)) == 4:  # two of each
+            has_waited.set()
+        return locked(path, shared=shared)
+
+    monkeypatch.setattr(embedded, "locked", look)
+    servers = EmbeddedServer(tmp_path), EmbeddedServer(tmp_path, is_gateways=False)
+    starts = asyncio.gather(*(server.start() for server in servers))
+    await has_waited.wait()
+    assert not starts.done()
+    assert ("server.lock", False) not in looks
+    alone.close()
+    await starts
+    pid = servers[0].pid
+    assert pid == servers[1].pid != 0
+    for server in servers:
+        await server.stop()
+    assert not is_running(pid)
+
+
+async def test_a_start_that_waits_too_long_is_told(tmp_path: Path) -> None:
+    """The sentence says where to look."""
+    alone = locked(tmp_path / "users.lock")
+    assert alone is not None
+    with pytest.raises(EmbeddedServerError, match=r"server\.log"):
+        await EmbeddedServer(tmp_path, start_timeout_seconds=0.05).start()
+    alone.close()
+    async with EmbeddedServer(tmp_path):
+        pass
+
+
+async def test_many_that_start_and_end_at_once_all_have_it(tmp_path: Path) -> None:
+    """Each one's write is there at the end, and no server is left."""
+
+    async def write() -> int:
+        server = EmbeddedServer(tmp_path, is_gateways=False)
+        async with server:
+            await ask(server.url, "INCR", "count")
+            return server.pid
+
+    pids = await asyncio.gather(*(write() for _ in range(8)))
+    async with embedded_server(tmp_path) as url:
+        assert await ask(url, "GET", "count") == b"8"
+    assert not any(map(is_running, pids))
 
 
 async def test_a_server_left_behind_is_taken_over(tmp_path: Path) -> None:

@@ -91,6 +91,17 @@ async def test_one_step_tells_of_a_lot_once(bank: Bank) -> None:
     assert await amounts_of(bank) == [("1", "1000")]
 
 
+async def test_a_reversal_tells_when_what_it_finds_expired_did(bank: Bank) -> None:
+    """The lot expires in the step that takes it back: the event has its end, in whole ms."""
+    await bank.open()
+    top_up = "charged-back"
+    await bank.ledger.top_up(bank.tenant, top_up, 1_000, "EUR", "test")
+    await bank.lapse(1, at_ms=1_700_000_000_000)
+    await bank.reverse(top_up)
+    (event,) = await told(bank)
+    assert (event.facts["amount"], event.facts["expires_at_ms"]) == ("1000", "1700000000000")
+
+
 async def test_what_else_a_payments_failure_finds_is_told_with_it(bank: Bank) -> None:
     """The last recharge fails, and the lot has expired: that is told too, and that nothing is available."""
     await bank.open(recharge=fixed(1_000, 5_000, give_up_after=1))

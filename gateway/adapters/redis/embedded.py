@@ -6,7 +6,10 @@ Rules of this file:
 - Everything is in an append-only file, synced every second: what a lost machine loses is one second of it. A killed
   server on a slow disk can lose as much: while a sync is under way, it answers before it has written (seen).
 - A gateway that was killed leaves its server running; the next one takes it over, whatever its pid is.
-- Two locks say who is there, and the kernel drops them with their holders. ``gateway.lock`` is the gateway's.
+- Who comes first starts the server, gateway or command; who leaves last ends it. So neither a command that ends nor
+  a gateway that does takes the server from the other.
+- Three locks say who is there, and the kernel drops them with their holders. ``gateway.lock`` is the gateway's.
+  ``users.lock`` is shared by all who use the server; who starts or ends it has it alone meanwhile, and others wait.
   ``server.lock`` is the server's own: it inherits the locked file and holds it as long as it lives, so two
   servers never write one append-only file, also when the socket's file was deleted.
 """
@@ -39,7 +42,6 @@ LOOK_SECONDS: Final = 1.0
 _OLDEST_MAJOR: Final = 7  # the first with functions
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 _LOOK_AGAIN_SECONDS: Final = 0.02
-_LOCK_PATIENCE_SECONDS: Final = 0.3
 _NAMES_ON_PATH: Final = ("valkey-server", "redis-server")
 _AOF_FOLDER: Final = "appendonlydir"
 
@@ -51,17 +53,6 @@ class EmbeddedServerError(Exception):
 def embedded_url(data_dir: Path) -> str:
     """Return the URL of the folder's server, whether it runs or not."""
     return f"unix://{_socket_path(data_dir.resolve())}"
-
-
-def is_in_use(data_dir: Path) -> bool:
-    """Tell whether a gateway uses the folder now, and so keeps its server running."""
-    if not data_dir.is_dir():
-        return False
-    lock = locked(data_dir / "gateway.lock")
-    if lock is None:
-        return True
-    lock.close()
-    return False
 
 
 def server_program() -> str:
@@ -84,8 +75,11 @@ def server_program() -> str:
 
 @contextlib.asynccontextmanager
 async def embedded_server(data_dir: Path) -> AsyncIterator[str]:
-    """Run the folder's server for the length of the block, and give its URL. Raises EmbeddedServerError."""
-    async with EmbeddedServer(data_dir) as server:
+    """Have the folder's server for the length of the block, with a gateway or without; give its URL.
+
+    Raises EmbeddedServerError.
+    """
+    async with EmbeddedServer(data_dir, is_gateways=False) as server:
         yield server.url
 
 
@@ -110,13 +104,22 @@ def sync_files(data_dir: Path) -> None:
 class EmbeddedServer:
     """The server of one data folder. ``start`` and ``stop`` may be called in turn, also after it died."""
 
-    def __init__(self, data_dir: Path, *, start_timeout_seconds: float = 30.0, appendfsync: str = "everysec") -> None:
-        """Name the folder; nothing is touched before ``start``."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        is_gateways: bool = True,
+        start_timeout_seconds: float = 30.0,
+        appendfsync: str = "everysec",
+    ) -> None:
+        """Name the folder; nothing is touched before ``start``. ``is_gateways``: no other gateway may have it."""
         self._dir = data_dir.resolve()
         self._timeout_seconds = start_timeout_seconds
         self._appendfsync = appendfsync
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_gateways = is_gateways
         self._gateway_lock: IO[bytes] | None = None
+        self._users_lock: IO[bytes] | None = None
         self.url: Final = embedded_url(data_dir)
         self.pid = 0  # of the running server; it need not be our child
 
@@ -132,26 +135,42 @@ class EmbeddedServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Lock the folder and start its server, or take over the one that runs; return when it answers.
+        """Have a share in the folder's server, which is started where none runs; return when it answers.
 
         Raises EmbeddedServerError.
         """
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS  # is_in_use() elsewhere holds it for a moment
-        while self._gateway_lock is None and time.monotonic() < deadline:
+        if self._is_gateways and self._gateway_lock is None:
             self._gateway_lock = locked(self._dir / "gateway.lock")
             if self._gateway_lock is None:
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        if self._gateway_lock is None:
-            raise EmbeddedServerError(f"A gateway uses {self._dir} already; stop it, or name another folder.")
+                raise EmbeddedServerError(f"A gateway uses {self._dir} already; stop it, or name another folder.")
         try:
             _own_folder(_socket_path(self._dir).parent)
+            if self._users_lock is None:
+                await self._join()
             self.pid = await self._find_or_launch()
-            await self._renew_functions()
         except BaseException:
             await self._end_child()
             self._unlock()
             raise
+
+    async def _join(self) -> None:
+        """Take a share; who is alone starts the server first, and renews its functions."""
+        self._users_lock = locked(self._dir / "users.lock")
+        if self._users_lock is not None:
+            await self._find_or_launch()
+            await self._renew_functions()
+            self._users_lock.close()  # another may come in between, and even end the server: it is looked for again
+        deadline = time.monotonic() + self._timeout_seconds
+        while time.monotonic() < deadline:
+            self._users_lock = locked(self._dir / "users.lock", shared=True)
+            if self._users_lock is not None:
+                return
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        raise EmbeddedServerError(
+            f"Another process has started or ended the server in {self._dir} for {self._timeout_seconds:g} s; "
+            "see its server.log."
+        )
 
     async def mind(self) -> None:
         """Until cancelled: start it again when it died (of memory, say). Its books are on disk."""
@@ -166,29 +185,38 @@ class EmbeddedServer:
         """Whether the server's process is there; it need not be our child."""
         if self._child is not None:
             return self._child.poll() is None
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return self.pid > 0
+        return self.pid > 0 and self._has_server()
+
+    def _has_server(self) -> bool:
+        """By the server's lock: a process that died may still have its number, until who started it looks."""
+        lock = locked(self._dir / "server.lock")
+        if lock is not None:
+            lock.close()
+        return lock is None
 
     async def stop(self) -> None:
-        """End the server, with all it knows on disk, and unlock the folder."""
+        """Leave the server to others who use it; the last one ends it, with all it knows on disk."""
+        if self._users_lock is not None:
+            self._users_lock.close()  # first: of two who leave at once, the later one finds nobody
+            self._users_lock = locked(self._dir / "users.lock")
+            if self._users_lock is not None:
+                await self._end_server()
+        self._unlock()
+        self.pid = 0
+
+    async def _end_server(self) -> None:
         with contextlib.suppress(RedisError, OSError):
             async with self._client() as client:
                 await client.shutdown()
         await self._end_child()
         deadline = time.monotonic() + self._timeout_seconds
-        while time.monotonic() < deadline:  # one that was taken over is no child: its lock tells of its end
-            lock = locked(self._dir / "server.lock")
-            if lock is not None:
-                lock.close()
-                break
+        while self._has_server() and time.monotonic() < deadline:  # noqa: ASYNC110 - it need not be our child
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        self._unlock()
-        self.pid = 0
 
     async def _find_or_launch(self) -> int:
+        pid = await self._pid_if_ready()
+        if pid:
+            return pid
         await self._end_child()  # dead already, or hung: in both cases not what we want to keep
         deadline = time.monotonic() + self._timeout_seconds
         while time.monotonic() < deadline:
@@ -205,7 +233,7 @@ class EmbeddedServer:
         )
 
     async def _renew_functions(self) -> None:
-        """The functions of a release before give way: the folder is locked, so nobody else works with them.
+        """The functions of a release before give way: nobody else uses the server now.
 
         On a server that several gateways share this is a person's to do: see ``load_functions``.
         """
@@ -282,9 +310,10 @@ class EmbeddedServer:
             child.wait()
 
     def _unlock(self) -> None:
-        if self._gateway_lock is not None:
-            self._gateway_lock.close()
-            self._gateway_lock = None
+        for lock in (self._users_lock, self._gateway_lock):
+            if lock is not None:
+                lock.close()
+        self._users_lock = self._gateway_lock = None
 
     def _client(self) -> "Redis":
         return Redis.from_url(self.url, socket_timeout=1.0)

@@ -140,6 +140,7 @@ local function reverse(keys, args)
   if known.is_reversed then return booked_reply(books, true) end
   local lot = changed_lot(books, known.lot)
   local amount = math.max(0, known.amount - lot.expired)
+  announce_lapsed(books) -- it tells when the lot expired
   lot.expires = NEVER -- what live calls hold of it comes back to pay what is owed, not to expire
   local free = math.min(amount, lot.free)
   enter(books, 'reverse', id, '', { note = args[2] })
