@@ -101,7 +101,7 @@ def make_gate(asterisk: Asterisk, tmp_path: Path, office: PostOffice) -> Iterato
 
 def show(gate: GatewayProcess) -> dict[str, Any]:
     """`callgate recharge show`."""
-    done = gate.run("recharge", "show", "acme", "--json")
+    done = gate.run_at_once("recharge", "show", "acme", "--json")
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -176,7 +176,7 @@ def test_a_call_ends_with_its_money_where_the_payment_fails(
     status = show(gate)
     assert (status["state"], status["failures"], status["reason"]) == ("failed", 1, "test card declined")
     assert status["until_ms"] - status["requested_at_ms"] >= 300_000
-    done = gate.run("recharge", "answer", "rch_acme_1", "succeeded", "--reason", "by bank")
+    done = gate.run_at_once("recharge", "answer", "rch_acme_1", "succeeded", "--reason", "by bank")
     assert done.returncode == 0, done.stderr
     call = phone(LONDON)
     call.wait_answered()

@@ -266,7 +266,7 @@ def test_a_top_up_that_is_taken_back_in_mid_call_leaves_debt(
     far, mark = carrier(), asterisk.probe.mark()
     call = phone(LONDON)
     call.wait_answered()
-    reversal = gate.run("reverse", "acme", "paid-by-card", "--reason", "chargeback")
+    reversal = gate.run_at_once("reverse", "acme", "paid-by-card", "--reason", "chargeback")
     assert reversal.returncode == 0, reversal.stderr
     call.wait()
     check_cut(asterisk.probe, mark, 4.0)
