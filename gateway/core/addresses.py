@@ -34,11 +34,13 @@ def _hidden(address: IPv6Address) -> IPv4Address | None:
 
 
 def is_loopback(text: str) -> bool:
-    """Whether an address is of this machine alone."""
+    """Whether an address is of this machine alone, and says so: ``::ffff:127.0.0.1`` hides it."""
     try:
-        return ip_address(text).is_loopback
+        address = ip_address(text)
     except ValueError:
         return False
+    is_hidden = isinstance(address, IPv6Address) and address.ipv4_mapped is not None  # Python 3.13 looks through it
+    return address.is_loopback and not is_hidden
 
 
 def names_loopback(host: str) -> bool:
