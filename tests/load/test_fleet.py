@@ -172,5 +172,6 @@ def test_the_bench_of_growth_measures_at_every_size() -> None:
              ("20 live", "100 live", "2 tenants", "20 tenants", "20 prefixes", "2,000 prefixes")]  # fmt: skip
     assert set(sizes) <= set(found)
     assert {"20 live: CPU of the ledger, a debit", "100 live: CPU of the gateway, a debit"} <= set(found)
+    assert {"a debit in turns, at 20 live", "a debit in turns, at 100 live"} <= set(found)
     assert int(document.facts["calls charged"].replace(",", "")) >= 20 + 100 + 3 * 50
     assert {each.what: each.is_met for each in document.ratios}["tenants whose books check out / all"]
