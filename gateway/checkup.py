@@ -12,7 +12,7 @@ from gateway import borrow
 from gateway.adapters.ami.exam import CONFIG_FOLDER, Doctor, look
 from gateway.adapters.ami.settings import AmiSettings
 from gateway.adapters.redis import exam as books
-from gateway.adapters.redis.embedded import EmbeddedServerError
+from gateway.adapters.redis.embedded_error import EmbeddedServerError
 from gateway.adapters.redis.losses import Wanted as WantedOfBooks
 from gateway.core.doctor import include, manager
 from gateway.core.doctor.machine import check_age, check_api, check_http, check_modes, is_loopback

@@ -17,7 +17,8 @@ from gateway.adapters import tasks
 from gateway.adapters.http.control import ControlError, ControlServer
 from gateway.adapters.identity import kept_name
 from gateway.adapters.locks import locked
-from gateway.adapters.redis.embedded import EmbeddedServer, EmbeddedServerError
+from gateway.adapters.redis.embedded import EmbeddedServer
+from gateway.adapters.redis.embedded_error import EmbeddedServerError
 from gateway.adapters.systemd import Supervisor
 from gateway.child import Child, Patience, command_of
 from gateway.commands import Commands

@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from rating.money import MAX_MICROS
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from rating.schedule import Schedule
 
 _FEWEST_RUNGS: Final = 2
+
+MOST_LADDERS_KEPT: Final = 1_024
+"""Of those asked for last, some 8 KB each at the most: the calls of a tariff have few ladders between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,11 @@ def ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_
         ValueError: `granted_seconds` is negative, `quantum_seconds` is less than 1, or `most_rungs` is less
             than 2.
     """
+    return _ladder(schedule, granted_seconds, quantum_seconds, most_rungs)
+
+
+@lru_cache(maxsize=MOST_LADDERS_KEPT)
+def _ladder(schedule: Schedule, granted_seconds: int, quantum_seconds: int, most_rungs: int) -> Ladder:
     _refuse_negative(granted_seconds)
     ends_at = schedule.ends_at_seconds
     if quantum_seconds < 1:

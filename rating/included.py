@@ -50,6 +50,8 @@ def charge_with_included(schedule: Schedule, seconds: int, included_seconds: int
         AmountError: the charge is beyond `MAX_MICROS`.
     """
     charge = charge_micros(schedule, seconds)
+    if not included_seconds:
+        return IncludedCharge(charge, 0)
     used = whole_blocks_seconds(schedule, included_seconds)
     billed = billed_seconds(schedule, seconds)
     if min(seconds, billed) <= schedule.free_seconds or used == 0:

@@ -49,7 +49,10 @@ class Prefixes:
     def longest(self, e164: str) -> str:
         """Return the longest prefix that a number, with or without its +, begins with; "" for none."""
         number = e164.removeprefix("+")
-        return next((number[:length] for length in self._lengths if number[:length] in self.digits), "")
+        for length in self._lengths:
+            if number[:length] in self.digits:
+                return number[:length]
+        return ""
 
     def __bool__(self) -> bool:
         return bool(self.digits)

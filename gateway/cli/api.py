@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings
+from gateway.cli.errand import run
 from gateway.core.access import TOKEN_BYTES, TOKEN_PREFIX, Role, hash_of
 from gateway.settings import Settings, is_name
 
@@ -24,7 +25,7 @@ ApiUrl = Annotated[
     typer.Option("--url", envvar="CALLGATE_URL", help="The API of the gateway; else the one in the config's [api]."),
 ]
 
-tokens = typer.Typer(help="Tokens for the HTTP API.", no_args_is_help=True)
+tokens = typer.Typer(help="Tokens for the HTTP API.", no_args_is_help=True, add_completion=False)
 
 
 def cut(

@@ -12,7 +12,8 @@ from rich.table import Table
 from gateway import borrow
 from gateway.adapters.archive import read_archive
 from gateway.adapters.audit_program import keep_report
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, journal_folder, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, journal_folder, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.cli.tables import right, show
 from gateway.core.findings import Verdict
 from gateway.service.audit import audit_tenant

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.cli.explain import figures
 from gateway.cli.tables import show
 from gateway.core.facts import Direction

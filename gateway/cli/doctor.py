@@ -13,7 +13,8 @@ from gateway.adapters.redis.losses import Wanted, diagnose
 from gateway.adapters.redis.survey import Survey, survey_all
 from gateway.checkup import Key, Round, find_key, go_round, of_config
 from gateway.cli.books import print_books
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings
+from gateway.cli.errand import run
 from gateway.core.doctor.report import exit_code, in_order
 from gateway.settings import Settings, read
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from gateway import borrow
 from gateway.adapters.archive import read_archive
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, journal_folder, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.cli.tables import right, show
 from gateway.core.facts import Direction
 from gateway.core.journal import Entry

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gateway.adapters.mail.examples import EXAMPLES, example
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxEvent, Posted, WaitingMail
 from gateway.settings import MailSettings

@@ -14,17 +14,8 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli.common import (
-    CONFIG,
-    AsJson,
-    ConfigDir,
-    InDoubtError,
-    OfTenants,
-    fail,
-    load_settings,
-    run,
-    tenant_named,
-)
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, tenant_named
+from gateway.cli.errand import InDoubtError, run
 from gateway.cli.tables import right, show
 from gateway.core.tenant import Tenant
 from gateway.ports import Balance, Ledger, LedgerRejected, LedgerUnavailable, Lot, TopUp

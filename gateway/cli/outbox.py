@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, OfTenants, fail, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.cli.tables import show
 from gateway.core.tenant import Tenant
 from gateway.ports import OutboxState
@@ -19,7 +20,9 @@ from gateway.service.desk import Desk, Events
 from gateway.service.recharge import REQUESTED
 from gateway.settings import Settings
 
-outbox = typer.Typer(help="Events for webhooks: what waits, what was given up.", no_args_is_help=True)
+outbox = typer.Typer(
+    help="Events for webhooks: what waits, what was given up.", no_args_is_help=True, add_completion=False
+)
 
 MOST_SHOWN = 1000
 EventIds = Annotated[list[str] | None, typer.Argument(help="Their ids, as `callgate outbox list` shows them.")]

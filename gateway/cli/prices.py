@@ -13,13 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway import borrow
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, tenant_named
 from gateway.cli.tables import right, show
 from gateway.core import quote as quotes
 from gateway.core.facts import Direction
 from gateway.core.tenant import Included, Tenant
-from gateway.service.accounts import opened_account
 from gateway.service.directory import Directory
 from gateway.settings import ConfigErrors, load_tariff
 from rating import (
@@ -295,6 +293,9 @@ def _available_micros(subject: Subject, config: Path) -> int | None:
     tenant = subject.tenant
     if tenant is None:
         return None
+    from gateway import borrow  # noqa: PLC0415 - no other price needs the books
+    from gateway.cli.errand import run  # noqa: PLC0415
+    from gateway.service.accounts import opened_account  # noqa: PLC0415
 
     async def read() -> int:
         async with borrow.borrowed_ledger(load_settings(config)) as ledger:

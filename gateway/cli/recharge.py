@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run, tenant_named
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, tenant_named
+from gateway.cli.errand import run
 from gateway.cli.tables import show
 from gateway.core.forecast import MOST_MINUTES, Forecast
 from gateway.core.recharge import Answer, Mode, Payment, RechargeRule, read_id, readable, recharge_id
@@ -25,7 +26,9 @@ SOURCE = "command line"
 NO_BOUND = "none"
 
 recharges = typer.Typer(
-    help="Recharges: the rule, where the last one is, and what to do about it.", no_args_is_help=True
+    help="Recharges: the rule, where the last one is, and what to do about it.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import typer
 
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, run
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail
+from gateway.cli.errand import run
 from gateway.settings import ConfigErrors, control_socket
 from gateway.settings.changes import Change
 

@@ -10,7 +10,8 @@ import structlog
 import typer
 
 from gateway import logs
-from gateway.cli.common import CONFIG, ConfigDir, fail, load_settings, run
+from gateway.cli.common import CONFIG, ConfigDir, fail, load_settings
+from gateway.cli.errand import run
 from gateway.settings import Machine, Settings, Share, ShareError, machine_of, part_of, read_share, shares
 from gateway.settings.share import MOST_PROCESSES
 

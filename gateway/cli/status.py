@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from gateway import borrow
-from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, run
+from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings
+from gateway.cli.errand import run
 from gateway.cli.tables import right, show
 from gateway.core.ownership import SWITCH, Lease, View
 from gateway.settings import ConfigErrors, control_socket

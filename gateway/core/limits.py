@@ -12,10 +12,12 @@ Rules:
   calls are refused.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from types import MappingProxyType
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from gateway.core.curbs import Check, Kind
@@ -23,8 +25,12 @@ from gateway.core.facts import Direction
 from gateway.core.reasons import Reason
 from rating import Calendar, CallClass, Destination, Period, Prefixes, day_of, hour_of, month_of
 
-_COUNTS = frozenset({Kind.LIVE, Kind.RATE})
-_WHOLE = Fraction(1)
+ALL_KINDS: Final = frozenset(Kind)
+_COUNTS: Final = frozenset({Kind.LIVE, Kind.RATE})
+DURING_CALLS: Final = ALL_KINDS - _COUNTS
+"""What an extension is judged by."""
+
+_WHOLE: Final = Fraction(1)
 
 OPEN_HOURS = "open"
 """The band of a limit's calendar within which it holds as written."""
@@ -37,6 +43,32 @@ class Per(StrEnum):
     CLI = "cli"
     CLASS = "class"
     PREFIX = "prefix"
+
+
+class Bound(NamedTuple):
+    """How one of a limit's bounds is checked."""
+
+    kind: Kind
+    reason: Reason
+    counter: str = ""  # the last word of its counter's name; of a call's own kinds: none
+    window_ms: int = 0
+    period_of: Callable[[int, ZoneInfo], Period] | None = None  # that it counts by, and its counter is named after
+
+
+_BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
+    {
+        "concurrent_calls": Bound(Kind.LIVE, Reason.CONCURRENT_CALLS, "live"),
+        "calls_per_second": Bound(Kind.RATE, Reason.CALL_RATE, "second", 1_000),
+        "calls_per_minute": Bound(Kind.RATE, Reason.CALL_RATE, "minute", 60_000),
+        "spend_per_call_micros": Bound(Kind.CALL_MONEY, Reason.SPEND_LIMIT),
+        "call_seconds": Bound(Kind.CALL_TIME, Reason.MINUTES_LIMIT),
+        "spend_per_hour_micros": Bound(Kind.MONEY, Reason.SPEND_LIMIT, period_of=hour_of),
+        "spend_per_day_micros": Bound(Kind.MONEY, Reason.SPEND_LIMIT, period_of=day_of),
+        "seconds_per_day": Bound(Kind.TIME, Reason.MINUTES_LIMIT, period_of=day_of),
+        "spend_per_month_micros": Bound(Kind.MONEY, Reason.SPEND_LIMIT, period_of=month_of),
+    }
+)
+"""The fields of a limit that bound something, in the order in which they are judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +92,15 @@ class Limit:
     hours: Calendar | None = None  # its band is OPEN_HOURS
     outside: Fraction = Fraction(0)
     direction: Direction | None = None  # None: both
+    bounds: tuple[tuple[int, Bound], ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        found = ((getattr(self, name), bound) for name, bound in _BOUNDS.items())
+        object.__setattr__(self, "bounds", tuple((most, bound) for most, bound in found if most is not None))
 
     def covers(self, destination: Destination, direction: Direction) -> bool:
         """Whether calls to a destination are counted; of those that come in, that is the owned number."""
-        if self.direction not in {None, direction}:
+        if self.direction is not None and self.direction is not direction:
             return False
         if not self.classes and not self.prefixes:
             return True
@@ -77,54 +114,32 @@ class Limit:
 
     def whose(self, destination: Destination, cli: str) -> str:
         """What tells apart the counts of one limit; no blank in it."""
-        return {
-            Per.TENANT: "",
-            Per.CLI: cli,
-            Per.CLASS: str(destination.call_class),
-            Per.PREFIX: self.prefixes.longest(destination.e164),
-        }[self.per]
+        if self.per is Per.CLI:
+            return cli
+        if self.per is Per.CLASS:
+            return str(destination.call_class)
+        return self.prefixes.longest(destination.e164) if self.per is Per.PREFIX else ""
 
 
-def checks_of(limit: Limit, destination: Destination, cli: str, at_ms: int, zone: ZoneInfo) -> Iterator[Check]:
+def checks_of(
+    limit: Limit, destination: Destination, cli: str, at_ms: int, zone: ZoneInfo, kinds: frozenset[Kind] = ALL_KINDS
+) -> Iterator[Check]:
     """What the ledger is to check for one call at an instant of a clock in UTC epoch milliseconds."""
     part = limit.part_at(at_ms)
-    counter = f"{limit.name}|{limit.whose(destination, cli)}"
-
-    def check(kind: Kind, reason: Reason, bound: int, name: str = "", window_ms: int = 0) -> Check:
-        most = bound if part is _WHOLE else int(bound * part)  # fractions cost more than all else here
+    # What is spent within and outside of hours is not to be added up.
+    outside = "" if part is _WHOLE or part == 1 else "|outside"
+    counters = f"{limit.name}|{limit.whose(destination, cli)}"
+    for whole, (kind, reason, word, width_ms, period_of) in limit.bounds:
+        if kind not in kinds:
+            continue
+        most = whole if part is _WHOLE else whole * part.numerator // part.denominator  # fractions are dear
         if kind in _COUNTS:
             most = max(1, most)
-        return Check(kind, reason, limit.name, most, f"{counter}|{name}" if name else "", window_ms)
-
-    def within(period: Period, kind: Kind, reason: Reason, bound: int | None) -> Iterator[Check]:
-        # A day's money and a day's seconds are not to be added up, nor what is spent within and outside of hours.
-        if bound is not None:
-            name = f"{period.name}|{kind}" if part is _WHOLE or part == 1 else f"{period.name}|{kind}|outside"
-            yield check(kind, reason, bound, name, period.to_ms)
-
-    of_the_call = (
-        (Kind.LIVE, Reason.CONCURRENT_CALLS, limit.concurrent_calls, "live", 0),
-        (Kind.RATE, Reason.CALL_RATE, limit.calls_per_second, "second", 1_000),
-        (Kind.RATE, Reason.CALL_RATE, limit.calls_per_minute, "minute", 60_000),
-        (Kind.CALL_MONEY, Reason.SPEND_LIMIT, limit.spend_per_call_micros, "", 0),
-        (Kind.CALL_TIME, Reason.MINUTES_LIMIT, limit.call_seconds, "", 0),
-    )
-    for kind, reason, bound, name, window_ms in of_the_call:
-        if bound is not None:
-            yield check(kind, reason, bound, name, window_ms)
-    if limit.spend_per_hour_micros is not None:
-        yield from within(hour_of(at_ms, zone), Kind.MONEY, Reason.SPEND_LIMIT, limit.spend_per_hour_micros)
-    if limit.spend_per_day_micros is not None or limit.seconds_per_day is not None:
-        day = day_of(at_ms, zone)
-        yield from within(day, Kind.MONEY, Reason.SPEND_LIMIT, limit.spend_per_day_micros)
-        yield from within(day, Kind.TIME, Reason.MINUTES_LIMIT, limit.seconds_per_day)
-    if limit.spend_per_month_micros is not None:
-        yield from within(month_of(at_ms, zone), Kind.MONEY, Reason.SPEND_LIMIT, limit.spend_per_month_micros)
-
-
-def during_calls(checks: tuple[Check, ...]) -> tuple[Check, ...]:
-    """Those of them that an extension is judged by."""
-    return tuple(check for check in checks if check.kind not in {Kind.LIVE, Kind.RATE})
+        name, window_ms = word, width_ms
+        if period_of is not None:
+            period = period_of(at_ms, zone)
+            name, window_ms = f"{period.name}|{kind}{outside}", period.to_ms  # nor are a day's money and its seconds
+        yield Check(kind, reason, limit.name, most, f"{counters}|{name}" if name else "", window_ms)
 
 
 def of_lowest_rate(limits: tuple[Limit, ...]) -> tuple[str, Fraction] | None:

@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from heapq import heappop, heappush
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from gateway.core.books import Pool, Refused
 from gateway.core.call import Terms
-from gateway.core.decide import Deny, Pass, classified, decide
+from gateway.core.decide import Deny, classified, decide
 from gateway.core.facts import Ask, Direction
-from gateway.core.limits import during_calls
+from gateway.core.limits import DURING_CALLS
 from gateway.core.reasons import Reason
 from gateway.core.replay_books import Books, Held, Offer
 from gateway.core.restrain import checks_at
@@ -43,7 +43,9 @@ from rating import (
 
 _TOLD_EVERY: Final = 500
 _MOST_REMEMBERED: Final = 50_000
-_COUNTS_ONLY: Final = frozenset({"live", "rate"})
+
+_Place: TypeAlias = tuple[str, str, str]
+"""Where a call goes: E.164 number, class, and the destination that the tariff's row names."""
 
 
 class Kind(StrEnum):
@@ -93,9 +95,9 @@ class _Live:
     number: int
     call: PastCall
     terms: Terms
+    place: _Place
     held: Held
-    fate: Fate  # so far
-    schedule: Schedule | None = None  # None: it rings
+    schedule: Schedule | None  # None: it rings
     is_granted: bool = False  # it holds no more than it was granted
     final_reason: str = ""
     final_limit: str = ""
@@ -142,39 +144,39 @@ class _Run:
         tenant = self._tenant
         ask = Ask("", "", "", call.number, tenant.tenant_id, "", call.cli, call.asked_at_ms, direction=call.direction)
         decided = decide(ask, tenant, call.asked_at_ms, lambda _: False)
-        if isinstance(decided, Deny):
-            self.fates[number] = _denied(tenant, call, decided)
-        elif isinstance(decided, Pass):
-            self.fates[number] = _passed(tenant, call)
+        if isinstance(decided, Terms):
+            fate = self._metered(number, call, decided)
         else:
-            self.fates[number] = self._metered(number, call, decided)
+            fate = _denied(tenant, call, decided) if isinstance(decided, Deny) else _passed(tenant, call)
+        if fate is not None:
+            self.fates[number] = fate
 
-    def _metered(self, number: int, call: PastCall, terms: Terms) -> Fate:
-        price, at_ms = terms.price, call.answered_at_ms or call.asked_at_ms
-        rate = price.rate_at(at_ms)
-        where = terms.destination
-        fate = Fate(Kind.REFUSED, where.e164, where.call_class, "" if rate is None else rate.destination)
-        if rate is None or longest_seconds(price.schedule(at_ms)) == 0 or _ends_too_soon(terms):
-            return replace(fate, reason=Reason.NO_RATE.value)
-        checks = checks_at(terms, call.asked_at_ms) if self._tenant.limits else ()
+    def _metered(self, number: int, call: PastCall, terms: Terms) -> Fate | None:
+        """What becomes of it at once; None where it goes on, and its end will tell."""
+        price, where, at_ms = terms.price, terms.destination, call.answered_at_ms or call.asked_at_ms
+        rate, schedule = price.rate_at(at_ms), price.schedule(at_ms)
+        place = where.e164, where.call_class, "" if rate is None else rate.destination
+        if rate is None or longest_seconds(schedule) == 0 or _ends_too_soon(terms):
+            return Fate(Kind.REFUSED, *place, reason=Reason.NO_RATE.value)
+        answered = schedule if call.answered_at_ms else None
+        checks = checks_at(terms, call.asked_at_ms)
         is_granted = (
-            self._has_credit or terms.included is not None or any(check.kind not in _COUNTS_ONLY for check in checks)
+            self._has_credit or terms.included is not None or any(check.kind in DURING_CALLS for check in checks)
         )
         if not checks and not is_granted:
-            return _ended(fate, call, price.schedule(at_ms) if call.answered_at_ms else None, terms)
+            return _rang(place, call) if answered is None else _talked(place, call, terms, answered)[0]
         offer = self._first_offer(terms) if is_granted else None
         if offer is not None and not offer.ladder.rungs:
-            return replace(fate, reason=Reason.NO_RATE.value)
+            return Fate(Kind.REFUSED, *place, reason=Reason.NO_RATE.value)
         held = self._books.reserve(call.asked_at_ms, checks, offer)
         if isinstance(held, Refused):
-            return replace(fate, reason=held.reason.value, limit=held.limit)
-        live = _Live(number, call, terms, held, fate, is_granted=is_granted)
-        if call.answered_at_ms:
-            live.schedule = price.schedule(call.answered_at_ms)
-            self._wait(live, call.answered_at_ms)
-        else:
+            return Fate(Kind.REFUSED, *place, reason=held.reason.value, limit=held.limit)
+        live = _Live(number, call, terms, place, held, answered, is_granted)
+        if answered is None:
             self._push(call.ended_at_ms, live, ends=True)
-        return fate
+        else:
+            self._wait(live, call.answered_at_ms)
+        return None
 
     def _first_offer(self, terms: Terms) -> Offer:
         price, asked_at_ms, latest_ms = terms.price, terms.ask.at_ms, terms.latest_answer_ms
@@ -234,7 +236,7 @@ class _Run:
         if not held.granted_seconds or held.included_seconds:
             covered = covered_micros(schedule, held.included_seconds) if held.included_seconds else 0
             pool = self._pool(terms, covered, None)
-        checks = during_calls(checks_at(terms, at_ms)) if self._tenant.limits else ()
+        checks = checks_at(terms, at_ms, DURING_CALLS)
         refused = self._books.extend(held, checks, Offer(offered, pool, self._is_fair))
         if refused is None:
             self._wait(live, at_ms)
@@ -245,17 +247,16 @@ class _Run:
         self._push(self._cap_ms(live) if is_last else last_ms, live, ends=is_last)
 
     def _end(self, live: _Live) -> None:
-        held = live.held
+        held, used_seconds = live.held, 0
         if live.schedule is None:
-            self._books.settle(held, 0, 0, 0)
-            self.fates[live.number] = _ended(live.fate, live.call, None, live.terms)
-            return
-        most = held.granted_seconds if live.is_granted else None
-        fate = _ended(live.fate, live.call, live.schedule, live.terms, most, held.included_seconds)
+            fate = _rang(live.place, live.call)
+        else:
+            most = held.granted_seconds if live.is_granted else None
+            found = _talked(live.place, live.call, live.terms, live.schedule, most, held.included_seconds)
+            fate, used_seconds = found
         if fate.was_cut and live.final_reason:
             fate = replace(fate, reason=live.final_reason, limit=live.final_limit)
-        used = charge_with_included(live.schedule, fate.seconds, held.included_seconds).used_seconds
-        self._books.settle(held, fate.charge_micros, fate.seconds, used)
+        self._books.settle(held, fate.charge_micros, fate.seconds, used_seconds)
         self.fates[live.number] = fate
 
 
@@ -285,34 +286,32 @@ class _Remembering:
 _FREE: Final = Fate(Kind.FREE)
 
 
-def _ended(
-    fate: Fate,
+def _rang(place: _Place, call: PastCall) -> Fate:
+    """Of a call that would ring."""
+    return Fate(Kind.UNANSWERED if _is_known(call) else Kind.ALLOWED, *place)
+
+
+def _talked(
+    place: _Place,
     call: PastCall,
-    schedule: Schedule | None,
     terms: Terms,
+    schedule: Schedule,
     most_seconds: int | None = None,
     included_seconds: int = 0,
-) -> Fate:
-    """What a call costs, which rang only where there is no schedule, and had so many seconds at the most."""
-    if schedule is None:
-        return replace(fate, kind=Kind.UNANSWERED if _is_known(call) else Kind.ALLOWED)
-    bounds = (call.seconds, longest_seconds(schedule), most_seconds)
-    seconds = min(bound for bound in bounds if bound is not None)
+) -> tuple[Fate, int]:
+    """Of an answered call, which has so many seconds at the most; and how many of the included ones it uses."""
+    seconds, longest = call.seconds, longest_seconds(schedule)
+    if longest is not None:
+        seconds = min(seconds, longest)
+    if most_seconds is not None:
+        seconds = min(seconds, most_seconds)
     try:
-        charge = charge_with_included(schedule, seconds, included_seconds).charge_micros
+        charge, used_seconds = charge_with_included(schedule, seconds, included_seconds)
     except AmountError:  # no account has as much: the gate would have had no rung to offer
-        return replace(fate, kind=Kind.REFUSED, reason=Reason.NO_CREDIT.value)
+        return Fate(Kind.REFUSED, *place, reason=Reason.NO_CREDIT.value), 0
     was_cut = seconds < call.seconds
-    return Fate(
-        Kind.CHARGED,
-        fate.e164,
-        fate.call_class,
-        fate.destination,
-        seconds,
-        charge,
-        _longest_reason(terms) if was_cut else "",
-        was_cut=was_cut,
-    )
+    reason = _longest_reason(terms) if was_cut else ""
+    return Fate(Kind.CHARGED, *place, seconds, charge, reason, was_cut=was_cut), used_seconds
 
 
 def _is_known(call: PastCall) -> bool:
@@ -333,8 +332,8 @@ def _passed(tenant: Tenant, call: PastCall) -> Fate:
     return Fate(Kind.ALLOWED if is_open else Kind.FREE, e164, call_class)
 
 
-def _named(tenant: Tenant, call: PastCall) -> tuple[str, str, str]:
-    """Where a call goes that has no terms: number, class, and the tariff's row."""
+def _named(tenant: Tenant, call: PastCall) -> _Place:
+    """Where a call goes that has no terms."""
     if call.direction is Direction.INBOUND:
         return f"+{call.number.removeprefix('+')}", "toll_free", ""
     try:

@@ -5,7 +5,7 @@ A test holds the two against each other. Not here: pauses and guards, funds that
 Instants are UTC epoch milliseconds, money is micro-units.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -61,9 +61,9 @@ class Books:
         """Nothing is counted yet."""
         self._credit_micros = credit_micros
         self._live_calls = 0
-        self._live: Counter[str] = Counter()
-        self._used: Counter[str] = Counter()  # of a period: its name is part of the counter's
-        self._included: Counter[str] = Counter()
+        self._live: defaultdict[str, int] = defaultdict(int)
+        self._used: defaultdict[str, int] = defaultdict(int)  # of a period: its name is part of the counter's
+        self._included: defaultdict[str, int] = defaultdict(int)
         self._asks: defaultdict[str, deque[int]] = defaultdict(deque)
 
     def reserve(self, at_ms: int, checks: tuple[Check, ...], offer: Offer | None) -> Held | Refused:
@@ -78,7 +78,8 @@ class Books:
                 return grant
             self._take(held, checks, offer, grant)
         self._live_calls += 1
-        self._live.update(held.live)
+        for counter in held.live:
+            self._live[counter] += 1
         return held
 
     def extend(self, held: Held, checks: tuple[Check, ...], offer: Offer) -> Refused | None:
@@ -96,7 +97,8 @@ class Books:
         if held.pool:
             self._included[held.pool] += included_seconds - held.included_seconds
         self._live_calls -= 1
-        self._live.subtract(held.live)
+        for counter in held.live:
+            self._live[counter] -= 1
         self._count(held.periods, min(0, charge_micros - held.paid_micros), min(0, seconds - held.granted_seconds))
 
     # ------------------------------------------------------------------------------------------------ an ask

@@ -4,17 +4,19 @@ Guards look at what a tenant dials. Calls that come in are judged by limits and 
 owned number could have its owner paused.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.curbs import Check, Curbs, Kind, ShortCall, Trigger
 from gateway.core.facts import Ask
 from gateway.core.guards import NO_GUARDS, TENANT_PAUSE, Guard, Target, cli_of, cli_pause, pause_name
-from gateway.core.limits import checks_of, during_calls
+from gateway.core.limits import ALL_KINDS, DURING_CALLS, checks_of
 from gateway.core.tenant import Tenant
 from rating import Destination, country_of
 
 if TYPE_CHECKING:
     from gateway.core.call import Terms
+
+_OF_WHAT_IS_LIVE: Final = ALL_KINDS - {Kind.RATE}
 
 
 def curbs_of_ask(terms: "Terms") -> Curbs:
@@ -44,13 +46,12 @@ def curbs_of_refusal(tenant: Tenant, ask: Ask) -> Curbs:
 
 def curbs_of_extension(terms: "Terms", at_ms: int) -> Curbs:
     """For more of a live call, at an instant of the PBX's clock."""
-    return Curbs(checks=during_calls(checks_at(terms, at_ms)), pauses=_pauses(terms))
+    return Curbs(checks=checks_at(terms, at_ms, DURING_CALLS), pauses=_pauses(terms))
 
 
 def curbs_of_registration(terms: "Terms", at_ms: int) -> Curbs:
     """For a call that the ledger lost while it went on: it is counted anew, as live too, and judged by nothing."""
-    checks = checks_at(terms, at_ms)
-    return Curbs(checks=tuple(check for check in checks if check.kind is not Kind.RATE))
+    return Curbs(checks=checks_at(terms, at_ms, _OF_WHAT_IS_LIVE))
 
 
 def short_call_of(terms: "Terms") -> ShortCall | None:
@@ -64,11 +65,14 @@ def _trigger(guard: Guard | None, destination: Destination, cli: str, prefix: st
     return None if guard is None or not guard.watches(destination) else guard.trigger(cli, prefix)
 
 
-def checks_at(terms: "Terms", at_ms: int) -> tuple[Check, ...]:
+def checks_at(terms: "Terms", at_ms: int, kinds: frozenset[Kind] = ALL_KINDS) -> tuple[Check, ...]:
     """Those of all limits that cover the call, at an instant of the PBX's clock; of an ask and of what follows."""
-    tenant, destination, cli = terms.tenant, terms.destination, cli_of(terms.ask.cli)
-    limits = (limit for limit in tenant.limits if limit.covers(destination, terms.ask.direction))
-    return tuple(check for limit in limits for check in checks_of(limit, destination, cli, at_ms, tenant.zone))
+    tenant, destination, direction = terms.tenant, terms.destination, terms.ask.direction
+    if not tenant.limits:
+        return ()
+    cli = cli_of(terms.ask.cli)
+    limits = (limit for limit in tenant.limits if limit.covers(destination, direction))
+    return tuple(check for limit in limits for check in checks_of(limit, destination, cli, at_ms, tenant.zone, kinds))
 
 
 def _pauses(terms: "Terms") -> tuple[str, ...]:

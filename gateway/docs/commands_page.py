@@ -12,7 +12,7 @@ from gateway.docs.tables import page, table
 def commands_page() -> str:
     """Every command: what it does, its arguments and options."""
     commands = _commands(typer.main.get_command(app), "callgate")
-    parts = [part for path, command in commands for part in _shown(path, command)]
+    parts = [part for path, context in commands for part in _shown(path, context)]
     about = (
         "Each command, from the command line itself; `callgate COMMAND --help` says the same. `--config FOLDER` may be "
         "the environment variable `CALLGATE_CONFIG`. Exit codes: 0 done; 1 it could not be done, or a command that "
@@ -21,16 +21,21 @@ def commands_page() -> str:
     return page("Commands", about, *parts)
 
 
-def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each command by its whole name. They are of a click that typer keeps to itself, so no type of it is named."""
-    for name, each in sorted(getattr(command, "commands", {}).items()):
-        yield from _commands(each, f"{path} {name}")
-    if not hasattr(command, "commands") and not command.hidden:
-        yield path, command
+def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The context of each command by its whole name: what the list has of it is imported when a context is made.
+
+    They are of a click that typer keeps to itself, so no type of it is named.
+    """
+    for name, listed in sorted(group.commands.items()):
+        context = listed.make_context(f"{path} {name}", [], resilient_parsing=True)
+        if hasattr(context.command, "commands"):
+            yield from _commands(context.command, f"{path} {name}")
+        elif not context.command.hidden:
+            yield f"{path} {name}", context
 
 
-def _shown(path: str, command: Any) -> Iterator[str]:
-    context = command.make_context(path, [], resilient_parsing=True)
+def _shown(path: str, context: Any) -> Iterator[str]:
+    command = context.command
     yield f"## {path}"
     yield (command.help or "").split("\f")[0].strip()
     yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"

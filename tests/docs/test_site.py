@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import app
+from gateway.cli.panels import PANELS
 from gateway.docs.drawing import Arrow, ranks
 from gateway.docs.gather import PAGES, ROOT, Links, as_mkdocs_reads_it, places
 from gateway.settings.schema import SCHEMAS, schema_of
@@ -51,7 +51,7 @@ def test_the_reference_has_each_key_and_each_command(site: Path) -> None:
     assert len(keys) > 100
     assert [name for name in sorted(keys) if name not in config] == []
     commands = (site / "reference/commands.html").read_text("utf-8")
-    names = [str(each.name or each.callback.__name__).replace("_", "-") for each in app.registered_commands]
+    names = [name for panel in PANELS.values() for name in panel]
     assert [name for name in names if f"callgate {name}" not in commands] == []
 
 

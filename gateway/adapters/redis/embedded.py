@@ -34,6 +34,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.adapters.locks import locked
+from gateway.adapters.redis.embedded_error import EmbeddedServerError
 from gateway.adapters.redis.functions import LIBRARY, library_code
 
 log = structlog.get_logger(__name__)
@@ -44,10 +45,6 @@ _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _NAMES_ON_PATH: Final = ("valkey-server", "redis-server")
 _AOF_FOLDER: Final = "appendonlydir"
-
-
-class EmbeddedServerError(Exception):
-    """The embedded server cannot be had; the sentence says why and what to do."""
 
 
 def embedded_url(data_dir: Path) -> str:

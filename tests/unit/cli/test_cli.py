@@ -386,14 +386,3 @@ def test_a_gateway_without_a_switch_says_what_is_missing(config: Path, gateway_p
         urllib.request.urlopen(f"http://127.0.0.1:{port_of(config)}/readyz", timeout=5)
     with answer.value as body:
         assert json.loads(body.read())["missing"] == {"switch": "gateway.toml has no [[switch]]"}
-
-
-def test_a_command_on_the_books_does_not_load_the_gateway() -> None:
-    """People wait for each import: HTTP, metrics and AMI are those of serve and of what asks a running gateway."""
-    loaded = (
-        "import sys; print([name for name in ('aiohttp', 'panoramisk', 'prometheus_client') if name in sys.modules])"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", f"import gateway.cli; {loaded}"], capture_output=True, text=True, check=True
-    )
-    assert told.stdout == "[]\n"

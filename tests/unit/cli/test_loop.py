@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway.cli.common import run
+from gateway.cli.errand import run
 
 
 async def _kind_of_loop() -> str:
