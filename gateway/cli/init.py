@@ -193,11 +193,14 @@ On the PBX, as root:
   asterisk -rx "dialplan reload"
   asterisk -rx "manager reload"
 
+  Let your phones reach that context (include => NAME in theirs), and the trunk by no other way.
+
 Here:
+  In {folder / "gateway.toml"}, in [[switch]]: trunks = ["PJSIP/trunk"], with the name of your trunk's endpoint
   callgate check{config}
-  callgate topup {answers.tenant} 25.00{config}
-  callgate serve{config}
+  callgate serve{config}    in a terminal of its own, until Ctrl-C
   callgate doctor{config}{_afterwards(files)}
+  callgate topup {answers.tenant} 25.00{config}
 
 All examples, the unit for systemd, rules for Prometheus, dashboards and their READMEs: {examples}""")
 

@@ -175,6 +175,10 @@ def test_the_steps_name_what_to_copy_and_to_type(tmp_path: Path) -> None:
     assert "#include manager-callgate.conf" in done.output
     assert f"callgate topup firma 25.00 --config '{tmp_path / 'b c'}'" in done.output
     assert 'asterisk -rx "dialplan reload"' in done.output
+    steps = ('trunks = ["PJSIP/trunk"]', "callgate check", "callgate serve", "callgate doctor", "rm ", "callgate topup")
+    places = [done.output.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)
     assert re.search(r"[0-9a-f]{48}", done.output) is None
 
 
