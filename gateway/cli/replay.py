@@ -144,7 +144,7 @@ def _size(file: Path) -> int:
 def _why_none(found: Found, tenant: str) -> str:
     """One sentence, however many rows there are."""
     if not found.left_out and not found.problem_count:
-        return f"there is no record in it; name Asterisk's Master.csv, callgate's log, or files of {tenant}'s journal."
+        return f"there is no call in it; name Asterisk's Master.csv, callgate's log, or files of {tenant}'s journal."
     why = "; ".join((f"there is no call of {tenant} to replay", *left_out(found)))
     if not found.problems:
         return f"{why}."

@@ -180,8 +180,8 @@ def test_limits_that_are_wrong_are_told_with_file_and_line(config: Path, master:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "there is no record in it; name Asterisk's Master.csv"),
-        (b"\n\r\n", "there is no record in it"),
+        (b"", "there is no call in it; name Asterisk's Master.csv"),
+        (b"\n\r\n", "there is no call in it"),
         (b"\x1f\x8b\x08\x00\x00\x00", "is no text in UTF-8; unpack it"),
         (row().decode().encode("utf-16"), "is no text in UTF-8; unpack it where it is compressed, else save it"),
         (
