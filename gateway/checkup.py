@@ -92,8 +92,11 @@ def find_key(named: Path | None, settings: Settings) -> Key | None:
 
 
 def _key(file: Path) -> Key:
-    with file.open(encoding="utf-8") as source:
-        text = source.read(_MOST_SECRET_BYTES)
+    try:
+        with file.open(encoding="utf-8") as source:
+            text = source.read(_MOST_SECRET_BYTES)
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} holds no text in UTF-8; write one line into it: secret = …") from None
     lines = [line for line in text.splitlines() if line.split("=")[0].strip().lower() == "secret"]
     secret = asterisk_secret(lines[0] if lines else text)
     if not secret or not secret.isprintable():

@@ -11,6 +11,7 @@ its line, and reading goes on with the next line.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -156,11 +157,14 @@ def _row_of(
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines; of one that is too long, only as much as shows that it is."""
+    """Numbered lines; of one that is too long, only as much as shows that it is.
+
+    The mark that some editors put before the first line is none of it.
+    """
     number = 0
     while line := stream.readline(_MOST_BYTES + 1):
         number += 1
         rest = line
         while len(rest) == _MOST_BYTES + 1 and not rest.endswith(b"\n"):
             rest = stream.readline(_MOST_BYTES + 1)
-        yield number, line
+        yield number, line.removeprefix(BOM_UTF8) if number == 1 else line

@@ -37,7 +37,7 @@ def init(  # the flags are the questions
         str | None, typer.Option(help="What is dialled for +, where it is not the country's usual one.")
     ] = None,
     state_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Where callgate keeps what it writes, the money among it [default: beside the folder]."),
     ] = None,
 ) -> None:
@@ -71,7 +71,7 @@ def _answers(
     currency: str | None,
     tenant: str | None,
     international_prefix: str | None,
-    state_dir: Path | None,
+    state_dir: str | None,
 ) -> Answers:
     missing = {"--pbx": pbx, "--country": country, "--currency": currency, "--tenant": tenant}
     _check_terminal([name for name, value in missing.items() if value is None])
@@ -155,12 +155,19 @@ def _usual_currency(country: str) -> str | None:
     return known[0] if known else None
 
 
-def _state_dir(folder: Path, named: Path | None) -> Path:
+def _state_dir(folder: Path, named: str | None) -> Path:
     """Where the money is: absolute, so that a config that is copied has the same books."""
     if named is not None:
-        return Path(os.path.abspath(named))  # noqa: PTH100 - resolve() would show links' targets
+        path = _answer("--state-dir", named, "", _folder, None)
+        return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would show links' targets
     real = Path(os.path.realpath(folder))
     return Path("/var/lib/callgate") if real.is_relative_to("/etc") else real.with_name(f"{real.name}-state")
+
+
+def _folder(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError(f"{text[:60]!a} is no folder; write its path, of letters that can be seen")
+    return text
 
 
 def _look(folder: Path) -> None:
@@ -193,11 +200,14 @@ On the PBX, as root:
   asterisk -rx "dialplan reload"
   asterisk -rx "manager reload"
 
+  Let your phones reach that context (include => NAME in theirs), and the trunk by no other way.
+
 Here:
+  In {folder / "gateway.toml"}, in [[switch]]: trunks = ["PJSIP/trunk"], with the name of your trunk's endpoint
   callgate check{config}
-  callgate topup {answers.tenant} 25.00{config}
-  callgate serve{config}
+  callgate serve{config}    in a terminal of its own, until Ctrl-C
   callgate doctor{config}{_afterwards(files)}
+  callgate topup {answers.tenant} 25.00{config}
 
 All examples, the unit for systemd, rules for Prometheus, dashboards and their READMEs: {examples}""")
 

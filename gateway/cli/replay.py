@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from gateway.adapters.asterisk_cdr import CdrFileError
 from gateway.adapters.past import Found, Whose, read_past_calls
 from gateway.cli.common import CONFIG, AsJson, ConfigDir, fail, load_settings, tenant_named
 from gateway.cli.replay_csv import write_csv
-from gateway.cli.replay_told import Told, left_out, tell_problems
+from gateway.cli.replay_told import Told, left_out
 from gateway.core.replay import PastCall
 from gateway.core.replay import replay as decide_all
 from gateway.core.replay_sums import By, Replayed, summed
@@ -120,7 +121,7 @@ def _whose(settings: Settings, owner: Tenant, trunks: tuple[str, ...], zone: Zon
 
 def _read(records: list[Path], whose: Whose) -> Found:
     try:
-        total = sum(file.stat().st_size for file in records)
+        total = sum(_size(file) for file in records)
         with _bar("reading", total, unit="bytes") as on_read:
             found = read_past_calls(records, whose, on_read)
     except CdrFileError as error:
@@ -128,9 +129,27 @@ def _read(records: list[Path], whose: Whose) -> Found:
     except OSError as error:
         fail(f"{error.filename} cannot be read ({error.strerror}); name files of call records.")
     if not found.calls:
-        tell_problems(found)
-        fail("; ".join((f"there is no call of {whose.tenant} to replay", *left_out(found))) + ".")
+        fail(_why_none(found, whose.tenant))
     return found
+
+
+def _size(file: Path) -> int:
+    """In bytes. What cannot be read twice, or has no end, is no file of records. Raises OSError."""
+    facts = file.stat()
+    if not S_ISREG(facts.st_mode):
+        fail(f"{file} is no file; name files of call records, as Master.csv.")
+    return facts.st_size
+
+
+def _why_none(found: Found, tenant: str) -> str:
+    """One sentence, however many rows there are."""
+    if not found.left_out and not found.problem_count:
+        return f"there is no call in it; name Asterisk's Master.csv, callgate's log, or files of {tenant}'s journal."
+    why = "; ".join((f"there is no call of {tenant} to replay", *left_out(found)))
+    if not found.problems:
+        return f"{why}."
+    first = found.problems[0]
+    return f"{why}; {found.problem_count} that could not be read, first {first.where}: {first.sentence}"
 
 
 def _compared(calls: list[PastCall], today: Tenant, new: Tenant, balance_micros: int | None) -> list[Replayed]:

@@ -10,6 +10,8 @@ from gateway.docs.drawing import with_diagrams_drawn
 from gateway.docs.gather import ROOT, Links, absent, as_mkdocs_reads_it, places
 from gateway.docs.reference import made_pages
 
+RUNBOOKS = "runbooks/"
+
 
 class _Site:
     """What one build has gathered."""
@@ -28,13 +30,26 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     # Links are read here already, since only a picture that is known by now is copied.
     for file in list(files.documentation_pages()):
         _Site.links.rewritten(file.content_string, file.src_uri)
-    for site, text in made.items():
+    for site, text in {**made, **_by_name_of_the_file()}.items():
         files.append(File.generated(config, site, content=text))
     for path, site in _Site.links.pictures.items():
         files.append(File.generated(config, site, abs_src_path=str(ROOT / path)))
     missing = absent()
     config.nav = [_menu(entry, missing) for entry in config.nav or []]
     return files
+
+
+def _by_name_of_the_file() -> dict[str, str]:
+    """Alerts and dashboards name a runbook by its Markdown file, as forges have it: here that leads to its page."""
+    found = {}
+    for site in places().values():
+        if site.startswith(RUNBOOKS):
+            page = site.removeprefix(RUNBOOKS).removesuffix(".md")
+            found[f"{site}/index.html"] = (
+                f'<!doctype html><meta charset="utf-8"><title>{page}</title>'
+                f'<meta http-equiv="refresh" content="0; url=../{page}.html"><a href="../{page}.html">{page}</a>\n'
+            )
+    return found
 
 
 def _menu(entry: Any, missing: set[str]) -> Any:
@@ -44,7 +59,7 @@ def _menu(entry: Any, missing: set[str]) -> Any:
     ((title, below),) = entry.items()
     if isinstance(below, list):
         return {title: [_menu(each, missing) for each in below if not _is_missing(each, missing)]}
-    if below == "runbooks/":
+    if below == RUNBOOKS:
         return {title: ["runbooks/index.md", *sorted(site for site in places().values() if site.startswith(below))]}
     return entry
 

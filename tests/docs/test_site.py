@@ -60,6 +60,16 @@ def _keys(schema: dict[str, dict[str, dict[str, object]]]) -> set[str]:
     return {name for section in sections for name in section.get("properties", {})}
 
 
+def test_the_runbook_that_an_alert_names_is_on_the_site(site: Path) -> None:
+    """Under the name that its ``runbook_url`` ends with, which leads to its page."""
+    alerts = (ROOT / "config/prometheus/alerts.yml").read_text("utf-8")
+    named = re.findall(r"callgate_runbooks }}/(\w+\.md)", alerts)
+    assert len(named) > 40
+    for name in named:
+        (page,) = re.findall(r'url=([^"]+)"', (site / "runbooks" / name / "index.html").read_text("utf-8"))
+        assert "How to mend" in (site / "runbooks" / name / page).read_text("utf-8")
+
+
 def test_every_page_of_the_checkout_is_on_the_site() -> None:
     """Markdown that nobody gathers is found by nobody."""
     listed = subprocess.run(

@@ -4,6 +4,7 @@ Nothing is lost in silence: a row that cannot be read is told with its line, and
 replay is counted under the reason why.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -50,8 +51,11 @@ def _tell(on_read: Callable[[int], None], before: int, done: int) -> None:
 
 
 def _is_json(stream: BinaryIO, name: str) -> bool:
-    first = stream.read(_SNIFFED_BYTES).lstrip()[:1]
+    head = stream.read(_SNIFFED_BYTES)
     stream.seek(0)
+    if b"\0" in head:
+        raise CdrFileError(f"{name} is no text in UTF-8; unpack it where it is compressed, else save it as UTF-8.")
+    first = head.removeprefix(BOM_UTF8).lstrip()[:1]
     if first == b"[":
         raise CdrFileError(f"{name} is one array of JSON; name the archive's own files, JOURNAL/TENANT/*.jsonl.")
     return first == b"{"

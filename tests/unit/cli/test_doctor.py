@@ -92,6 +92,8 @@ def test_a_secret_file_that_was_named_must_be_there(folder: Folder, tmp_path: Pa
     empty = tmp_path / "empty"
     empty.write_text("\n")
     assert "holds no secret" in run(folder, "--doctor-secret-file", str(empty))[2]
+    empty.write_bytes(b"\x80\xff")
+    assert f"{empty} holds no text in UTF-8" in run(folder, "--doctor-secret-file", str(empty))[2]
 
 
 @pytest.mark.parametrize(

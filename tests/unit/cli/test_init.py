@@ -175,6 +175,10 @@ def test_the_steps_name_what_to_copy_and_to_type(tmp_path: Path) -> None:
     assert "#include manager-callgate.conf" in done.output
     assert f"callgate topup firma 25.00 --config '{tmp_path / 'b c'}'" in done.output
     assert 'asterisk -rx "dialplan reload"' in done.output
+    steps = ('trunks = ["PJSIP/trunk"]', "callgate check", "callgate serve", "callgate doctor", "rm ", "callgate topup")
+    places = [done.output.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)
     assert re.search(r"[0-9a-f]{48}", done.output) is None
 
 
@@ -261,6 +265,9 @@ def test_without_a_terminal_the_missing_flags_are_named(tmp_path: Path) -> None:
         ("--tenant", ".hidden", "is no name that a dialplan can have"),
         ("--tenant", "-x\n[webhook]", "is no name that a dialplan can have"),
         ("--international-prefix", "0\N{SUPERSCRIPT TWO}", "is no international prefix; write digits such as 00"),
+        ("--state-dir", "", "'' is no folder; write its path, of letters that can be seen"),
+        ("--state-dir", "a\x7fb", "is no folder; write its path"),
+        ("--state-dir", "a\nb", "is no folder; write its path"),
     ],
 )
 def test_a_wrong_answer_is_told_with_what_to_write(tmp_path: Path, flag: str, value: str, told: str) -> None:
@@ -320,7 +327,7 @@ def test_the_books_of_a_system_are_in_var_lib(tmp_path: Path) -> None:
     """A config below /etc is that of a service; elsewhere the books are beside the config, and by its name."""
     assert inits._state_dir(Path("/etc/callgate"), None) == Path("/var/lib/callgate")
     assert inits._state_dir(tmp_path / "a", None) == tmp_path / "a-state"
-    assert inits._state_dir(tmp_path / "a", tmp_path / "b/../c") == tmp_path / "c"
+    assert inits._state_dir(tmp_path / "a", str(tmp_path / "b/../c")) == tmp_path / "c"
 
 
 @pytest.mark.full

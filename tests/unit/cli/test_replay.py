@@ -177,6 +177,53 @@ def test_limits_that_are_wrong_are_told_with_file_and_line(config: Path, master:
     assert "new.toml:4" in result.output
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "there is no call in it; name Asterisk's Master.csv"),
+        (b"\n\r\n", "there is no call in it"),
+        (b"\x1f\x8b\x08\x00\x00\x00", "is no text in UTF-8; unpack it"),
+        (row().decode().encode("utf-16"), "is no text in UTF-8; unpack it where it is compressed, else save it"),
+        (
+            b'"a","b","c"\n' * 99,
+            "99 that could not be read, first {file}:1: this is no row as cdr_csv writes it; take it",
+        ),
+        (b"number;seconds\n4420;5\n", "2 that could not be read, first {file}:1: this is no row as cdr_csv"),
+        (row(duration=9_999_999_999, billsec=9_999_999_999), "first {file}:1: its times are none that a call can have"),
+        (row(billsec="9" * 400), "first {file}:1: this is no row as cdr_csv writes it"),
+        (closed(asked_at_ms=10**300), "first {file}:1: its times are none that a call can have"),
+        (b'{"event": "call.closed", "x": ' + b"9" * 5000 + b"}\n", "first {file}:1: this is no line of JSON"),
+    ],
+)
+def test_a_file_without_a_call_is_one_sentence(config: Path, tmp_path: Path, content: bytes, sentence: str) -> None:
+    """However many rows it has: what it is, and what to give instead."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(content)
+    result = callgate(config, file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("callgate: ")
+    assert result.stderr.count("\n") == 1
+    assert sentence.format(file=file) in result.stderr
+
+
+def test_an_editors_mark_and_line_ends_lose_no_row(config: Path, master: Path, tmp_path: Path) -> None:
+    """Of Windows; in a Master.csv and in a log."""
+    mark = b"\xef\xbb\xbf"
+    master.write_bytes(mark + master.read_bytes().replace(b"\n", b"\r\n"))
+    assert facts(config, master)["total"]["calls"] == 4
+    log = tmp_path / "callgate.log"
+    log.write_bytes(mark + closed())
+    assert facts(config, log)["total"]["calls"] == 1
+
+
+def test_what_is_no_file_is_told(config: Path, tmp_path: Path) -> None:
+    """A folder; a pipe, which cannot be looked at first; a device without an end."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        result = callgate(config, place)
+        assert (result.exit_code, f"{place} is no file; name files" in told(result)) == (1, True)
+
+
 def test_a_file_that_is_not_there_is_named(config: Path, tmp_path: Path) -> None:
     """Not a traceback."""
     result = callgate(config, tmp_path / "none.csv")
