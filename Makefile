@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-full bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape bench-replay schema dashboards coverage check docs lab setup image-check deb mail-picture page-pictures lock clean
+.PHONY: help demo test test-full test-matrix bench soak faults bench-config bench-rating bench-ledger bench-webhooks bench-page bench-scrape bench-replay schema dashboards coverage check docs lab setup image-check deb mail-picture page-pictures lock clean
 
 BIN := .venv/bin
 # Words for the command itself: make demo ARGS="--for 30", make test ARGS="-k hook"
@@ -21,6 +21,7 @@ help:
 	@echo 'make demo         a simulated switch, a dozen tenants, calls and money, in this terminal (ARGS="--for 30")'
 	@echo 'make test         linters, types, and the tests in their short form (CALLGATE_LAB=auto|required|off)'
 	@echo 'make test-full    the same with every long test'
+	@echo 'make test-matrix  the tests on other versions of Asterisk, Redis and Python, as a table (ARGS="asterisk-16"; root, apt)'
 	@echo 'make bench        speed and scale, each figure beside its limit, and the budget (ARGS="asterisk fleet --quick")'
 	@echo 'make soak         half an hour at half the load: what is left of it in memory, files and keys'
 	@echo 'make faults       each fault against six calls in six phases, and the table of it (ARGS="--write callgate-killed")'
@@ -80,6 +81,10 @@ endif
 
 test-full: check lab
 	$(PYTEST) -m 'not load' $(ARGS)
+
+# A table of what passed on which versions; ARGS names rows. tests/MATRIX.md has the last.
+test-matrix: lab
+	$(BIN)/python -m tests.matrix $(ARGS)
 
 # rating/ is small and pure: each line and each branch of it is run.
 coverage: setup

@@ -22,7 +22,9 @@ from gateway.adapters.identity import kept_name
 from gateway.adapters.mail.postman import learn
 from gateway.adapters.payment_program import CommandPayments
 from gateway.adapters.redis.embedded import EmbeddedServer, embedded_url
+from gateway.adapters.redis.forewarning import tell_faults
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.losses import Wanted
 from gateway.adapters.settle_queue import FileSettleQueue
 from gateway.adapters.webhooks import WebhookNotifier
 from gateway.borrow import desk_of, ledger_at
@@ -399,8 +401,16 @@ class Gateway:
     def _take_part(self) -> None:
         """Be one of the gateways: a switch is this one's when it is heard, and Redis says so."""
         self._has_part = True
+        self._forewarn()
         for errand in (self.ownership.run, self._follow_news):  # who gets a switch is told by news
             self._run(errand)
+
+    def _forewarn(self) -> None:
+        redis, asked = self.settings.redis, self.settings.ledger
+        if redis.is_embedded or (self._share is not None and self._share.number > 0):
+            return  # its settings are ours; another process of this machine says it
+        wanted = Wanted(asked.sync, asked.replicas, redis.is_embedded)
+        self._tasks.append(asyncio.create_task(tell_faults(redis.url, wanted)))
 
     async def _ready(self) -> tuple[bool, dict[str, object]]:
         return await self.watching.readiness(self.switches, has_part=self._has_part)

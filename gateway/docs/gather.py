@@ -39,6 +39,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "gateway/service/FAILURES.md": "explanation/failures.md",
     "gateway/service/README.md": "explanation/service.md",
     "rating/README.md": "explanation/rating.md",
+    "tests/MATRIX.md": "project/matrix.md",
     "tests/guard/README.md": "project/guard.md",
     "tests/lab/faults/README.md": "project/faults.md",
     "tests/load/README.md": "project/benchmarks.md",

@@ -121,25 +121,30 @@ def make_base(store: Store, *, fresh: bool) -> None:
     shutil.rmtree(root)
 
 
-def pip_settings(folder: Path) -> list[str]:
-    """The machine's own pip configuration as a build secret, and its certificates as a mount, for buildah."""
+def pip_conf(certificate_at: str) -> tuple[str, Path | None]:
+    """The machine's own pip configuration for another root, and the certificates that must be at that path there."""
     listed = [line.partition("=") for line in run(sys.executable, "-m", "pip", "config", "list").stdout.splitlines()]
     listed.sort(key=lambda entry: entry[0].startswith(":env:"))  # the environment has the last word
     settings = {key.rpartition(".")[2]: str(ast.literal_eval(value)) for key, _, value in listed if value}
-    # Indexes in this machine's folders are not there in the build; the hashes hold for a public one.
+    # Indexes in this machine's folders are not there; the hashes hold for a public one.
     extra = [url for url in settings.pop("extra-index-url", "").split() if "://" in url and not url.startswith("file:")]
     if extra:
         settings["extra-index-url"] = " ".join(extra)
     passed = ("index-url", "extra-index-url", "trusted-host", "proxy")
     lines = ["[global]", *(f"{key} = {settings[key]}" for key in passed if key in settings)]
-    options: list[str] = []
     certificate = Path(settings.get("cert") or os.environ.get("SSL_CERT_FILE") or "/nonexistent")
-    if certificate.is_file():
-        lines.append(f"cert = {CERTIFICATE}")
-        options += ["--volume", f"{certificate.resolve()}:{CERTIFICATE}:ro"]
+    if not certificate.is_file():
+        return "\n".join(lines) + "\n", None
+    return "\n".join([*lines, f"cert = {certificate_at}"]) + "\n", certificate.resolve()
+
+
+def pip_settings(folder: Path) -> list[str]:
+    """That as a build secret, and its certificates as a mount, for buildah."""
+    text, certificate = pip_conf(CERTIFICATE)
     secret = folder / "pip.conf"
-    secret.write_text("\n".join(lines) + "\n")
-    return [*options, "--secret", f"id=pip,src={secret}"]
+    secret.write_text(text)
+    mounts = [] if certificate is None else ["--volume", f"{certificate}:{CERTIFICATE}:ro"]
+    return [*mounts, "--secret", f"id=pip,src={secret}"]
 
 
 def build(store: Store) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -153,6 +154,11 @@ class Asterisk:
         # The very files that an admin installs; the secret has a file of its own by design.
         for shipped in SHIPPED.glob("*.conf"):
             shutil.copyfile(shipped, self.dir / "etc" / shipped.name)
+        features = self.dir / "etc/features.conf"
+        features.write_text(with_known_features(features.read_text(), self.root))
+        if not knows_new_filters(self.version()):
+            manager = self.dir / "etc/manager-callgate.conf"
+            manager.write_text(with_old_filters(manager.read_text()))
         (self.dir / "silence.ulaw").write_bytes(b"\xff" * 800)
         (self.dir / "etc/callgate-secret.conf").write_text(f"secret = {self.secret}\n")
         for name, stand_in in self._files.items():
@@ -311,6 +317,31 @@ class Asterisk:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def knows_new_filters(version: str) -> bool:
+    """Whether ``eventfilter(...)`` is known: in a series from one release on (config/asterisk/README.md, *Versions*).
+
+    ``version``: as ``asterisk -V`` says it.
+    """
+    found = re.search(r"(\d+)\.(\d+)", version)
+    assert found is not None, version
+    series, release = int(found[1]), int(found[2])
+    return release >= {18: 26, 20: 11, 21: 6, 22: 1}.get(series, 0 if series > 22 else 1_000_000)
+
+
+def with_known_features(text: str, root: Path) -> str:
+    """features.conf for an Asterisk that may be older: it takes nothing of one with an option that it does not know."""
+    option = "transferannouncesound"
+    if option.encode() in (root / "usr/sbin/asterisk").read_bytes():
+        return text
+    return re.sub(rf"^{option} = .*\n", "", text, flags=re.MULTILINE)
+
+
+def with_old_filters(text: str) -> str:
+    """manager-callgate.conf as an admin edits it for an older Asterisk: the one form off, the other on."""
+    text = re.sub(r"^eventfilter\(", r"; \g<0>", text, flags=re.MULTILINE)
+    return re.sub(r"^; (eventfilter = )", r"\1", text, flags=re.MULTILINE)
 
 
 def _sweep(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 Run as ``python -m tests.lab.build``. Exit code 0: ready; 3: this machine cannot have it, and why.
 
+The Asterisk is the newest that there is (22), or with ``$CALLGATE_LAB_SUITE`` that of one suite (``bullseye``: 16).
+
 The folder is ``.lab/`` at the repository root, or ``$CALLGATE_LAB_DIR``. It is built under a temporary name and renamed
 when whole, so an interrupted build is never used; its name carries a hash of the recipe, so a changed recipe
 builds anew. Mirror, keyring and architecture are those of the machine's own apt. Signatures are checked.
@@ -54,8 +56,20 @@ def lab_dir() -> Path:
     return Path(os.environ.get("CALLGATE_LAB_DIR") or REPOSITORY / ".lab")
 
 
+def _suite() -> str:
+    """Return the suite that the environment asks for, or nothing for the newest.
+
+    :raises LabUnavailable: when it is no name of a suite; it becomes part of a path.
+    """
+    suite = os.environ.get("CALLGATE_LAB_SUITE", "")
+    if suite and not re.fullmatch(r"[a-z]{3,20}", suite):
+        raise LabUnavailable(f"CALLGATE_LAB_SUITE is {suite!r}: say a suite's name as apt does, such as bullseye")
+    return suite
+
+
 def _recipe_name() -> str:
-    return "asterisk-" + hashlib.sha256(RECIPE.encode()).hexdigest()[:12]
+    suite = _suite()
+    return f"asterisk-{suite}{'-' * bool(suite)}" + hashlib.sha256(RECIPE.encode()).hexdigest()[:12]
 
 
 def find_root() -> Path | None:
@@ -68,10 +82,14 @@ def missing() -> str | None:
     """What stands between this machine and lab tests, in one sentence, or None."""
     if os.geteuid() != 0:
         return "the lab needs root (debootstrap and chroot): run the tests as root"
+    try:
+        built = find_root()
+    except LabUnavailable as problem:
+        return str(problem)
     tools = [package for tool, package in TOOLS.items() if tool != "debootstrap" and shutil.which(tool) is None]
     if tools:
         return f"the lab needs the package {', '.join(tools)}: run `python -m tests.lab.build` as root"
-    if find_root() is None:
+    if built is None:
         return "the lab's Asterisk is not built: run `python -m tests.lab.build` as root"
     return None
 
@@ -150,14 +168,17 @@ def apt_source() -> Source:
 
 
 def _candidates(source: Source) -> list[str]:
+    suite = _suite()
+    if suite:
+        return [suite]
     if source.distribution == "Ubuntu":
         return [source.codename]
     return list(DEBIAN_SUITES)
 
 
-def _debootstrap_command(source: Source, suite: str, target: Path) -> list[str]:
+def _debootstrap_command(source: Source, suite: str, packages: str, target: Path) -> list[str]:
     scripts = Path("/usr/share/debootstrap/scripts")
-    command = ["debootstrap", "--variant=minbase", "--include=asterisk"]
+    command = ["debootstrap", "--variant=minbase", f"--include={packages}"]
     if source.distribution == "Ubuntu":
         command.append("--components=main,universe")
     command += [suite, str(target), source.mirror]
@@ -168,30 +189,55 @@ def _debootstrap_command(source: Source, suite: str, target: Path) -> list[str]:
 
 
 def _build() -> Path:
-    source = apt_source()
     final = lab_dir() / _recipe_name()
-    logs: list[str] = []
+    problems: list[str] = []
     for interrupted in lab_dir().glob(".building-*"):
         _discard(interrupted)
-    for suite in _candidates(source):
-        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=lab_dir()))
-        temporary.chmod(0o755)
-        log = lab_dir() / f"debootstrap-{suite}.log"
+    for suite in _candidates(apt_source()):
         try:
-            with log.open("w") as out:
-                done = subprocess.run(
-                    _debootstrap_command(source, suite, temporary),
-                    stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False,
-                )  # fmt: skip
-            if done.returncode == 0 and (temporary / "usr/sbin/asterisk").exists():
-                shutil.rmtree(temporary / "var/cache/apt/archives", ignore_errors=True)
-                shutil.rmtree(final, ignore_errors=True)
-                temporary.rename(final)
-                return final
-            logs.append(f"{suite}: see {log}, last line: {(log.read_text().splitlines() or ['nothing'])[-1]}")
-        finally:
-            _discard(temporary)
-    raise LabUnavailable("debootstrap could not build an Asterisk folder; " + "; ".join(logs))
+            _debootstrap(suite, "asterisk", "usr/sbin/asterisk", final)
+        except LabUnavailable as problem:
+            problems.append(str(problem))
+        else:
+            return final
+    raise LabUnavailable("debootstrap could not build an Asterisk folder; " + "; ".join(problems))
+
+
+def ensure_folder(name: str, suite: str, packages: str, wanted: str) -> Path:
+    """Make a folder of the lab from a suite, with these packages (their names, by commas), at the first call.
+
+    ``wanted`` is a file without which it is none.
+
+    :raises LabUnavailable: with what is missing.
+    """
+    if os.geteuid() != 0:
+        raise LabUnavailable("the lab needs root (debootstrap and chroot): run this as root")
+    final = lab_dir() / name
+    with _lock():
+        if not (final / wanted).exists():
+            install_tools({"debootstrap": TOOLS["debootstrap"]})
+            _debootstrap(suite, packages, wanted, final)
+    return final
+
+
+def _debootstrap(suite: str, packages: str, wanted: str, final: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=lab_dir()))
+    temporary.chmod(0o755)
+    log = lab_dir() / f"debootstrap-{suite}.log"
+    try:
+        with log.open("w") as out:
+            done = subprocess.run(
+                _debootstrap_command(apt_source(), suite, packages, temporary),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+        if done.returncode != 0 or not (temporary / wanted).exists():
+            last = (log.read_text().splitlines() or ["nothing"])[-1]
+            raise LabUnavailable(f"{suite}: see {log}, last line: {last}")
+        shutil.rmtree(temporary / "var/cache/apt/archives", ignore_errors=True)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    finally:
+        _discard(temporary)
 
 
 def _discard(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from tests.lab.asterisk import SHIPPED, Asterisk
+from tests.lab.asterisk import SHIPPED, Asterisk, knows_new_filters
 from tests.lab.gateway import Books, GatewayProcess, tenant_toml
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class DoctorLab:
         """Put a text in another's place; an empty one stands for the end of the file."""
         file = self.file(name)
         text = file.read_text()
+        if name == "manager-callgate.conf" and not knows_new_filters(self.asterisk.version()):
+            old, new = _older_form(old), _older_form(new)
         assert old in text, f"{name} has no {old}"
         file.write_text(text.replace(old, new, 1) if old else text + new)
         try:
@@ -105,6 +108,10 @@ class DoctorLab:
         """`callgate doctor` with these words."""
         command = ["doctor", "--config", str(self.gateway.config), "--asterisk-etc", str(self.etc), *words]
         return CliRunner().invoke(app, command)
+
+
+def _older_form(text: str) -> str:
+    return re.sub(r"eventfilter\(name\((\w+)\),action\(include\)\) =", r"eventfilter = ^Event: \1[[:space:]]", text)
 
 
 @contextmanager

@@ -1,9 +1,14 @@
-"""An old Redis for tests: Debian's ``redis-server`` (7.0, without WAITAOF), unpacked into the lab's folder."""
+"""An old Redis for tests: Debian's ``redis-server`` (7.0, without WAITAOF), unpacked into the lab's folder.
+
+``python -m tests.lab.redis`` says the command that runs it. Exit code 3: this machine cannot have it, and why.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.lab.build import LabUnavailable
@@ -40,3 +45,17 @@ def redis_tool(path: str) -> list[str]:
 
 def _link(root: Path) -> None:
     (root / "redis-server").symlink_to("usr/bin/redis-check-rdb")
+
+
+def main() -> int:
+    """Command line: say the command, for CALLGATE_TEST_SERVER."""
+    try:
+        print(shlex.join(redis_program()))
+    except LabUnavailable as problem:
+        print(f"no old Redis: {problem}", file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -155,6 +155,14 @@ def refused_with(asterisk: Asterisk, run: Phone, since: int) -> tuple[int | None
     return call.status, asterisk.probe.wait_event("Hangup", since=since)
 
 
+@pytest.fixture
+def _pjsiphangup(asterisk: Asterisk) -> None:
+    """Skip where Asterisk has none (before 18.21, 20.6 and 21.1); there 402 is a 403, which has a test of its own."""
+    if "not registered" in asterisk.cli("core show application PJSIPHangup"):
+        pytest.skip("this Asterisk has no PJSIPHangup (before 18.21, 20.6 and 21.1): a 402 is a 403")
+
+
+@pytest.mark.usefixtures("_pjsiphangup")
 def test_a_tenant_may_have_402_for_want_of_credit(
     asterisk: Asterisk, books: Books, phone: MakePhone, tmp_path: Path
 ) -> None:
@@ -179,6 +187,7 @@ def test_a_tenant_may_have_402_for_want_of_credit(
         gateway.stop()
 
 
+@pytest.mark.usefixtures("_pjsiphangup")
 def test_402_comes_after_a_prompt(asterisk: Asterisk, phone: MakePhone, hook: MakeHook) -> None:
     """Early media does not take it away."""
     asterisk.set_global("CALLGATE_PROMPT_no_credit", sound(asterisk, "short", 0.3))

@@ -132,6 +132,7 @@ async def test_what_was_acknowledged_is_there_once(servers: Servers, seed: str) 
         await run(server, RedisLedger(server.url), seed, longest_seconds=0.3, may_forget=False)
 
 
+@pytest.mark.waitaof
 @SEEDS
 async def test_what_was_acknowledged_as_durable_is_there_once(servers: Servers, seed: str) -> None:
     """With a sync every second: every acknowledged top-up and charge is booked, once; calls are registered again."""

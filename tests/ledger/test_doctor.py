@@ -56,6 +56,7 @@ async def test_a_server_that_syncs_at_once_loses_nothing(tmp_path: Path) -> None
         assert booked(diagnosis)["disk lost"] == EVERYTHING
 
 
+@pytest.mark.waitaof
 async def test_what_waitaof_is_worth_is_seen_by_using_it(tmp_path: Path) -> None:
     """This Valkey's answers before the disk has it. When it does no more, own_sync of the durable pipe can go."""
     async with Server(tmp_path / "data") as server:
@@ -72,7 +73,7 @@ async def test_what_waitaof_is_worth_is_seen_by_using_it(tmp_path: Path) -> None
     [
         ({"appendonly": "no"}, "set appendonly yes"),
         ({"appendfsync": "no"}, "set appendfsync everysec or always"),
-        ({"rename_command": "WAITAOF "}, "it has no WAITAOF"),
+        pytest.param({"rename_command": "WAITAOF "}, "it has no WAITAOF", marks=pytest.mark.waitaof),
         ({"rename_command": "FCALL ", "appendfsync": "always"}, "It has no functions"),
         ({"maxmemory_policy": "allkeys-lru", "appendfsync": "always"}, "set maxmemory-policy noeviction"),
     ],
@@ -132,6 +133,7 @@ def test_an_honest_server_loses_nothing_of_what_is_booked() -> None:
     assert [loss.booked for loss in diagnosis.losses[:2]] == [NOTHING] * 2
 
 
+@pytest.mark.waitaof
 def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None:
     """The embedded server, started for the moment; exit code 1 where there is a fault."""
     folder = Folder(tmp_path / "config", "acme")

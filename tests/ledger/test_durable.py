@@ -26,6 +26,7 @@ from tests.ledger.bank import Bank, flat
 from tests.ledger.servers import Server, ask, calls_of
 from tests.unit.service.house import until
 
+WITHOUT_WAITAOF = pytest.param({"rename_command": "WAITAOF "}, marks=pytest.mark.waitaof)
 KEY = "cg:{acme}:some"
 
 
@@ -79,6 +80,7 @@ async def test_a_reply_waits_and_a_pipe_beside_it_does_not(
     await beside.close()
 
 
+@pytest.mark.waitaof
 async def test_what_is_not_safe_in_time_is_not_told_as_done(server: Server, replica: Server) -> None:
     """The caller hears that it may have happened, and how far it came; sent again later, it is done."""
     durable = DurablePipe(server.url, timeout_seconds=0.3, replicas=1)
@@ -96,6 +98,7 @@ async def test_what_is_not_safe_in_time_is_not_told_as_done(server: Server, repl
     await durable.close()
 
 
+@pytest.mark.waitaof
 async def test_a_step_sent_again_is_not_told_as_done_before_its_first_write_is_safe(
     server: Server, replica: Server
 ) -> None:
@@ -167,6 +170,7 @@ async def test_files_that_cannot_be_synced_are_told(server: Server) -> None:
     await durable.close()
 
 
+@pytest.mark.waitaof
 async def test_steps_that_come_one_by_one_share_a_wait(server: Server) -> None:
     """A wait for each would cost more than the rest of the call."""
     durable = DurablePipe(server.url, timeout_seconds=10)
@@ -180,6 +184,7 @@ async def test_steps_that_come_one_by_one_share_a_wait(server: Server) -> None:
     await durable.close()
 
 
+@pytest.mark.waitaof
 async def test_a_thousand_steps_of_one_turn_wait_once(server: Server, durable: DurablePipe) -> None:
     """What comes while they wait is the next batch."""
     before = await calls_of(server.url, "waitaof")
@@ -265,7 +270,7 @@ async def test_at_maxmemory_what_may_run_is_told_as_done(server: Server, durable
         await refused
 
 
-@pytest.mark.parametrize("settings", [{"appendonly": "no"}, {"appendfsync": "no"}, {"rename_command": "WAITAOF "}])
+@pytest.mark.parametrize("settings", [{"appendonly": "no"}, {"appendfsync": "no"}, WITHOUT_WAITAOF])
 async def test_a_server_that_promises_nothing_is_not_waited_for(tmp_path: Path, settings: dict[str, str]) -> None:
     """Its replies pass at once: what it can lose is the doctor's to tell."""
     async with Server(tmp_path / "careless", **settings) as server:
@@ -275,6 +280,7 @@ async def test_a_server_that_promises_nothing_is_not_waited_for(tmp_path: Path, 
         await durable.close()
 
 
+@pytest.mark.waitaof
 async def test_a_server_replaced_by_another_is_looked_at_again(tmp_path: Path) -> None:
     """Behind the same address one comes back with a file, and is waited for from then on."""
     async with Server(tmp_path / "replaced", appendonly="no") as server:
@@ -290,7 +296,7 @@ async def test_a_server_replaced_by_another_is_looked_at_again(tmp_path: Path) -
         await durable.close()
 
 
-@pytest.mark.parametrize("settings", [{}, {"rename_command": "WAITAOF "}])
+@pytest.mark.parametrize("settings", [{}, WITHOUT_WAITAOF])
 async def test_replicas_are_waited_for(tmp_path: Path, settings: dict[str, str]) -> None:
     """Done is what as many replicas have as were asked for: with WAITAOF on their disks, else in their memory."""
     async with Server(tmp_path / "primary", **settings) as primary, replica_of(primary, tmp_path) as replica:

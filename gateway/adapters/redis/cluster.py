@@ -106,3 +106,9 @@ def _addresses(nodes: Sequence[Any], asked: Address) -> Iterator[Address]:
 def known(host: str, asked: Address) -> str:
     """Return the host; a node that does not know its own name has the one by which it was asked."""
     return asked[0] if host in {"", "?"} else host
+
+
+def shown(name: str) -> str:
+    """Return an address, or a URL without what may be a password in it."""
+    parts = urlsplit(name) if "://" in name else None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts else name

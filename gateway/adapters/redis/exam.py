@@ -34,7 +34,7 @@ async def look(url: str, wanted: Wanted) -> list[Finding]:
     """All that is wrong with the books' server, or with each primary of a cluster. Raises LedgerUnavailable."""
     found: list[Finding] = []
     for name, server in (await survey_all(url)).items():
-        where = f"redis.url ({_shown(name)})" if not wanted.is_embedded else "redis.url (embedded)"
+        where = f"redis.url ({cluster.shown(name)})" if not wanted.is_embedded else "redis.url (embedded)"
         at = name if name == url else _url_of(name, url)
         found += _survey(server, wanted, where)
         found += check_doors(await _doors(at), where, at)
@@ -134,9 +134,3 @@ async def _has_other_code(pipe: Pipe) -> bool:
 def _url_of(name: str, url: str) -> str:
     host, _, port = name.rpartition(":")
     return cluster.url_of((host, int(port)), cluster.seeds(url)[0])
-
-
-def _shown(name: str) -> str:
-    """An address without what may be a password in it."""
-    parts = urlsplit(name) if "://" in name else None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts else name

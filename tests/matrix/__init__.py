@@ -1,0 +1,1 @@
+"""The tests on other versions of what callgate stands on."""
