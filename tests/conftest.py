@@ -24,12 +24,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what a server of before WAITAOF cannot do; the only one of those that callgate takes is Redis 7.0."""
-    if not any(item.get_closest_marker("waitaof") for item in items) or " v=7.0." not in told([server_program()]):
+    """Skip what the server cannot do: of those that callgate takes, only Redis 7.0 is older than WAITAOF."""
+    if not any(item.get_closest_marker(name) for item in items for name in ("waitaof", "whole_steps")):
         return
-    for item in items:
-        if item.get_closest_marker("waitaof"):
-            item.add_marker(pytest.mark.skip(reason="the server has no WAITAOF"))
+    server = told([server_program()])
+    lacking = {"waitaof": " v=7.0." in server, "whole_steps": not server.startswith("Valkey")}
+    for name in (name for name, is_lacking in lacking.items() if is_lacking):
+        reason = "the server has no WAITAOF" if name == "waitaof" else "the server cuts its file within a step"
+        for item in items:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -124,6 +124,7 @@ async def run(server: CrashServer, ledger: RedisLedger, seed: str, *, longest_se
     print(f"seed {seed}: {seen}; {time.monotonic() - began:.1f} s")
 
 
+@pytest.mark.whole_steps
 @SEEDS
 async def test_what_was_acknowledged_is_there_once(servers: Servers, seed: str) -> None:
     """After killed servers and lost machines every acknowledged top-up, step and charge is booked, once."""

@@ -27,6 +27,7 @@ SAFE = Survey(
     has_aof=True,
     appendfsync="everysec",
     is_synced_while_saving=True,
+    takes_cut_file=False,
     has_waitaof=True,
     is_waitaof_early=False,
     replicas=0,

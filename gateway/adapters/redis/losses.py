@@ -15,6 +15,7 @@ EVERYTHING: Final = "everything"
 _SECONDS: Final = "up to 2 s"  # a sync each second, and one that may be under way
 _LAG: Final = "what had not reached the replica yet"
 _OLDEST: Final = (7, 0)
+_VALKEY_THAT_CUTS_WHOLE_STEPS: Final = (9, 1)  # older ones were not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,19 @@ def _faults(server: Survey, wanted: Wanted, losses: tuple[Loss, ...]) -> list[Fa
         cases = " or ".join(loss.case for loss in lost)
         what = f"What is booked can be lost ({cases}), though ledger.sync says that it must not"
         faults.append(Fault("redis-durability", what, _cure(server)))
+    if server.has_aof is not False and server.takes_cut_file and not _cuts_whole_steps(server):
+        what = "Half of a step that a crash cut off comes back at the start after the next, and money does not add up"
+        cure = "set aof-load-truncated no, and run redis-check-aof --fix where it then refuses to start"
+        faults.append(Fault("redis-cut-file", what, cure))
     return faults
+
+
+def _cuts_whole_steps(server: Survey) -> bool:
+    """Whether it throws away all of a transaction whose end is missing in its append-only file.
+
+    Redis (7.0.15 and 8.0.6 seen) cuts the file within it: what is left is carried out with the next one's EXEC.
+    """
+    return server.name == "valkey" and _version(server) >= _VALKEY_THAT_CUTS_WHOLE_STEPS
 
 
 def _cure(server: Survey) -> str:

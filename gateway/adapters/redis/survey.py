@@ -20,7 +20,9 @@ _PROBE_KEY: Final = "cg:{callgate-doctor}:synced"
 _PROBE_ROUNDS: Final = 3
 _PROBE_PATIENCE_MS: Final = 200
 _PROBE_KEPT_MS: Final = 10_000
-_CONFIG: Final = ("appendfsync", "no-appendfsync-on-rewrite", "maxmemory", "maxmemory-policy", "save")
+_CONFIG: Final = (
+    "appendfsync", "no-appendfsync-on-rewrite", "aof-load-truncated", "maxmemory", "maxmemory-policy", "save",
+)  # fmt: skip
 _SECTIONS: Final = ("server", "persistence", "replication", "cluster")
 _LOOK_SECONDS: Final = 5.0
 _BOTH: Final = 2  # WAITAOF's reply: synced here, synced by replicas
@@ -38,6 +40,7 @@ class Survey:
     has_aof: bool | None
     appendfsync: str | None
     is_synced_while_saving: bool | None  # no-appendfsync-on-rewrite no
+    takes_cut_file: bool | None  # aof-load-truncated yes: it starts on a file whose end is gone
     has_waitaof: bool
     # Under everysec: its WAITAOF answers before the disk has it (redis/redis#13793).
     is_waitaof_early: bool | None
@@ -93,6 +96,7 @@ async def _survey(pipe: Pipe) -> Survey:
     has_waitaof = not isinstance(waited, Exception)
     can_be_early = has_aof and has_waitaof and config["appendfsync"] == "everysec"  # always may sync twice in a row
     maxmemory, saving = config["maxmemory"], config["no-appendfsync-on-rewrite"]
+    cut = config["aof-load-truncated"]
     return Survey(
         name="valkey" if "valkey_version" in facts else "redis",
         version=facts.get("valkey_version") or facts.get("redis_version") or "unknown",
@@ -102,6 +106,7 @@ async def _survey(pipe: Pipe) -> Survey:
         has_aof=has_aof,
         appendfsync=config["appendfsync"],
         is_synced_while_saving=None if saving is None else saving == "no",
+        takes_cut_file=None if cut is None else cut == "yes",
         has_waitaof=has_waitaof,
         is_waitaof_early=await _is_early(pipe) if can_be_early else None,
         replicas=_replicas(facts) if "role" in facts else None,
