@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from gateway.adapters.redis.embedded import EmbeddedServer
 from gateway.bootstrap import Gateway
 from gateway.core.ownership import Role
@@ -50,3 +52,20 @@ async def test_it_answers_what_needs_no_books_and_gates_all_as_soon_as_redis_is_
         await pbx.stop()
         if server.is_running:
             await server.stop()
+
+
+async def test_a_gateway_that_starts_says_what_is_wrong_with_its_redis(tmp_path: Path) -> None:
+    """On a server of one's own that never syncs, booked money can be lost with the machine."""
+    server = EmbeddedServer(tmp_path / "books", appendfsync="no")
+    await server.start()
+    pbx = SoftSwitch(secret=SECRET, name="pbx1")
+    await pbx.start()
+    try:
+        with capture_logs() as lines:
+            async with gateway_of(tmp_path, server.url, pbx.port), asyncio.timeout(10):
+                while not (told := [line["check"] for line in lines if line["event"] == "ledger.fault"]):
+                    await asyncio.sleep(0.01)
+        assert "redis-durability" in told
+    finally:
+        await pbx.stop()
+        await server.stop()

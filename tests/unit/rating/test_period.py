@@ -1,7 +1,9 @@
 """The months in which included time is spent, and the days and hours of limits."""
 
+from bisect import bisect_left
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -50,6 +52,24 @@ def test_an_instant_is_in_its_hour(instant_ms, zone):
     hour = hour_of(instant_ms, zone)
     assert hour.from_ms <= instant_ms < hour.to_ms
     assert hour.name.startswith(day_of(instant_ms, zone).name + "T")
+
+
+def test_no_clock_is_changed_within_half_a_minute():
+    """Nor differs from UTC by a part of one, since 1970: all of a half minute is in one hour, day and month."""
+
+    def offset(zone, second):
+        return datetime.fromtimestamp(second, zone).utcoffset().total_seconds()
+
+    month = 30 * 86_400
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        offsets = [offset(zone, second) for second in range(0, 70 * 12 * month, month)]
+        for number, (one, other) in enumerate(pairwise(offsets)):
+            assert one % 30 == 0, name
+            changed = range(number * month, (number + 1) * month)
+            if one != other:
+                second = changed.start + bisect_left(changed, True, key=lambda at, was=one: offset(zone, at) != was)
+                assert second % 30 == 0, name
 
 
 @pytest.mark.parametrize(
